@@ -1,0 +1,1 @@
+"""Ids, paths, secrets, deadlines and errors: what every other layer stands on."""

@@ -1,0 +1,147 @@
+"""A pipeline as its user describes it, and the names it gets in a stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSpec(_Part):
+    """Where the rows come from."""
+
+    service: Name = Field(default="postgres", description="Service of the stack that holds the tables.")
+    schema_name: str = Field(default="public", description="Schema of the captured tables.")
+    ddl: Path | None = Field(
+        default=None, description="SQL file that creates the tables; relative to the YAML. None: the tables exist."
+    )
+
+
+class ConnectorSpec(_Part):
+    """How Debezium reads the source."""
+
+    poll_interval_ms: int = Field(default=5, ge=1, le=10_000, description="Longest wait for new changes, milliseconds.")
+    heartbeat_interval_ms: int = Field(default=1_000, ge=0, description="Heart-beat on an idle source, milliseconds; 0 is none.")
+    max_batch_size: int = Field(default=2_048, ge=1, description="Changes handed to Kafka at once.")
+    max_queue_size: int = Field(default=16_384, ge=2, description="Changes held in memory between reader and Kafka.")
+    partitions: int = Field(default=1, ge=1, le=64, description="Partitions of each table's topic.")
+    config: dict[str, str] = Field(default_factory=dict, description="Further Debezium properties; they win over ours.")
+
+
+class StreamSpec(_Part):
+    """How Spark reads the topics."""
+
+    max_offsets_per_trigger: int = Field(default=30_000, ge=1, description="Most records of one micro-batch.")
+    trigger_interval_ms: int = Field(default=0, ge=0, description="Shortest time between two micro-batches, milliseconds.")
+    driver_memory_mib: int = Field(default=1_024, ge=512, description="Heap of the Spark driver, MiB.")
+    conf: dict[str, str] = Field(default_factory=dict, description="Further Spark properties; they win over ours.")
+
+
+class LagThresholds(_Part):
+    """The longest lag, commit in the source to the named place, that is still green. Seconds."""
+
+    changes_p95_s: float = Field(default=5.0, gt=0, description="95th percentile until durable in the change log.")
+    mirror_p95_s: float = Field(default=5.0, gt=0, description="95th percentile until visible in the mirror.")
+    mirror_max_s: float = Field(default=60.0, gt=0, description="Longest until visible in the mirror.")
+
+
+class LoadSpec(_Part):
+    """A seeded workload on the captured tables."""
+
+    seed: int = Field(default=20_261_121, description="Same seed, same operations.")
+    operations: int = Field(default=20_000, ge=1, description="Operations of the first, fast part.")
+    rows_before: int = Field(default=500, ge=0, description="Rows per table that exist before the connector: the snapshot.")
+    background_rate_per_s: float = Field(
+        default=200, ge=0, description="Operations per second that go on while the gates look; 0 is none."
+    )
+    background_limit_s: float = Field(default=300, gt=0, description="The background load ends by itself after this time.")
+
+
+class PipelineSpec(_Part):
+    """Source tables -> connector -> topics -> stream -> change log and mirror."""
+
+    name: Name = Field(description="Name of the pipeline; unique in the project.")
+    tables: list[str] = Field(min_length=1, description="Captured tables, without schema.")
+    source: SourceSpec = SourceSpec()
+    connector: ConnectorSpec = ConnectorSpec()
+    stream: StreamSpec = StreamSpec()
+    lag: LagThresholds = LagThresholds()
+    load: LoadSpec | None = Field(default=LoadSpec(), description="None: the pipeline has traffic of its own.")
+    description: str = Field(default="", description="What the pipeline is for; shown in the UI.")
+
+
+@dataclass(frozen=True)
+class PipelineNames:
+    """Names of one pipeline in one stack. Unique per stack, so that a connector never resumes the offsets of another."""
+
+    stack_id: str
+    pipeline: str
+
+    @property
+    def connector(self) -> str:
+        return f"ti-{self.stack_id}-{self.pipeline}"
+
+    @property
+    def slot(self) -> str:
+        return f"ti_{self.stack_id}_{self.pipeline}".replace("-", "_")
+
+    @property
+    def publication(self) -> str:
+        return self.slot
+
+    @property
+    def topic_prefix(self) -> str:
+        return self.connector
+
+    @property
+    def stream(self) -> str:
+        """Spark job name and Delta application id."""
+        return self.connector
+
+    def topic(self, schema: str, table: str) -> str:
+        """Kafka topic of one table, as Debezium names it."""
+        return f"{self.topic_prefix}.{schema}.{table}"
+
+
+@dataclass(frozen=True)
+class PipelineFolders:
+    """Where a pipeline keeps its tables and state below a stack's folder."""
+
+    stack_dir: Path
+    pipeline: str
+
+    @property
+    def lake(self) -> Path:
+        return self.stack_dir / "lake" / self.pipeline
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.stack_dir / "checkpoints" / self.pipeline
+
+    @property
+    def record(self) -> Path:
+        """The resolved pipeline, written when its source is prepared; CLI verbs read it."""
+        return self.stack_dir / "pipelines" / f"{self.pipeline}.json"
+
+    @property
+    def history(self) -> Path:
+        """Operations of the load generator, one JSON document per line."""
+        return self.stack_dir / "pipelines" / f"{self.pipeline}.history.jsonl"
+
+    def changes(self, table: str) -> Path:
+        return self.lake / "changes" / table
+
+    def mirror(self, table: str) -> Path:
+        return self.lake / "mirror" / table
+
+    @property
+    def quarantine(self) -> Path:
+        return self.lake / "quarantine"

@@ -1,0 +1,46 @@
+"""What is known of one captured table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the source's catalogue describes it.
+
+    Args:
+        name: column name, unquoted.
+        type: the source's own full type text, such as ``numeric(12,2)`` or ``timestamp with time zone``.
+        nullable: whether NULL is allowed.
+        key_position: 1-based place in the primary key; None outside it.
+    """
+
+    name: str
+    type: str
+    nullable: bool = True
+    key_position: int | None = None
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """A captured table: its place in the source and its columns in order."""
+
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def key(self) -> tuple[Column, ...]:
+        """Primary-key columns in key order; empty when the table has none."""
+        keyed = [(column.key_position, column) for column in self.columns if column.key_position is not None]
+        return tuple(column for _, column in sorted(keyed, key=lambda pair: pair[0]))
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.key)
+
+    @property
+    def qualified(self) -> str:
+        """``schema.name``, as Debezium and error texts write it."""
+        return f"{self.schema}.{self.name}"
