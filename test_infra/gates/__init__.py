@@ -1,1 +1,1 @@
-
+"""Gates: asset checks whose failure fails the run."""

@@ -1,1 +1,1 @@
-
+"""Finds Java and brings the jars: coordinates in one lock file, verified before every use."""

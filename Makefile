@@ -1,0 +1,72 @@
+# One way to do each thing; CI runs the same verbs (.ci/run). `make help` lists them.
+# make turns every failure into exit code 2. Scripts that need the real one (README, "Exit codes") call .venv/bin/test-infra.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+# The tools of Dagster look for an instance even when they only load definitions; this one has telemetry off.
+DG := DAGSTER_HOME="$(CURDIR)/docker" $(BIN)/dg
+
+.PHONY: help setup java e2e test lint format types layers definitions unit integration tests bench dev lock clean distclean
+
+help: ## List the verbs
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Build .venv from the hashed lock; installs nothing when it is current
+	@.ci/setup
+
+java: setup
+	@.ci/java
+
+e2e: java ## Prove the shop pipeline: stack up, load, gates, report, stack down
+	@$(BIN)/test-infra run e2e
+
+test: lint types layers definitions tests ## Everything: lint, types, layers, definitions, all tests
+
+lint: setup ## Ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## mypy --strict on test_infra
+	$(BIN)/mypy
+
+layers: setup ## import-linter: the layers of docs/architecture.md
+	$(BIN)/lint-imports
+
+definitions: setup ## Dagster's own checks of the definitions and their YAML
+	$(DG) check defs
+	$(DG) check yaml
+
+unit: setup ## Tests without services, in seconds
+	$(PYTEST) test_infra_tests/unit
+
+integration: java ## Tests with the real services
+	$(PYTEST) test_infra_tests/integration
+
+tests: java
+	$(PYTEST) test_infra_tests
+
+bench: java ## Measure speed; results are JSON files in bench/results
+	$(BIN)/python bench/run.py
+
+dev: java ## Dagster's UI on loopback with this project's definitions
+	@$(BIN)/test-infra dev
+
+lock: setup ## Write requirements.txt anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements.txt
+
+clean: ## End this checkout's stack, delete caches of tools
+	@if [ -x $(BIN)/test-infra ]; then $(BIN)/test-infra down; fi
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## The same, and .venv
+	rm -rf .venv

@@ -1,0 +1,109 @@
+"""Which event of a key wins. The order is the source's, never Kafka's: a re-delivered old event has a newer offset.
+
+Per key, streamed events come after snapshot reads, and among each the higher LSN is the newer. A deleted key and a
+truncated table are remembered, so that an older event that comes again brings nothing back.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from test_infra.cdc.lake import mirror_schema
+from test_infra.cdc.types import identifier
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from test_infra.cdc.table import TableSchema
+
+DELETED = "_deleted"
+
+NEWER = "((t._snapshot AND NOT s._snapshot) OR (t._snapshot = s._snapshot AND s._lsn > t._lsn))"
+"""Merge condition: the event ``s`` is newer than what the mirror's row ``t`` came from."""
+
+
+class Graves:
+    """The deletes and the truncate of one table that older events must not undo.
+
+    Args:
+        connection: DuckDB that holds them; from `test_infra.cdc.stream.parse.connect`.
+        changes: the change log so far: Arrow with ``op, key, lsn``; the graves are dug from it again at a start.
+    """
+
+    def __init__(self, connection: DuckDBPyConnection, changes: pa.Table) -> None:
+        self._connection = connection
+        self.truncated_lsn = -1
+        self._bounds: list[tuple[int, dict[int, int]]] = []
+        connection.register("changes", changes)
+        connection.execute(f"CREATE OR REPLACE TABLE graves AS {_DELETES}")
+        self._note_truncate()
+        connection.unregister("changes")
+
+    def __len__(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM graves").fetchall()[0][0])
+
+    def newest(self, changes: pa.Table, schema: TableSchema) -> pa.Table:
+        """The newest event of each key in a micro-batch, as rows of the mirror plus ``_deleted``.
+
+        Left out are events that a remembered delete or truncate has overtaken; the micro-batch's own deletes and
+        truncates are remembered first.
+        """
+        import pyarrow as pa
+
+        connection = self._connection
+        connection.register("changes", changes)
+        try:
+            self._note_truncate()
+            connection.execute(f"INSERT INTO graves {_DELETES}")
+            rows = connection.sql(_newest_sql(schema), params={"truncated": self.truncated_lsn}).to_arrow_table()
+        finally:
+            connection.unregister("changes")
+        wanted = mirror_schema(schema).append(pa.field(DELETED, pa.bool_()))
+        return rows.select(wanted.names).cast(wanted)
+
+    def forget_after(self, committed_lsn: int, end_offsets: dict[int, int]) -> None:
+        """Deletes up to ``committed_lsn`` may be forgotten once everything below ``end_offsets`` is applied.
+
+        The connector never delivers again what lies below its committed LSN; but what it has delivered again before
+        may still lie in Kafka, so the end offsets must be read *after* the committed LSN.
+        """
+        self._bounds.append((committed_lsn, end_offsets))
+
+    def forget(self, applied: dict[int, int]) -> None:
+        """Forget the deletes whose bound is passed by the applied end offsets."""
+        passed = [
+            bound for bound in self._bounds if all(applied.get(part, 0) >= end for part, end in bound[1].items())
+        ]
+        if passed:
+            lsn = max(bound[0] for bound in passed)
+            self._connection.execute("DELETE FROM graves WHERE lsn <= ?", [lsn])
+            self._bounds = [bound for bound in self._bounds if bound[0] > lsn]
+
+    def _note_truncate(self) -> None:
+        truncates = "SELECT coalesce(max(lsn), -1) FROM changes WHERE op = 't'"
+        self.truncated_lsn = max(self.truncated_lsn, int(self._connection.execute(truncates).fetchall()[0][0]))
+
+
+_DELETES = """SELECT "key", max(lsn) AS lsn FROM changes WHERE op = 'd' GROUP BY ALL"""
+
+
+@cache
+def _newest_sql(schema: TableSchema) -> str:
+    names = [(identifier(column.name), column.key_position) for column in schema.columns]
+    columns = ", ".join(f"{'after' if place is None else 'newest.key'}.{name} AS {name}" for name, place in names)
+    return f"""
+    WITH newest AS (
+        SELECT * FROM changes WHERE op IN ('c', 'u', 'r', 'd')
+        QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY snapshot, lsn DESC, kafka_offset DESC) = 1
+    ), buried AS (
+        SELECT "key" AS grave_key, max(lsn) AS grave_lsn FROM graves
+        WHERE "key" IN (SELECT "key" FROM newest) GROUP BY "key"
+    )
+    SELECT {columns}, lsn AS _lsn, tx_id AS _tx_id, commit_ts AS _commit_ts, snapshot AS _snapshot, op = 'd' AS {DELETED}
+    FROM newest LEFT JOIN buried ON "key" = grave_key
+    WHERE op = 'd' OR NOT (
+        (snapshot AND grave_lsn IS NOT NULL) OR coalesce(NOT snapshot AND lsn <= grave_lsn, false)
+        OR (snapshot AND $truncated >= 0) OR (NOT snapshot AND lsn < $truncated)
+    )"""

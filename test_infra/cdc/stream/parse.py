@@ -1,0 +1,240 @@
+"""Kafka records of one table's topic -> typed change rows, and the records that had to be refused.
+
+Pure: Arrow in, Arrow out; DuckDB does the work over the JSON. Nothing turns into NULL in silence: a value that
+was there and cannot be read, a column too many or one too few refuse the record and name the column.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from test_infra.cdc.lake import TOMBSTONE, changes_schema, quarantine_schema
+from test_infra.cdc.types import UNAVAILABLE, identifier, literal, rule_for, widen_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from test_infra.cdc.table import Column, TableSchema
+
+_ENVELOPE = ("$.op", "$.source.lsn", "$.source.txId", "$.source.ts_us", "$.ts_us", "$.before", "$.after")
+_OP, _LSN, _TX, _COMMIT_TS, _EVENT_TS, _BEFORE, _AFTER = range(1, len(_ENVELOPE) + 1)
+_UNCHANGED = (UNAVAILABLE, base64.b64encode(UNAVAILABLE.encode()).decode())
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The records of one topic in one micro-batch.
+
+    Args:
+        changes: rows for ``changes/<table>``.
+        refused: rows for ``quarantine``.
+        end_offsets: partition -> end offset, exclusive, refused records included.
+        max_commit_ts_us: largest commit time, microseconds since 1970; 0 for none.
+        max_tx_id: largest 64-bit transaction id; 0 for none.
+    """
+
+    changes: pa.Table
+    refused: pa.Table
+    end_offsets: dict[int, int]
+    max_commit_ts_us: int
+    max_tx_id: int
+
+
+def connect() -> DuckDBPyConnection:
+    """A DuckDB of its own, in memory, in UTC, without a way to the network. One thread may use it at a time."""
+    import duckdb
+
+    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def parse(
+    connection: DuckDBPyConnection,
+    records: pa.Table,
+    schema: TableSchema,
+    *,
+    tx_id_reference: int,
+    batch_id: int,
+) -> Parsed:
+    """Typed rows of the records of one table's topic.
+
+    Args:
+        connection: from `connect`.
+        records: ``key, value`` (binary), ``topic, partition, offset, timestamp`` as Spark's Kafka source gives.
+        schema: the captured table.
+        tx_id_reference: a recent 64-bit transaction id; see `test_infra.cdc.types.widen`.
+        batch_id: micro-batch, written into every row.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    connection.register("records", records)
+    try:
+        given = {"reference": tx_id_reference, "batch": batch_id}
+        parsed = connection.sql(parse_sql(schema), params=given).to_arrow_table()
+    finally:
+        connection.unregister("records")
+    good = pc.is_null(parsed["reason"])
+    wanted, refused = changes_schema(schema), quarantine_schema()
+    changes = parsed.filter(good).select(wanted.names).cast(wanted)
+    bad = parsed.filter(pc.invert(good))
+    columns = ("topic", "kafka_partition", "kafka_offset", "reason", "raw_key", "raw_value", "kafka_ts", "batch_id")
+    ends = records.group_by("partition").aggregate([("offset", "max")]).to_pylist()
+    return Parsed(
+        changes=changes,
+        refused=pa.table([bad[column] for column in columns], names=refused.names).cast(refused),
+        end_offsets={row["partition"]: row["offset_max"] + 1 for row in ends},
+        max_commit_ts_us=pc.max(changes["commit_ts"].cast(pa.int64())).as_py() or 0,
+        max_tx_id=pc.max(changes["tx_id"]).as_py() or 0,
+    )
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One image of a row in an event: the message key, ``before`` or ``after``.
+
+    Args:
+        name: of the image, and of the typed struct made from it.
+        columns: its columns.
+        values: name of the list of scalars as text.
+        kinds: name of the list of JSON types.
+        first: 1-based place of the first column in both lists.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    values: str
+    kinds: str
+    first: int
+
+    def placed(self) -> Iterable[tuple[Column, str, str]]:
+        """Each column with the SQL of its text and of its JSON type."""
+        for place, column in enumerate(self.columns, self.first):
+            yield column, f"{self.values}[{place}]", f"{self.kinds}[{place}]"
+
+    def struct(self) -> str:
+        """SQL of the typed struct; a field that cannot be parsed is NULL in it."""
+        fields = (
+            f"{identifier(column.name)} := {rule_for(column).from_debezium(value)}"
+            for column, value, _ in self.placed()
+        )
+        return f"struct_pack({', '.join(fields)})"
+
+    def problems(self) -> str:
+        """SQL of a text that names every bad column; empty when there is none."""
+        return f"concat_ws('; ', {', '.join(self._problem(*placed) for placed in self.placed())})"
+
+    def _problem(self, column: Column, value: str, kind: str) -> str:
+        rule, where = rule_for(column), f"{self.name}.{column.name}"
+        # Into a NOT NULL column of a before image that PostgreSQL did not send, Debezium fills '' or 0.
+        filled = f" AND {value} <> ''" if self.name == "before" else ""
+        null_key = f" WHEN {kind} = 'NULL' THEN {literal(f'{where} is null')}" if column.key_position else ""
+        unsent = "".join(f" WHEN {value} = {literal(text)} THEN {literal(f'{where} is an unchanged value that was not sent')}" for text in _UNCHANGED)
+        return f"""CASE
+            WHEN {kind} IS NULL THEN {literal(f"{where} is missing")}
+            {null_key if self.name != "before" else ""}
+            WHEN {kind} = 'NULL' THEN NULL
+            WHEN {kind} NOT IN {_tuple(rule.json_types)} THEN {literal(f"{where} is of JSON type ")} || {kind}
+            {unsent if self.name == "after" and "VARCHAR" in rule.json_types else ""}
+            WHEN {self.name}.{identifier(column.name)} IS NULL{filled}
+                THEN {literal(f"{where} is no {rule.duckdb}")}
+        END"""
+
+
+@cache
+def parse_sql(schema: TableSchema) -> str:
+    """The query over ``records``, with the parameters ``$reference`` and ``$batch``."""
+    first, width = len(_ENVELOPE) + 1, len(schema.columns)
+    key = _Image("key_row", schema.key, "kv", "kt", 1)
+    before = _Image("before", schema.columns, "v", "t", first)
+    after = _Image("after", schema.columns, "v", "t", first + width)
+    value_paths = [*_ENVELOPE, *_paths("before", schema.columns), *_paths("after", schema.columns)]
+    known = _tuple(column.name for column in schema.columns)
+    strangers = f"list_filter(after_names, lambda name: name NOT IN {known})"
+    key_of_after = " AND ".join(
+        f"key_row.{name} IS NOT DISTINCT FROM after.{name}" for name in map(identifier, schema.key_names)
+    )
+    return f"""
+    WITH text AS (
+        SELECT "key" AS raw_key, "value" AS raw_value, topic, "partition" AS kafka_partition,
+            "offset" AS kafka_offset, "timestamp"::TIMESTAMPTZ AS kafka_ts,
+            TRY(decode("key")) AS key_text, TRY(decode("value")) AS value_text
+        FROM records
+    ), json AS (
+        SELECT *, CASE WHEN json_valid(key_text) THEN key_text END AS k,
+            CASE WHEN json_valid(value_text) THEN value_text END AS j
+        FROM text
+    ), fields AS (
+        SELECT *, json_extract_string(j, {_list(value_paths)}) AS v, json_type(j, {_list(value_paths)}) AS t,
+            json_extract_string(k, {_list(_paths(None, schema.key))}) AS kv,
+            json_type(k, {_list(_paths(None, schema.key))}) AS kt,
+            json_keys(k) AS key_names, json_keys(j, '$.after') AS after_names,
+            json_type(k) AS key_kind, json_type(j) AS value_kind
+        FROM json
+    ), typed AS (
+        SELECT *, coalesce(v[{_OP}], '{TOMBSTONE}') AS op, TRY_CAST(v[{_LSN}] AS BIGINT) AS lsn,
+            TRY_CAST(v[{_TX}] AS BIGINT) AS tx, TRY(make_timestamp(TRY_CAST(v[{_COMMIT_TS}] AS BIGINT))) AS commit_ts,
+            TRY(make_timestamp(TRY_CAST(v[{_EVENT_TS}] AS BIGINT))) AS event_ts,
+            CASE WHEN key_kind = 'OBJECT' THEN {key.struct()} END AS key_row,
+            CASE WHEN t[{_BEFORE}] = 'OBJECT' THEN {before.struct()} END AS before,
+            CASE WHEN t[{_AFTER}] = 'OBJECT' THEN {after.struct()} END AS after
+        FROM fields
+    ), checked AS (
+        SELECT *, CASE WHEN key_row IS NOT NULL THEN {key.problems()} ELSE '' END AS key_problems,
+            CASE WHEN before IS NOT NULL THEN {before.problems()} ELSE '' END AS before_problems,
+            CASE WHEN after IS NOT NULL THEN {after.problems()} ELSE '' END AS after_problems
+        FROM typed
+    )
+    SELECT op, CASE WHEN op <> 't' THEN key_row END AS "key", before, after, lsn,
+        CASE WHEN op <> 'r' THEN {widen_sql("tx", "$reference::BIGINT")} END AS tx_id, NULL::BIGINT AS tx_order,
+        CASE WHEN op <> '{TOMBSTONE}' THEN op = 'r' END AS snapshot, commit_ts::TIMESTAMPTZ AS commit_ts,
+        event_ts::TIMESTAMPTZ AS event_ts, kafka_partition, kafka_offset, kafka_ts, $batch::BIGINT AS batch_id,
+        topic, raw_key, raw_value,
+        CASE
+            WHEN raw_value IS NULL AND raw_key IS NULL THEN 'key and value are null'
+            WHEN raw_value IS NOT NULL AND value_text IS NULL THEN 'value is not UTF-8'
+            WHEN raw_value IS NOT NULL AND j IS NULL THEN 'value is not JSON'
+            WHEN raw_value IS NOT NULL AND value_kind <> 'OBJECT' THEN 'value is not a change event'
+            WHEN raw_value IS NOT NULL AND v[{_OP}] IS NULL THEN 'op is missing'
+            WHEN raw_value IS NOT NULL AND op NOT IN ('c', 'u', 'd', 'r', 't') THEN 'op is ' || op
+            WHEN raw_value IS NOT NULL AND lsn IS NULL THEN 'source.lsn is missing or no integer'
+            WHEN raw_value IS NOT NULL AND commit_ts IS NULL THEN 'source.ts_us is missing or no integer'
+            WHEN op IN ('c', 'u', 'd', 't') AND tx IS NULL THEN 'source.txId is missing or no integer'
+            WHEN op = 't' THEN NULL
+            WHEN raw_key IS NULL THEN 'key is null'
+            WHEN key_row IS NULL THEN 'key is not a JSON object'
+            WHEN key_problems <> '' THEN key_problems
+            WHEN len(key_names) <> {len(schema.key)} THEN 'key has other columns: ' || array_to_string(key_names, ', ')
+            WHEN op = '{TOMBSTONE}' THEN NULL
+            WHEN op IN ('c', 'u', 'r') AND after IS NULL THEN 'after is missing'
+            WHEN len({strangers}) > 0 THEN 'after has unknown columns: ' || array_to_string({strangers}, ', ')
+            WHEN after_problems <> '' THEN after_problems
+            WHEN before_problems <> '' THEN before_problems
+            WHEN after IS NOT NULL AND NOT ({key_of_after}) THEN 'key differs from the after image'
+        END AS reason
+    FROM checked"""
+
+
+def _paths(image: str | None, columns: Sequence[Column]) -> list[str]:
+    prefix = "$" if image is None else f"$.{image}"
+    return [f"{prefix}.{_json_name(column.name)}" for column in columns]
+
+
+def _json_name(name: str) -> str:
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _list(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(literal, texts))}]"
+
+
+def _tuple(texts: Iterable[str]) -> str:
+    return f"({', '.join(map(literal, texts))})"

@@ -1,0 +1,76 @@
+"""The entry point: parses, runs one command, turns its end into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from test_infra import __version__
+from test_infra.base.errors import TestInfraError
+from test_infra.base.redaction import redact
+from test_infra.cli.dev import dev
+from test_infra.cli.doctor import doctor
+from test_infra.cli.exit_codes import ExitCode
+from test_infra.cli.housekeeping import prune, reap
+from test_infra.cli.interrupts import interrupts
+from test_infra.cli.pipelines import lag, load, parity
+from test_infra.cli.reports import report
+from test_infra.cli.runs import run
+from test_infra.cli.services import down, env, logs, status, up
+
+EPILOG = (
+    "Exit codes: 0 green; 1 a gate or test failed, LAG and UNKNOWN included; 2 usage or YAML; "
+    "3 the stack could not be made; 130 interrupted. State lives in $TEST_INFRA_HOME."
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EPILOG, no_args_is_help=True
+)
+@click.version_option(__version__, prog_name="test-infra")
+def cli() -> None:
+    """Prove that a pipeline database -> Debezium -> Kafka -> Spark -> Delta loses nothing."""
+
+
+for command in (up, down, status, env, logs, run, load, parity, lag, report, reap, prune, doctor, dev):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code."""
+    with interrupts.counted():
+        code = execute(arguments)
+    sys.exit(code)
+
+
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; every end, foreseen or not, becomes an exit code and a text without secrets."""
+    try:
+        ended_with = cli.main(args=arguments, prog_name="test-infra", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as refused:
+        refused.show()
+        return ExitCode.USAGE
+    except TestInfraError as error:
+        click.echo(redact(str(error)), err=True)
+        return ExitCode.INTERRUPTED if interrupts.received else error.exit_code
+    except BrokenPipeError:
+        # The reader went away (`test-infra status | head -1`): nothing is wrong, and nobody reads a message.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.GREEN
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    except BaseException as unforeseen:
+        if interrupts.received:
+            return ExitCode.INTERRUPTED
+        if isinstance(unforeseen, SystemExit):
+            raise
+        click.echo(redact(traceback.format_exc()), err=True)
+        click.echo(f"test-infra did not foresee this {type(unforeseen).__name__}; the lines above say where", err=True)
+        return ExitCode.INFRASTRUCTURE
+    return ended_with if isinstance(ended_with, int) else ExitCode.GREEN

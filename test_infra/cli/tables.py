@@ -1,0 +1,41 @@
+"""Tables and JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from test_infra.base.redaction import redact
+
+GOOD = "green"
+BAD = "bold red"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: Iterable[int] = ()) -> None:
+    """Print rows under a heading; the rows whose index is in ``red`` stand out. Plain columns where stdout is no terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    standing_out = set(red)
+    shown = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, row in enumerate(rows):
+        shown.add_row(*(Text(redact(cell), style=BAD if index in standing_out else "") for cell in row))
+    # A log file has no width: rows must not be broken there.
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240).print(shown)
+
+
+def verdict_line(text: str, *, green: bool) -> None:
+    """The last word of a command."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(file=sys.stdout, soft_wrap=True).print(Text(redact(text), style=GOOD if green else BAD))
+
+
+def as_json(document: Any) -> None:
+    """One JSON document, and nothing else, on stdout."""
+    sys.stdout.write(redact(json.dumps(document, indent=2, default=str)) + "\n")

@@ -1,0 +1,50 @@
+"""Runs one command and writes down how it ended; a file of its own, without imports of ours, so that it starts in 20 ms.
+
+Usage: ``python -I kept.py EXIT_PATH|- [--with-parent] -- COMMAND...``. With ``--with-parent`` the command's whole session is killed when
+the process that started us dies: what a PID namespace does where the system has none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+
+def main(argv: list[str]) -> int:
+    split = argv.index("--")
+    options, command = argv[:split], argv[split + 1 :]
+    exit_path = options[0]
+    parent = os.getppid()
+    child = subprocess.Popen(command)  # noqa: S603 - an argv list from our own ProcessSpec
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, lambda received, _frame: child.send_signal(received))
+    if "--with-parent" in options:
+        threading.Thread(target=end_with_parent, args=(parent, child), daemon=True).start()
+    exit_code = child.wait()
+    if exit_path != "-":
+        write_exit(exit_path, exit_code)
+    return exit_code if exit_code >= 0 else 128 - exit_code
+
+
+def end_with_parent(parent: int, child: subprocess.Popen[bytes]) -> None:
+    """Kill the whole session as soon as the parent is gone."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    child.kill()
+    os.killpg(0, signal.SIGKILL)
+
+
+def write_exit(path: str, exit_code: int) -> None:
+    temporary = f"{path}.{os.getpid()}"
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"exit_code": exit_code, "ended_at": time.time()}, file)
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

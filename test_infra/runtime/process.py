@@ -1,0 +1,90 @@
+"""What a process is asked to be, and what it was seen to be."""
+
+from __future__ import annotations
+
+import signal
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+LOG_MAX_BYTES = 16 * 1024 * 1024
+LOG_BACKUPS = 2
+
+
+class Restart(StrEnum):
+    """When a process that ended by itself is started again."""
+
+    NEVER = "never"
+    ON_FAILURE = "on_failure"
+    ALWAYS = "always"
+
+
+class ProcessSpec(BaseModel):
+    """One process to run.
+
+    Args:
+        name: unique among the processes of a stack.
+        argv: program and arguments; never a shell line.
+        env: the whole environment but the identity variables that the backend adds.
+        cwd: working folder.
+        log_path: stdout and stderr, rotated at 16 MiB, two old files kept.
+        uid: user to drop to; None keeps the user of the backend.
+        gid: group to drop to.
+        restart: what happens when it ends by itself.
+        stop_signal: how it is asked to end; SIGKILL follows after ``stop_timeout_s``.
+        stop_timeout_s: patience between the two, seconds.
+        memory_limit_mib: resident memory of the process and its children beyond which it is killed, MiB.
+        exit_path: a run-to-completion process leaves ``{"exit_code", "ended_at"}`` here however it ends.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str] = {}
+    cwd: Path
+    log_path: Path
+    uid: int | None = None
+    gid: int | None = None
+    restart: Restart = Restart.NEVER
+    stop_signal: int = signal.SIGTERM
+    stop_timeout_s: float = 5.0
+    memory_limit_mib: int | None = None
+    exit_path: Path | None = None
+
+
+class ProcessState(BaseModel):
+    """What was last seen of a process.
+
+    Args:
+        name: its name.
+        running: whether it runs now.
+        pid: process id as this machine's user sees it; None when it does not run.
+        started_at: epoch seconds of the last start.
+        restarts: how often it was started again after it ended by itself.
+        exit_code: of the last end; negative is the signal; None when it never ended.
+        ended_at: epoch seconds of the last end.
+        given_up: it ended too often and is not started again.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    running: bool
+    pid: int | None = None
+    started_at: float | None = None
+    restarts: int = 0
+    exit_code: int | None = None
+    ended_at: float | None = None
+    given_up: bool = False
+
+
+def ended_as(exit_code: int) -> str:
+    """An exit code in words: ``exited with 1`` or ``killed by SIGKILL``."""
+    if exit_code >= 0:
+        return f"exited with {exit_code}"
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"killed by signal {-exit_code}"

@@ -1,0 +1,66 @@
+"""The keeper: the process that owns every process of a stack, and ends them when no lease is left.
+
+``python -m test_infra.stack.keeper STACK_ID [--namespaced]``. Started by `test_infra.stack.lifecycle`, first in a PID namespace where the
+system allows one, so that even ``kill -9`` of it leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+
+from test_infra.runtime.supervisor import Supervisor
+from test_infra.stack.lease import live_leases
+from test_infra.stack.record import StackFolders
+
+LEASES_EVERY_S = 0.5
+
+
+class Keeper:
+    """Watches the leases of one stack and supervises its processes."""
+
+    def __init__(self, stack_id: str, *, namespaced: bool) -> None:
+        self._folders = StackFolders(stack_id)
+        self._looked = 0.0
+        self._ending = False
+        self._supervisor = Supervisor(self._folders.control, self._event, namespaced=namespaced)
+
+    def run(self) -> None:
+        """Keep the stack until its last lease is gone, then end and clear it."""
+        self._event("keeper", "started", "")
+        self._supervisor.run(every=self._look_at_leases)
+        shutil.rmtree(self._folders.data, ignore_errors=True)
+        self._event("keeper", "ended", "every process ended")
+
+    def _look_at_leases(self) -> None:
+        if self._ending or time.monotonic() - self._looked < LEASES_EVERY_S:
+            return
+        self._looked = time.monotonic()
+        if live_leases(self._folders.leases, time.time()):
+            return
+        lock = os.open(self._folders.up_lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # an `up` is about to take a lease
+            os.close(lock)
+            return
+        if live_leases(self._folders.leases, time.time()):
+            os.close(lock)
+            return
+        self._ending = True  # the lock stays ours until we are gone: the next `up` begins afresh
+        self._event("keeper", "ending", "no lease is left")
+        self._supervisor.stop()
+
+    def _event(self, service: str, event: str, detail: str) -> None:
+        line = json.dumps({"time": time.time(), "service": service, "event": event, "detail": detail})
+        handle = os.open(self._folders.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(handle, "a") as file:
+            file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    Keeper(sys.argv[1], namespaced="--namespaced" in sys.argv[2:]).run()

@@ -1,0 +1,129 @@
+"""What a service is: how it is prepared, started, probed and reached."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from test_infra.base.errors import InfrastructureError
+from test_infra.runtime.process import Restart
+from test_infra.stack.record import Endpoint
+
+
+class ServiceFailed(InfrastructureError):
+    """A service died while starting, or never became usable."""
+
+
+@dataclass(frozen=True)
+class User:
+    """An account of this machine that a service drops to."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one service lives in one stack.
+
+    Args:
+        stack_id: the stack.
+        config: folder of its configuration files, 0700.
+        data: folder of its data.
+        secrets: folder of the stack's secrets, 0700.
+        ports: port name -> port.
+        endpoints: services it depends on, already usable.
+    """
+
+    stack_id: str
+    config: Path
+    data: Path
+    secrets: Path
+    ports: Mapping[str, int]
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Command:
+    """The process of a service.
+
+    Args:
+        argv: program and arguments.
+        env: its whole environment.
+        user: account to drop to; None stays.
+        stop_signal: how it is asked to end.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    user: User | None = None
+    stop_signal: int = 15
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """One long-running program.
+
+    Args:
+        name: unique in a stack.
+        ports: names of the ports it listens on; the first is the clients'.
+        fixed_port: the clients' port when the user wants a certain one.
+        depends_on: services that must be usable before it starts.
+        prepare: writes its files; runs before the process starts.
+        command: its process.
+        endpoint: how clients reach it, version still empty.
+        probe: a real query; returns the version, raises while the service is not usable.
+        not_yet: exceptions of ``probe`` that mean "not yet".
+        memory_limit_mib: resident memory beyond which it is killed, MiB.
+        restart: what follows when it ends by itself.
+        stop_timeout_s: patience between its stop signal and SIGKILL, seconds.
+    """
+
+    name: str
+    ports: tuple[str, ...]
+    prepare: Callable[[Place], None]
+    command: Callable[[Place], Command]
+    endpoint: Callable[[Place], Endpoint]
+    probe: Callable[[Endpoint], str]
+    fixed_port: int | None = None
+    depends_on: tuple[str, ...] = ()
+    memory_limit_mib: int | None = None
+    restart: Restart = Restart.ALWAYS
+    stop_timeout_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class ExternalService:
+    """A service that is already there: attached to, never started or stopped.
+
+    Args:
+        name: unique in a stack.
+        endpoint: how clients reach it, given the folder for secrets.
+        probe: a real query; returns the version.
+    """
+
+    name: str
+    endpoint: Callable[[Path], Endpoint]
+    probe: Callable[[Endpoint], str]
+    depends_on: tuple[str, ...] = ()
+
+
+def unprivileged_user() -> User | None:
+    """The account that services drop to when this process is root; None when it is not."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return User(name, entry.pw_uid, entry.pw_gid)
+    raise InfrastructureError(
+        "PostgreSQL refuses to run as root and there is no user to drop to",
+        details={"looked for": "postgres, nobody in the password file"},
+        hint="useradd --system nobody",
+    )

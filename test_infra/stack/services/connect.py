@@ -1,0 +1,128 @@
+"""Kafka Connect: one distributed worker with Debezium for PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from test_infra.base.deadline import StillWaiting
+from test_infra.base.paths import private_dir, write_private
+from test_infra.jvm import jars
+from test_infra.stack.ports import LOOPBACK
+from test_infra.stack.record import Endpoint
+from test_infra.stack.service import ExternalService, Place, ServiceSpec
+from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command, properties_text
+from test_infra.stack.services.kafka import LARGEST_MESSAGE_BYTES
+from test_infra.stack.spec import ConnectSettings, ExternalConnect
+
+NAME = "connect"
+
+
+def connect(settings: ConnectSettings) -> ServiceSpec | ExternalService:
+    """One Connect worker that can run Debezium's PostgreSQL connector.
+
+    Args:
+        settings: heap and limit in MiB, offset flush interval in milliseconds, or where an external one is.
+
+    Returns:
+        A spec whose probe asks the worker for its version and for the Debezium plugin.
+    """
+    if settings.external is not None:
+        return _external(settings.external)
+    return ServiceSpec(
+        name=NAME,
+        ports=("rest",),
+        fixed_port=settings.port,
+        depends_on=("kafka", "postgres"),
+        prepare=lambda place: _prepare(place, settings),
+        command=lambda place: java_command(
+            "org.apache.kafka.connect.cli.ConnectDistributed",
+            heap_mib=settings.heap_mib,
+            config=place.config,
+            # No config provider but ours, whatever a connector's configuration names (CVE-2024-31141).
+            system={"org.apache.kafka.automatic.config.providers": "none"},
+            arguments=(str(place.config / "worker.properties"),),
+        ),
+        endpoint=lambda place: _endpoint(LOOPBACK, place.ports["rest"], str(_secrets_file(place))),
+        probe=worker_answers,
+        memory_limit_mib=settings.memory_limit_mib,
+        stop_timeout_s=5.0,
+    )
+
+
+def _external(external: ExternalConnect) -> ExternalService:
+    return ExternalService(
+        NAME, lambda _secrets: _endpoint(external.host, external.port, external.secrets_file), worker_answers
+    )
+
+
+def _endpoint(host: str, port: int, secrets_file: str) -> Endpoint:
+    return Endpoint(service=NAME, host=host, port=port, url=f"http://{host}:{port}", properties={"secrets_file": secrets_file})
+
+
+def worker_answers(endpoint: Endpoint) -> str:
+    """The worker's own version, given that it can load Debezium's PostgreSQL connector."""
+    import httpx
+
+    try:
+        with httpx.Client(base_url=endpoint.url, timeout=2.0) as client:
+            version = str(client.get("/").raise_for_status().json()["version"])
+            # Answered only by a worker that has joined its group and can create connectors.
+            client.get("/connectors").raise_for_status()
+            plugins = {plugin["class"]: plugin["version"] for plugin in client.get("/connector-plugins").raise_for_status().json()}
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise StillWaiting(f"{type(error).__name__}: {error}") from error
+    debezium = plugins.get("io.debezium.connector.postgresql.PostgresConnector")
+    if debezium is None:
+        raise StillWaiting("the worker knows no Debezium connector for PostgreSQL")
+    return f"{version}, Debezium {debezium}"
+
+
+def worker_properties(place: Place, settings: ConnectSettings) -> dict[str, object]:
+    """The worker's configuration: REST on loopback, secrets only from files below one folder, no client overrides."""
+    topics = f"ti-{place.stack_id}-connect"
+    internal = {
+        f"{kind}.storage.{key}": value
+        for kind in ("offset", "config", "status")
+        for key, value in (("topic", f"{topics}-{kind}"), ("replication.factor", 1))
+    }
+    return {
+        "bootstrap.servers": place.endpoints["kafka"].url,
+        "group.id": topics,
+        "listeners": f"http://{LOOPBACK}:{place.ports['rest']}",
+        "rest.advertised.host.name": LOOPBACK,
+        "plugin.path": jars.plugin_dir("debezium-postgres"),
+        "plugin.discovery": "service_load",
+        "connector.client.config.override.policy": "None",
+        "config.providers": "file",
+        "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
+        "config.providers.file.param.allowed.paths": _secrets_file(place).parent,
+        "key.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+        "key.converter.schemas.enable": "false",
+        "value.converter.schemas.enable": "false",
+        "offset.storage.partitions": 1,
+        "status.storage.partitions": 1,
+        **internal,
+        "offset.flush.interval.ms": settings.offset_flush_interval_ms,
+        "offset.flush.timeout.ms": 5_000,
+        "scheduled.rebalance.max.delay.ms": 500,
+        "session.timeout.ms": 6_000,
+        "heartbeat.interval.ms": 500,
+        "task.shutdown.graceful.timeout.ms": 2_000,
+        "producer.linger.ms": 0,
+        "producer.batch.size": 256 * 1024,
+        "producer.max.request.size": LARGEST_MESSAGE_BYTES,
+        "producer.buffer.memory": 4 * LARGEST_MESSAGE_BYTES,
+    }
+
+
+def _secrets_file(place: Place) -> Path:
+    return place.config / "secrets" / "connect.properties"
+
+
+def _prepare(place: Place, settings: ConnectSettings) -> None:
+    write_private(place.config / "log4j2.properties", LOG_CONFIG)
+    write_private(place.config / "worker.properties", properties_text(worker_properties(place, settings)))
+    private_dir(_secrets_file(place).parent)
+    password = place.endpoints["postgres"].secret("capture_password")
+    write_private(_secrets_file(place), properties_text({"capture_password": password}))

