@@ -8,8 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-# The tools of Dagster look for an instance even when they only load definitions; this one has telemetry off.
-DG := DAGSTER_HOME="$(CURDIR)/docker" $(BIN)/dg
+# Dagster's own tools look for an instance even when they only load definitions: ours, which has telemetry off.
+DG := DAGSTER_HOME="$$($(BIN)/python -m test_infra.cli.instance)" $(BIN)/dg
 
 .PHONY: help setup java e2e test lint format types layers definitions unit integration tests bench dev lock clean distclean
 

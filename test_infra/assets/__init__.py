@@ -1,1 +1,1 @@
-
+"""Dagster assets and Dagster jobs made from specs."""

@@ -51,8 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def execute(arguments: Sequence[str] | None = None) -> int:
     """Run one command; every end, foreseen or not, becomes an exit code and a text without secrets."""
     try:
-        ended_with = cli.main(args=arguments, prog_name="test-infra", standalone_mode=False)
+        with cli.make_context("test-infra", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            ended_with = cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.ClickException as refused:
         refused.show()
         return ExitCode.USAGE

@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from test_infra.base.paths import home, private_dir, write_private
+from test_infra.base.paths import home, private_dir, project_root, write_private
 
 VARIABLE = "DAGSTER_HOME"
-SETTINGS = """\
-# Written once by test-infra; yours to edit. `dagster instance migrate` after a new version of Dagster.
-telemetry:
-  enabled: false
-"""
+SETTINGS = "telemetry:\n  enabled: false\n"
+"""What an instance gets where the project has no ``docker/dagster.yaml``."""
 
 
 def dagster_home() -> Path:
-    """``$DAGSTER_HOME``, else ``<home>/dagster``; made with telemetry off when it is not there, and exported to this process's children."""
+    """``$DAGSTER_HOME``, else ``<home>/dagster``; made with telemetry off when it is not there, and exported to our children."""
     configured = os.environ.get(VARIABLE)
     folder = private_dir(Path(configured).expanduser().absolute() if configured else home() / "dagster")
     settings = folder / "dagster.yaml"
     if not settings.exists():
-        write_private(settings, SETTINGS)
+        template = project_root() / "docker" / "dagster.yaml"
+        write_private(settings, template.read_text() if template.is_file() else SETTINGS)
     os.environ[VARIABLE] = str(folder)
     return folder
 

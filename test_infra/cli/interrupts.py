@@ -16,7 +16,8 @@ from types import FrameType
 from test_infra.cli.exit_codes import ExitCode
 
 COUNTED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_ENDING = b"\ninterrupted: ending cleanly; once more ends at once\n"
+_INTERRUPTED = b"\ninterrupted: ending cleanly; once more ends at once\n"
+_TOO_LONG = b"\nthe deadline has passed: ending cleanly\n"
 
 
 class Interrupts:
@@ -24,12 +25,13 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
+        self.deadline_passed = False
         self._last_acts: list[Callable[[], None]] = []
 
     @property
     def received(self) -> bool:
-        """Whether this process was asked to end."""
-        return self.count > 0
+        """Whether somebody asked this process to end."""
+        return self.count > self.deadline_passed
 
     @contextlib.contextmanager
     def before_hard_end(self, act: Callable[[], None]) -> Iterator[None]:
@@ -39,6 +41,22 @@ class Interrupts:
             yield
         finally:
             self._last_acts.remove(act)
+
+    @contextlib.contextmanager
+    def deadline(self, timeout_s: float) -> Iterator[None]:
+        """Interrupt the block, as Ctrl-C would, when it takes longer than ``timeout_s``."""
+
+        def pass_it() -> None:
+            self.deadline_passed = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+        timer = threading.Timer(timeout_s, pass_it)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
@@ -64,7 +82,7 @@ class Interrupts:
             self.count += sum(signum in COUNTED for signum in received)
             if self.count == 1:
                 with contextlib.suppress(OSError):  # the terminal may be gone: that is what SIGHUP says
-                    os.write(2, _ENDING)
+                    os.write(2, _TOO_LONG if self.deadline_passed else _INTERRUPTED)
             if self.count > 1:
                 for act in reversed(self._last_acts):
                     with contextlib.suppress(Exception):

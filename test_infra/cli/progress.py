@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -28,7 +29,6 @@ class Progress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._moving = self._stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._console: Console | None = None
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
@@ -41,29 +41,40 @@ class Progress:
                 print(line, file=self._stream, flush=True)
 
     @contextlib.contextmanager
-    def doing(self, text: str) -> Iterator[None]:
-        """Shows ``text`` and the seconds gone by while the block runs, once it takes more than a moment."""
-        started = time.monotonic()
+    def doing(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show ``text`` and the seconds gone by while the block runs.
+
+        Yields:
+            Call it with another text when something else goes on.
+        """
+        now = _Now(text)
         if self._moving:
-            with self.console.status(redact(text)) as status, _every(0.5, lambda: status.update(_with_time(text, started))):
-                yield
+            with self.console.status(now.line()) as status, _every(0.5, lambda: status.update(now.line())):
+                yield now.change
         else:
             self.say(f"{text} ...")
-            with _every(STILL_EVERY_S, lambda: self.say(f"  still {_with_time(text, started)}")):
-                yield
+            with _every(STILL_EVERY_S, lambda: self.say(f"  still {now.line()}")):
+                yield now.change
 
-    @property
+    @functools.cached_property
     def console(self) -> Console:
         """A rich console on the same stream."""
         from rich.console import Console
 
-        if self._console is None:
-            self._console = Console(file=self._stream, soft_wrap=True)
-        return self._console
+        return Console(file=self._stream, soft_wrap=True)
 
 
-def _with_time(text: str, started: float) -> str:
-    return f"{redact(text)} ({time.monotonic() - started:.0f} s)"
+class _Now:
+    """A text and the moment it became true."""
+
+    def __init__(self, text: str) -> None:
+        self.change(text)
+
+    def change(self, text: str) -> None:
+        self._text, self._since = redact(text), time.monotonic()
+
+    def line(self) -> str:
+        return f"{self._text} ({time.monotonic() - self._since:.0f} s)"
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: Iterabl
     from rich.text import Text
 
     standing_out = set(red)
-    shown = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, row in enumerate(rows):
         shown.add_row(*(Text(redact(cell), style=BAD if index in standing_out else "") for cell in row))
     # A log file has no width: rows must not be broken there.

@@ -7,6 +7,7 @@ that yields the failed result and then raises does neither: the evaluation is ke
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -18,8 +19,22 @@ from test_infra.verdict import evidence
 if TYPE_CHECKING:
     from test_infra.stack import Stack
 
-Judge = Callable[["Stack", Sequence[str]], Mapping[str, evidence.Finding]]
-"""Judges the named subjects (tables, mostly) against a running stack. A subject without a finding counts as unknown."""
+
+@dataclass(frozen=True)
+class Scene:
+    """What a judge may look at.
+
+    Args:
+        stack: the running stack.
+        run_dir: the folder of this run, where suites leave their reports.
+    """
+
+    stack: "Stack"
+    run_dir: Path
+
+
+Judge = Callable[[Scene, Sequence[str]], Mapping[str, evidence.Finding]]
+"""Judges the named subjects (tables, mostly). A subject without a finding counts as unknown."""
 
 SOON = "10"
 """Priority of gates that must judge before a suite disturbs the pipeline."""
@@ -94,7 +109,7 @@ def evaluate(
     started_at = datetime.now(UTC)
     cause: Exception | None = None
     try:
-        findings = judge(definition, stack.attach(), subjects)
+        findings = judge(definition, Scene(stack.attach(), folder), subjects)
     except Exception as error:
         cause = error
         findings = dict.fromkeys(subjects, evidence.unknown(error))
@@ -108,9 +123,9 @@ def evaluate(
         raise dg.Failure("\n".join(f"{item.asset} {item.gate}: {item.summary}" for item in red), allow_retries=False) from cause
 
 
-def judge(definition: Gate, stack: "Stack", subjects: Sequence[str]) -> Mapping[str, evidence.Finding]:
+def judge(definition: Gate, scene: Scene, subjects: Sequence[str]) -> Mapping[str, evidence.Finding]:
     """The findings of the gate's judge. A place of its own so that a test can plant a failing judge behind every gate."""
-    return definition.judge(stack, subjects)
+    return definition.judge(scene, subjects)
 
 
 def evaluation(key: dg.AssetCheckKey, item: evidence.Evidence) -> dg.AssetCheckResult:

@@ -29,7 +29,7 @@ def record(context: Context, stack: StackResource) -> runs.RunRecord:
     return runs.RunRecord(
         run_id=context.run.run_id,
         job=context.run.job_name,
-        stack_id=stack.stack_id,
+        stack_id=stack.resolved_id,
         versions=versions(),
         expected=tuple(expected_gates(context.job_def)),
         started_at=datetime.now(UTC),

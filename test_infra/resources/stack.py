@@ -26,6 +26,13 @@ class StackResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="A stack made by a run outside the command line ends by itself after this time, seconds.",
     )
 
+    @property
+    def resolved_id(self) -> str:
+        """The id of the stack, whether it runs or not."""
+        from test_infra.stack import current_stack_id
+
+        return self.stack_id or current_stack_id()
+
     def attach(self) -> "Stack":
         """The running stack.
 

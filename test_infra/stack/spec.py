@@ -67,11 +67,11 @@ class ConnectSettings(_Part):
 
 
 class Services(_Part):
-    """The services of a stack; leaving one out takes its defaults."""
+    """The services of a stack. One that is not named takes its defaults; null leaves it out."""
 
-    postgres: PostgresSettings = PostgresSettings()
-    kafka: KafkaSettings = KafkaSettings()
-    connect: ConnectSettings = ConnectSettings()
+    postgres: PostgresSettings | None = Field(default=PostgresSettings(), description="Source database.")
+    kafka: KafkaSettings | None = Field(default=KafkaSettings(), description="Broker.")
+    connect: ConnectSettings | None = Field(default=ConnectSettings(), description="Worker that runs Debezium.")
 
 
 class StackSpec(_Part):

@@ -67,28 +67,28 @@ class _Phases:
 
 def read(folder: SuiteFolder) -> SuiteReport:
     """The report of a suite from its files; files that are not there mean that nothing is known."""
-    planned = list(_lines(folder.plan))
-    reported = list(_lines(folder.report))
+    planned = [entry for entry in _lines(folder.planned) if isinstance(entry, str)]
+    reported = [entry for path in (folder.plan, folder.report) for entry in _lines(path) if isinstance(entry, dict)]
     ended = folder.exit.read_text() if folder.exit.is_file() else "pytest left no exit code"
     return summarise(planned, reported, ended)
 
 
-def summarise(planned: Sequence[Mapping[str, Any]], reported: Sequence[Mapping[str, Any]], ended: str) -> SuiteReport:
+def summarise(planned: Sequence[str], reported: Sequence[Mapping[str, Any]], ended: str) -> SuiteReport:
     """Bring plan and report log together.
 
     Args:
-        planned: report log of the collection.
-        reported: report log of the run, perhaps cut off in the middle.
+        planned: ids of all tests there are.
+        reported: report logs of the collection and of the run, perhaps cut off in the middle.
         ended: pytest's exit code as text, or why there is none.
     """
     phases: dict[str, _Phases] = {}
     for entry in reported:
         if entry.get("$report_type") == "TestReport":
             _add(phases.setdefault(entry["nodeid"], _Phases()), entry)
-    names = dict.fromkeys([*_collected(planned), *_collected(reported), *phases])
+    names = dict.fromkeys([*planned, *phases])
     return SuiteReport(
         tests=tuple(_ending(name, phases.get(name)) for name in names),
-        collection_errors=tuple(dict.fromkeys([*_collection_errors(planned), *_collection_errors(reported)])),
+        collection_errors=tuple(dict.fromkeys(_collection_errors(reported))),
         exit=ended,
     )
 
@@ -129,18 +129,16 @@ def _outcome(verdicts: Sequence[str]) -> Outcome:
     return Outcome.FAILED if Ending.FAILED.value.upper() in verdicts else Outcome.UNKNOWN
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[Any]:
     try:
         text = path.read_text(errors="replace")
     except OSError:
         return
     for line in text.splitlines():
         try:
-            entry = json.loads(line)
+            yield json.loads(line)
         except ValueError:  # the line a killed process was writing
             continue
-        if isinstance(entry, dict):
-            yield entry
 
 
 def _add(phases: _Phases, entry: Mapping[str, Any]) -> None:
@@ -163,19 +161,6 @@ def _ending(nodeid: str, phases: _Phases | None) -> TestEnding:
     if not phases.done and phases.ending is not Ending.FAILED:
         return TestEnding(nodeid, Ending.UNREPORTED, phases.seconds, "it began, but its end was never reported")
     return TestEnding(nodeid, phases.ending, phases.seconds, message)
-
-
-def _collected(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [
-        item["nodeid"]
-        for entry in entries
-        if entry.get("$report_type") == "CollectReport"
-        for item in entry.get("result") or ()
-        if item.get("type") not in _CONTAINERS
-    ]
-
-
-_CONTAINERS = {"Session", "Dir", "Package", "Module", "Class", "DoctestModule", "DoctestTextfile", "UnitTestCase"}
 
 
 def _collection_errors(entries: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -13,6 +13,7 @@ from test_infra.suites.spec import SuiteFolder, SuiteSpec
 
 PIPELINE_VARIABLE = "TEST_INFRA_PIPELINE"
 PARENT_VARIABLE = "TEST_INFRA_SUITE_PARENT"
+PLANNED_VARIABLE = "TEST_INFRA_SUITE_PLANNED"
 PLUGIN = "test_infra.testing.plugin"
 PLAN_TIMEOUT_S = 60.0
 TIMED_OUT = "timed out"
@@ -23,9 +24,10 @@ xfail_strict = true
 
 
 def plan(spec: SuiteSpec, folder: SuiteFolder, stack_id: str | None) -> None:
-    """Collect the suite; afterwards ``folder.plan`` says what there is to run, or why that is not known."""
+    """Collect the suite; afterwards ``folder.planned`` says what there is to run, ``folder.plan`` what could not be collected."""
     _prepare(folder)
     folder.plan.unlink(missing_ok=True)
+    folder.planned.unlink(missing_ok=True)
     _pytest(["--collect-only", "--quiet", *_arguments(spec, folder, folder.plan)], spec, folder, stack_id, PLAN_TIMEOUT_S)
 
 
@@ -74,7 +76,7 @@ def _pytest(
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder.path,
-            env=_environment(os.environ, spec, stack_id),
+            env=_environment(os.environ, spec, folder, stack_id),
             start_new_session=True,  # so that what a test started ends with it
         )
         try:
@@ -93,10 +95,11 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _environment(inherited: Mapping[str, str], spec: SuiteSpec, stack_id: str | None) -> dict[str, str]:
+def _environment(inherited: Mapping[str, str], spec: SuiteSpec, folder: SuiteFolder, stack_id: str | None) -> dict[str, str]:
     # A suite may itself be started by a test: pytest's own variables are not meant for it.
     environment = {name: value for name, value in inherited.items() if not name.startswith("PYTEST_")}
     environment[HOME_VARIABLE] = str(home())
+    environment[PLANNED_VARIABLE] = str(folder.planned)
     environment[PARENT_VARIABLE] = str(os.getpid())
     # The suite must import this very package, also where it is not installed.
     package_root = str(Path(test_infra.__file__).resolve().parent.parent)

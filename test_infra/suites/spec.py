@@ -18,6 +18,10 @@ class SuiteSpec(BaseModel):
         default=[Path()], min_length=1, description="Test files or folders; relative to the YAML. Default: its folder."
     )
     pipeline: Name | None = Field(default=None, description="Pipeline that the fixture `pipeline` gives to the tests.")
+    after: list[str] = Field(
+        default=[],
+        description="Assets that must be there first, such as shop/load. Default: the stream of the pipeline.",
+    )
     timeout_s: float = Field(default=600.0, gt=0, description="The whole suite is ended after this time, seconds.")
     test_timeout_s: float = Field(default=120.0, gt=0, description="One test fails after this time, seconds.")
     description: str = Field(default="", description="What the suite shows; shown in the UI.")
@@ -36,8 +40,13 @@ class SuiteFolder:
 
     @property
     def plan(self) -> Path:
-        """Report log of the collection: what there is to run."""
+        """Report log of the collection: what could not be collected."""
         return self.path / "plan.jsonl"
+
+    @property
+    def planned(self) -> Path:
+        """What there is to run: one test id as a JSON text per line."""
+        return self.path / "planned.jsonl"
 
     @property
     def report(self) -> Path:

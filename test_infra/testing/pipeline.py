@@ -115,9 +115,11 @@ class PipelineHandle:
 
     def restart_stream(self, *, timeout_s: float = TIMEOUT_S) -> None:
         """Stop the stream and start it again; back when it runs."""
-        from test_infra.cdc.stream.control import restart
+        from test_infra.cdc.stream.control import restart, wait_running
 
-        restart(self.stack, self.spec, Deadline(timeout_s))
+        deadline = Deadline(timeout_s)
+        restart(self.stack, self.spec)
+        wait_running(self.stack, self.spec, deadline)
 
 
 def _rows(table_dir: Any, key: Mapping[str, Any]) -> list[Row]:

@@ -1,5 +1,6 @@
 """Pytest plugin: fixtures for tests against a running stack. Use it with ``-p test_infra.testing.plugin``."""
 
+import json
 import os
 import signal
 import threading
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 PIPELINE_VARIABLE = "TEST_INFRA_PIPELINE"
 PARENT_VARIABLE = "TEST_INFRA_SUITE_PARENT"
+PLANNED_VARIABLE = "TEST_INFRA_SUITE_PLANNED"
 PARENT_LOOK_S = 0.5
 
 
@@ -25,6 +27,14 @@ def pytest_configure(config: pytest.Config) -> None:
     parent = os.environ.get(PARENT_VARIABLE)
     if parent:
         threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True, name="end-with-parent").start()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell the suite what there is to run: pytest-reportlog does not."""
+    planned = os.environ.get(PLANNED_VARIABLE)
+    if planned:
+        with open(planned, "a") as file:
+            file.writelines(json.dumps(item.nodeid) + "\n" for item in session.items)
 
 
 @pytest.fixture(scope="session")

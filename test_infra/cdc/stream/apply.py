@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pyarrow as pa
-    from deltalake import DeltaTable
+    from deltalake import CommitProperties, DeltaTable
 
     from test_infra.cdc.table import TableSchema
 
@@ -203,7 +203,7 @@ class TableApplier:
             self._mirror.optimize.compact()
         self.graves.forget(self._in_mirror.offsets)
 
-    def _merged(self, newest: pa.Table, properties: object) -> None:
+    def _merged(self, newest: pa.Table, properties: CommitProperties) -> None:
         same_key = " AND ".join(f"t.{name} = s.{name}" for name in map(identifier, self._schema.key_names))
         values = {identifier(name): f"s.{identifier(name)}" for name in lake.mirror_schema(self._schema).names}
         merge = self._mirror.merge(

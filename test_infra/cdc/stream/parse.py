@@ -50,8 +50,9 @@ def connect() -> DuckDBPyConnection:
     """A DuckDB of its own, in memory, in UTC, without a way to the network. One thread may use it at a time."""
     import duckdb
 
-    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    connection = duckdb.connect(":memory:", config=config)
+    connection = duckdb.connect(
+        ":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from test_infra.base.errors import UsageError
 from test_infra.stack.service import ExternalService, ServiceSpec
 from test_infra.stack.services.connect import connect
 from test_infra.stack.services.kafka import kafka
@@ -10,6 +11,20 @@ from test_infra.stack.spec import StackSpec
 
 
 def services_of(spec: StackSpec) -> dict[str, ServiceSpec | ExternalService]:
-    """Every service of a stack, by name, those without dependencies first."""
-    wanted = (postgres(spec.services.postgres), kafka(spec.services.kafka), connect(spec.services.connect))
-    return {service.name: service for service in wanted}
+    """Every service of a stack, by name, those without dependencies first.
+
+    Raises:
+        UsageError: a service is left out that another one needs.
+    """
+    services: dict[str, ServiceSpec | ExternalService] = {}
+    if spec.services.postgres is not None:
+        services["postgres"] = postgres(spec.services.postgres)
+    if spec.services.kafka is not None:
+        services["kafka"] = kafka(spec.services.kafka)
+    if spec.services.connect is not None:
+        services["connect"] = connect(spec.services.connect)
+    for service in services.values():
+        for needed in service.depends_on:
+            if needed not in services:
+                raise UsageError(f"service {service.name} needs {needed}, which the stack leaves out")
+    return services

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -69,6 +70,11 @@ def broker_answers(endpoint: Endpoint) -> str:
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
+    # kafka-python leaves a socket open for every refused connection, so it is asked only once somebody listens.
+    try:
+        socket.create_connection((endpoint.host, endpoint.port), timeout=2).close()
+    except OSError as error:
+        raise StillWaiting(f"{type(error).__name__}: {error}") from error
     try:
         admin = KafkaAdminClient(
             bootstrap_servers=endpoint.url, request_timeout_ms=2_000, bootstrap_timeout_ms=2_000, client_id="test-infra-probe"

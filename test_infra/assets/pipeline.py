@@ -1,0 +1,291 @@
+"""A pipeline as assets: source tables -> connector -> topics -> stream -> change log and mirror, and the load on it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from test_infra.assets.step import OWNERS, step
+from test_infra.base.deadline import Deadline
+from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
+from test_infra.resources.keys import connector_key, load_key, service_key, stream_key, table_keys
+from test_infra.resources.stack import StackResource
+
+if TYPE_CHECKING:
+    from test_infra.cdc.table import TableSchema
+    from test_infra.stack import Stack
+
+PIPELINE = "test_infra/pipeline"
+"""Metadata of a stream asset: the pipeline it belongs to. A step that needs the pipelines of its Dagster job finds them there."""
+STREAM_TIMEOUT_S = 120.0
+LOAD_TIMEOUT_S = 300.0
+
+Result = dg.MaterializeResult  # type: ignore[type-arg]
+
+
+class LoadConfig(dg.Config):
+    """Settings of the load for one run."""
+
+    operations: int | None = Field(
+        default=None, ge=1, description="Operations of the first, fast part. None: what the pipeline says."
+    )
+
+
+def cdc_pipeline(spec: PipelineSpec) -> list[dg.AssetsDefinition]:
+    """Every asset of a pipeline.
+
+    Args:
+        spec: the pipeline, with absolute paths.
+    """
+    assets = [_source(spec), _connector(spec), _topics(spec), _stream(spec), _tables(spec, "changes"), _tables(spec, "mirror")]
+    return [*assets, _load(spec)] if spec.load else assets
+
+
+def pipelines_of(job: dg.JobDefinition) -> list[PipelineSpec]:
+    """The pipelines whose stream a Dagster job runs."""
+    layer = job.asset_layer
+    found = [layer.asset_graph.get(key).metadata.get(PIPELINE) for key in layer.executable_asset_keys]
+    return [PipelineSpec.model_validate(metadata.value) for metadata in found if isinstance(metadata, dg.JsonMetadataValue)]
+
+
+def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
+    keys = table_keys(spec, "source")
+
+    @dg.multi_asset(
+        name=f"{spec.name}__source",
+        can_subset=True,
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[service_key(spec.source.service)],
+                description=(
+                    f"The table {spec.source.schema_name}.{table} exists, has a primary key and is in the publication; the capture role may "
+                    "read it and nothing else."
+                ),
+                group_name=spec.name,
+                kinds={"postgres", "table"},
+                owners=[*OWNERS],
+            )
+            for table, key in keys.items()
+        ],
+    )
+    def source(context: dg.AssetExecutionContext, stack: StackResource) -> Iterator[Result]:
+        from test_infra.cdc.sources import postgres
+
+        with step(context, stack, f"{spec.name}__source", _paths(keys)):
+            schemas = {schema.name: schema for schema in postgres.prepare(stack.attach(), spec)}
+            for table, key in keys.items():
+                if key in context.selected_asset_keys:
+                    yield Result(key, metadata={"dagster/column_schema": column_schema(schemas[table])})
+
+    return source
+
+
+def _connector(spec: PipelineSpec) -> dg.AssetsDefinition:
+    key = connector_key(spec.name)
+
+    @dg.asset(
+        key=key,
+        op_tags={},
+        deps=[*table_keys(spec, "source").values(), service_key("kafka"), service_key("connect")],
+        description=(
+            "The Debezium connector and every one of its tasks run and the replication slot is active. Its configuration was validated by "
+            "Connect first, and its topics were made first. Look at GET /connectors/<name>/status and at the log of Connect."
+        ),
+        group_name=spec.name,
+        kinds={"debezium"},
+        owners=[*OWNERS],
+    )
+    def connector(context: dg.AssetExecutionContext, stack: StackResource) -> Result:
+        from test_infra.cdc import connector as debezium
+
+        with step(context, stack, f"{spec.name}__connector", [key.to_user_string()]):
+            running = stack.attach()
+            debezium.create(running, spec, schemas_of(running, spec))
+            names = PipelineNames(running.id, spec.name)
+            return Result(
+                metadata={
+                    "connector": names.connector,
+                    "slot": names.slot,
+                    "publication": names.publication,
+                    "topic_prefix": names.topic_prefix,
+                    "url": f"{running.endpoint('connect').url}/connectors/{names.connector}",
+                }
+            )
+
+    return connector
+
+
+def _topics(spec: PipelineSpec) -> dg.AssetsDefinition:
+    keys = table_keys(spec, "topic")
+
+    @dg.multi_asset(
+        name=f"{spec.name}__topic",
+        can_subset=True,
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[connector_key(spec.name)],
+                description=f"The Kafka topic that carries the changes of {table}; its end offsets are in the metadata.",
+                group_name=spec.name,
+                kinds={"kafka"},
+                owners=[*OWNERS],
+            )
+            for table, key in keys.items()
+        ],
+    )
+    def topic(context: dg.AssetExecutionContext, stack: StackResource) -> Iterator[Result]:
+        from test_infra.cdc.topics import end_offsets
+
+        with step(context, stack, f"{spec.name}__topic", _paths(keys)):
+            running = stack.attach()
+            names = PipelineNames(running.id, spec.name)
+            for table, key in keys.items():
+                if key in context.selected_asset_keys:
+                    name = names.topic(spec.source.schema_name, table)
+                    ends = end_offsets(running.endpoint("kafka").url, name)
+                    yield Result(key, metadata={"topic": name, "partitions": len(ends), "records": sum(ends.values())})
+
+    return topic
+
+
+def _stream(spec: PipelineSpec) -> dg.AssetsDefinition:
+    key = stream_key(spec.name)
+
+    @dg.asset(
+        key=key,
+        deps=list(table_keys(spec, "topic").values()),
+        metadata={PIPELINE: dg.MetadataValue.json(spec.model_dump(mode="json"))},
+        description=(
+            "The Spark application that reads the topics and writes change log and mirror has made its first progress. "
+            "Its log is at the path in the metadata."
+        ),
+        group_name=spec.name,
+        kinds={"spark"},
+        owners=[*OWNERS],
+    )
+    def stream(context: dg.AssetExecutionContext, stack: StackResource) -> Result:
+        with step(context, stack, f"{spec.name}__stream", [key.to_user_string()]):
+            return Result(metadata=_run_stream(stack.attach(), spec))
+
+    return stream
+
+
+def _load(spec: PipelineSpec) -> dg.AssetsDefinition:
+    key = load_key(spec.name)
+
+    @dg.asset(
+        key=key,
+        deps=[stream_key(spec.name)],
+        description=(
+            "A seeded workload ran on the source and goes on at a lower rate while the gates look. Every operation is written down as ok, "
+            "failed or unknown in the history at the path in the metadata."
+        ),
+        group_name=spec.name,
+        kinds={"postgres"},
+        owners=[*OWNERS],
+    )
+    def load(context: dg.AssetExecutionContext, config: LoadConfig, stack: StackResource) -> Result:
+        from test_infra.cdc.load import control
+
+        with step(context, stack, f"{spec.name}__load", [key.to_user_string()]):
+            running = stack.attach()
+            control.start(running, spec, operations=config.operations)
+            status = control.wait_bulk(running, spec, Deadline(LOAD_TIMEOUT_S))
+            return Result(
+                metadata={
+                    "operations_done": status.operations_done,
+                    "ok": status.ok,
+                    "failed_on_purpose": status.failed,
+                    "unknown": status.unknown,
+                    "seed": spec.load.seed if spec.load else 0,
+                    "history": dg.MetadataValue.path(str(PipelineFolders(running.dir, spec.name).history)),
+                }
+            )
+
+    return load
+
+
+def _tables(spec: PipelineSpec, kind: str) -> dg.AssetsDefinition:
+    keys = table_keys(spec, kind)
+    after = [stream_key(spec.name), *([load_key(spec.name)] if spec.load else [])]
+
+    @dg.multi_asset(
+        name=f"{spec.name}__{kind}",
+        can_subset=True,
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=after,
+                description=_TABLES[kind].format(table=table),
+                group_name=spec.name,
+                kinds={"deltalake"},
+                owners=[*OWNERS],
+            )
+            for table, key in keys.items()
+        ],
+    )
+    def tables(context: dg.AssetExecutionContext, stack: StackResource) -> Iterator[Result]:
+        with step(context, stack, f"{spec.name}__{kind}", _paths(keys)):
+            folders = PipelineFolders(stack.attach().dir, spec.name)
+            for table, key in keys.items():
+                if key in context.selected_asset_keys:
+                    yield Result(key, metadata=_table_metadata(folders, kind, table))
+
+    return tables
+
+
+_TABLES = {
+    "changes": "The change log of {table}: one row for each change event, with its Kafka coordinates. Version, rows and applied offsets "
+    "as seen in this run are in the metadata.",
+    "mirror": "The mirror of {table}: equal to the source table at some cut, with the position of each row's last change. Version, rows and "
+    "applied offsets as seen in this run are in the metadata.",
+}
+
+
+def _run_stream(stack: "Stack", spec: PipelineSpec) -> dict[str, str]:
+    from test_infra.cdc.stream import control
+
+    control.submit(stack, spec, None)
+    control.release(stack, spec, schemas_of(stack, spec))
+    control.wait_running(stack, spec, Deadline(STREAM_TIMEOUT_S))
+    return {"ready_at": control.ready_at(stack, spec).isoformat()}
+
+
+def _table_metadata(folders: PipelineFolders, kind: str, table: str) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+    from deltalake import DeltaTable
+
+    from test_infra.cdc.lake import commits
+
+    path = folders.changes(table) if kind == "changes" else folders.mirror(table)
+    latest = commits(path)[-1]
+    return {
+        "dagster/row_count": dg.MetadataValue.int(DeltaTable(str(path), version=latest.version).to_pyarrow_dataset().count_rows()),
+        "version": dg.MetadataValue.int(latest.version),
+        "offsets": dg.MetadataValue.json({str(partition): end for partition, end in latest.offsets.items()}),
+        "visible_at": dg.MetadataValue.timestamp(latest.visible_at),
+        "path": dg.MetadataValue.path(str(path)),
+    }
+
+
+def schemas_of(stack: "Stack", spec: PipelineSpec) -> "list[TableSchema]":
+    """The captured tables as the source's catalogue describes them now."""
+    from test_infra.cdc.sources import postgres
+
+    with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
+        return postgres.schemas(connection, spec)
+
+
+def column_schema(schema: "TableSchema") -> dg.TableSchema:
+    """A table's columns as Dagster shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, column.type, constraints=dg.TableColumnConstraints(nullable=column.nullable))
+            for column in schema.columns
+        ]
+    )
+
+
+def _paths(keys: Mapping[str, dg.AssetKey]) -> list[str]:
+    return [key.to_user_string() for key in keys.values()]

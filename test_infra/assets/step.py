@@ -1,0 +1,66 @@
+"""What every step that makes an asset has in common: it leaves a record, and its errors are for the person who must act."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from test_infra.base.errors import TestInfraError
+from test_infra.base.redaction import redact
+from test_infra.resources.run_folder import Context, run_folder
+from test_infra.resources.stack import StackResource
+from test_infra.verdict.run import StepRecord, write_step
+
+OWNERS = ("team:data-platform",)
+UNFORESEEN = 1
+
+
+@contextmanager
+def step(context: Context, stack: StackResource, name: str, assets: Sequence[str]) -> Iterator[Path]:
+    """Record how the body of a step goes; gives the run's folder.
+
+    Args:
+        context: Dagster's.
+        stack: which stack the run uses.
+        name: of the step.
+        assets: paths of the assets it makes.
+
+    Raises:
+        Failure: instead of a foreseeable error, with its text and without a traceback of ours.
+    """
+    folder = run_folder(context, stack)
+    started_at = datetime.now(UTC)
+
+    def record(exit_code: int | None, error: str) -> None:
+        write_step(
+            folder,
+            StepRecord(
+                step=name,
+                assets=tuple(assets),
+                started_at=started_at,
+                ended_at=datetime.now(UTC),
+                exit_code=exit_code,
+                error=error,
+            ),
+        )
+
+    try:
+        yield folder
+    except TestInfraError as error:
+        record(error.exit_code, str(error))
+        metadata = {"log": dg.MetadataValue.path(str(error.log))} if error.log else {}
+        raise dg.Failure(redact(str(error)), metadata=metadata) from error
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        record(UNFORESEEN, f"{type(error).__name__}: {error}")
+        raise
+    else:
+        record(None, "")
+
+
+def path_of(key: dg.AssetKey) -> str:
+    """``shop/mirror/orders``."""
+    return key.to_user_string()

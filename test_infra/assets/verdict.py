@@ -1,0 +1,56 @@
+"""The last asset of a run: the verdict."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from test_infra.assets.step import OWNERS
+from test_infra.resources.keys import VERDICT
+from test_infra.resources.run_folder import record_services, run_folder
+from test_infra.resources.stack import StackResource
+from test_infra.verdict.report import HTML, report
+from test_infra.verdict.result import Result
+
+LAST_OF_ALL = "-100"
+
+
+def verdict_asset(after: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
+    """The asset that judges the run.
+
+    Dagster has no dependency on a check that does not block, so the order comes from the lowest priority: with the in-process executor this
+    step runs when every gate has looked. Under an executor that runs steps side by side a gate may still be looking; it then counts as missing,
+    which is red, never green.
+
+    Args:
+        after: every asset that has a gate.
+    """
+
+    @dg.asset(
+        key=VERDICT,
+        deps=list(after),
+        group_name="verdict",
+        kinds={"pytest"},
+        owners=[*OWNERS],
+        op_tags={"dagster/priority": LAST_OF_ALL},
+        description=(
+            "Every gate of the Dagster job has evidence in this run, and all of it says passed; otherwise this step fails. "
+            "The report is at the path in the metadata."
+        ),
+    )
+    def verdict(context: dg.AssetExecutionContext, stack: StackResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        folder = run_folder(context, stack)
+        record_services(folder, stack)
+        result = report(folder)
+        if not result.green:
+            raise dg.Failure(
+                f"{len(result.reasons)} reasons for red\n" + "\n".join(result.reasons),
+                metadata={"report": dg.MetadataValue.path(str(folder / HTML)), **_counts(result)},
+                allow_retries=False,
+            )
+        return dg.MaterializeResult(metadata={"report": dg.MetadataValue.path(str(folder / HTML)), **_counts(result)})
+
+    return verdict
+
+
+def _counts(result: Result) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+    return {f"gates_{outcome}": dg.MetadataValue.int(count) for outcome, count in result.counts.items()}

@@ -1,0 +1,31 @@
+"""PostgreSQL as the source of a pipeline: connect, prepare, describe, freeze and read."""
+
+from test_infra.cdc.sources.postgres.catalogue import (
+    NoPrimaryKey,
+    NoSuchTable,
+    SourceTable,
+    schemas,
+    tables,
+)
+from test_infra.cdc.sources.postgres.connection import Role, SourceUnreachable, connect, conninfo
+from test_infra.cdc.sources.postgres.preparation import prepare
+from test_infra.cdc.sources.postgres.snapshot import Frozen, LockNotTaken, Snapshot, emit_marker, freeze, rows_as_arrow
+
+__all__ = [
+    "Frozen",
+    "LockNotTaken",
+    "NoPrimaryKey",
+    "NoSuchTable",
+    "Role",
+    "Snapshot",
+    "SourceTable",
+    "SourceUnreachable",
+    "connect",
+    "conninfo",
+    "emit_marker",
+    "freeze",
+    "prepare",
+    "rows_as_arrow",
+    "schemas",
+    "tables",
+]

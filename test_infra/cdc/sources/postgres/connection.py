@@ -1,0 +1,65 @@
+"""Sessions with the source, as its owner or as the role that captures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from test_infra.base.errors import InfrastructureError
+from test_infra.base.redaction import redact
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from test_infra.stack import Endpoint
+
+Role = Literal["owner", "capture"]
+CONNECT_TIMEOUT_S = 5
+
+
+class SourceUnreachable(InfrastructureError):
+    """The source did not accept a session."""
+
+
+def connect(endpoint: Endpoint, role: Role) -> psycopg.Connection:
+    """A session in autocommit; a context manager that closes it.
+
+    Args:
+        endpoint: of the service that holds the tables.
+        role: ``owner`` creates and writes, ``capture`` reads as Debezium does.
+
+    Raises:
+        SourceUnreachable: nobody answers, or the password is refused; the password is never part of the text.
+    """
+    import psycopg
+
+    try:
+        return psycopg.connect(conninfo(endpoint, role), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise _unreachable(endpoint, role, str(error)) from None
+
+
+def conninfo(endpoint: Endpoint, role: Role) -> str:
+    """What libpq needs for a session, password included: for clients, never for an output."""
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(
+        host=endpoint.host,
+        port=endpoint.port,
+        dbname=endpoint.properties["database"],
+        user=endpoint.properties[f"{role}_user"],
+        password=endpoint.secret(f"{role}_password"),
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name="test_infra",
+    )
+
+
+def _unreachable(endpoint: Endpoint, role: Role, seen: str) -> SourceUnreachable:
+    user = endpoint.properties[f"{role}_user"]
+    refused = "authentication failed" in seen
+    what = f"refuses role {user!r}" if refused else "cannot be reached"
+    return SourceUnreachable(
+        f"postgres at {endpoint.host}:{endpoint.port} {what}",
+        details={"seen": " ".join(redact(seen).split())},
+        log=endpoint.log_path,
+        hint=f"check the {role} password of the service" if refused else "test-infra status",
+    )

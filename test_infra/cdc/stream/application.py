@@ -1,0 +1,231 @@
+"""The Spark application of a stream: ``python -m test_infra.cdc.stream.application CONFIG``.
+
+Only ever loaded in a driver process. It opens its Spark session at once, warms the code of a micro-batch while the
+source is still being prepared, waits for its release, and then applies micro-batches until SIGTERM: the running one is
+finished, its offsets are committed, the query is stopped, the exit code is 0.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+import traceback
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.errors import TestInfraError
+from test_infra.base.redaction import RedactingFilter, redact
+from test_infra.cdc.connector import ConnectClient
+from test_infra.cdc.stream.apply import Applier
+from test_infra.cdc.stream.spec import Release, StreamConfig
+from test_infra.cdc.stream.warm import warm_up
+from test_infra.cdc.topics import end_offsets_of, wait_for_topics
+from test_infra.spark.driver import DriverStatus, job_dir, session, write_status
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.query import StreamingQuery
+
+LOOK_INTERVAL_S = 0.2
+FORGET_INTERVAL_S = 30.0
+COMMITTED_WITHIN_S = 5.0
+TOPICS_WITHIN_S = 120.0
+
+log = logging.getLogger("test_infra.stream")
+
+
+class Stopping(Exception):
+    """A micro-batch began after the stream was asked to stop; it is left to the next start."""
+
+
+class Stream:
+    """Micro-batches of one run of the driver."""
+
+    def __init__(self, config: StreamConfig, folder: Path) -> None:
+        self._config = config
+        self._folder = folder
+        self._status = DriverStatus()
+        self._written: DriverStatus | None = None
+        self._stop = threading.Event()
+        self._batch = threading.Lock()
+        self._applied_batch: int | None = None
+
+    def request_stop(self, signum: int, _frame: object) -> None:
+        """Signal handler: end after the running micro-batch."""
+        log.info("%s: stopping", signal.Signals(signum).name)
+        self._stop.set()
+
+    def run(self) -> None:
+        """Open the session, wait for the release, apply until asked to stop.
+
+        Raises:
+            Exception: whatever ended the query.
+        """
+        spark = session(self._folder)
+        self._tell(driver_ready_at=time.time())
+        log.info("driver ready")
+        try:
+            warm_up(spark)
+            if (release := self._released()) is not None:
+                self._stream(spark, release)
+        finally:
+            spark.stop()
+
+    def fail(self, error: BaseException) -> None:
+        """Leave the reason of the end in the status file."""
+        text = str(error) if isinstance(error, TestInfraError) else f"{type(error).__name__}: {error}"
+        self._tell(error=redact(text)[:4_000])
+
+    def _released(self) -> Release | None:
+        """The release, or None when the stop comes first."""
+
+        def given() -> Release | None:
+            if self._stop.is_set():
+                return None
+            if not self._config.release_path.exists():
+                raise StillWaiting("there is none")
+            return Release.model_validate_json(self._config.release_path.read_text())
+
+        deadline = Deadline(self._config.release_timeout_s)
+        return wait_for(given, deadline, what="the stream", awaited=f"its release, {self._config.release_path}")
+
+    def _stream(self, spark: SparkSession, release: Release) -> None:
+        wait_for_topics(release.bootstrap, release.schemas, Deadline(TOPICS_WITHIN_S))
+        applier = Applier(
+            release.schemas,
+            release.targets(),
+            stream_id=stream_id(release.checkpoint),
+            tx_id_reference=release.tx_id_reference,
+        )
+        query = self._start(spark, release, applier)
+        log.info("query started: %s", ", ".join(release.schemas))
+        try:
+            self._watch(query, release, applier)
+        finally:
+            applier.close()
+
+    def _start(self, spark: SparkSession, release: Release, applier: Applier) -> StreamingQuery:
+        records = (
+            spark.readStream.format("kafka")
+            .option("kafka.bootstrap.servers", release.bootstrap)
+            .option("subscribe", ",".join(release.schemas))
+            .option("startingOffsets", "earliest")
+            .option("failOnDataLoss", "true")
+            .option("maxOffsetsPerTrigger", self._config.max_offsets_per_trigger)
+            .load()
+            .select("key", "value", "topic", "partition", "offset", "timestamp")
+        )
+
+        def on_batch(batch: DataFrame, batch_id: int) -> None:
+            with self._batch:
+                if self._stop.is_set():
+                    raise Stopping
+                self._apply(batch, batch_id, applier)
+
+        return (
+            records.writeStream.foreachBatch(on_batch)
+            .option("checkpointLocation", str(release.checkpoint))
+            .trigger(processingTime=f"{self._config.trigger_interval_ms} milliseconds")
+            .start()
+        )
+
+    def _apply(self, batch: DataFrame, batch_id: int, applier: Applier) -> None:
+        started = time.monotonic()
+        records = batch.toArrow()
+        read_s = time.monotonic() - started
+        if records.num_rows:
+            report = applier.apply(records, batch_id)
+            steps = ", ".join(f"{step} {seconds:.3f}" for step, seconds in report.seconds.items())
+            log.info("batch %d: %d records, read %.3f s, %s", batch_id, report.records, read_s, steps)
+            self._status = self._status.model_copy(
+                update={
+                    "records": self._status.records + report.records,
+                    "refused": self._status.refused + report.refused,
+                    "last_batch_id": batch_id,
+                    "last_progress_at": time.time(),
+                    "ready_at": self._status.ready_at or time.time(),
+                }
+            )
+        self._applied_batch = batch_id
+
+    def _watch(self, query: StreamingQuery, release: Release, applier: Applier) -> None:
+        asked_at = time.monotonic()
+        while not self._stop.wait(LOOK_INTERVAL_S):
+            if not query.isActive:
+                failure = query.exception()
+                raise failure if failure is not None else RuntimeError("the query ended by itself")
+            if self._status.ready_at is None and "Waiting for data" in query.status["message"]:
+                # Nothing to read yet: the query has looked at the topics and is ready for the first record.
+                self._status = self._status.model_copy(update={"ready_at": time.time()})
+            self._tell()
+            if release.connect_url and time.monotonic() - asked_at > FORGET_INTERVAL_S:
+                asked_at = time.monotonic()
+                bound_memory(applier, release)
+        self._finish(query, release.checkpoint)
+        self._tell()
+
+    def _finish(self, query: StreamingQuery, checkpoint: Path) -> None:
+        with self._batch:
+            last = self._applied_batch
+
+        def committed() -> None:
+            if last is not None and query.isActive and not (checkpoint / "commits" / str(last)).exists():
+                raise StillWaiting(f"micro-batch {last} is applied but not committed")
+
+        # A stop between the two is no loss, only a replay at the next start; so it is waited for, not insisted on.
+        wait_for(committed, Deadline(COMMITTED_WITHIN_S), what="checkpoint", awaited=f"the commit of {last}")
+        query.stop()
+        log.info("stopped after micro-batch %s", last)
+
+    def _tell(self, **changed: object) -> None:
+        self._status = self._status.model_copy(update=changed)
+        if self._status != self._written:
+            write_status(self._folder, self._status)
+            self._written = self._status
+
+
+def bound_memory(applier: Applier, release: Release) -> None:
+    """Let the applier forget deletes that can never come again; a Connect that is away is asked later."""
+    try:
+        committed = ConnectClient(str(release.connect_url)).committed_lsn(release.connector)
+        if committed is not None:
+            applier.may_forget(committed, end_offsets_of(release.bootstrap, release.schemas))
+    except TestInfraError as error:
+        log.info("deletes are remembered longer: %s", error.what)
+
+
+def stream_id(checkpoint: Path) -> str:
+    """The id that lives and dies with the checkpoint, made with it."""
+    path = checkpoint / "test_infra_stream_id"
+    if not path.exists():
+        checkpoint.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(uuid.uuid4().hex)
+    return path.read_text()
+
+
+def main(argv: list[str]) -> int:
+    """Run the stream that the config file describes; 0 after a requested stop, 1 after a failure."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RedactingFilter())
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stream = Stream(StreamConfig.model_validate_json(Path(argv[0]).read_text()), job_dir())
+    signal.signal(signal.SIGTERM, stream.request_stop)
+    try:
+        stream.run()
+    except Exception as error:  # noqa: BLE001 - the last line of defence of a process: tell, then exit 1
+        traceback.print_exc()
+        stream.fail(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""What the stream's driver is told: at its submission, and when its source is ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from test_infra.base.paths import write_private
+from test_infra.cdc.table import TableSchema
+
+if TYPE_CHECKING:
+    from test_infra.cdc.stream.apply import Targets
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class StreamConfig(_Document):
+    """Known at the submission, before there is a topic or a table.
+
+    Args:
+        release_path: file that says what to read; the driver waits for it with its session open.
+        release_timeout_s: longest wait for it, seconds.
+        max_offsets_per_trigger: most records of a micro-batch.
+        trigger_interval_ms: shortest time between two micro-batches, milliseconds.
+    """
+
+    release_path: Path
+    release_timeout_s: float = 900.0
+    max_offsets_per_trigger: int
+    trigger_interval_ms: int
+
+class TopicOfTable(_Document):
+    """A topic, its table and where the table's rows go."""
+
+    topic: str
+    table: TableSchema
+    changes: Path
+    mirror: Path
+
+class Release(_Document):
+    """Known when the source is prepared: the driver may begin.
+
+    Args:
+        bootstrap: Kafka brokers.
+        tables: what to read and where to write.
+        quarantine: folder of the refused records.
+        checkpoint: folder of Spark's checkpoint.
+        tx_id_reference: a 64-bit transaction id of the source, of about now.
+        connect_url: Kafka Connect, asked now and then for the committed LSN; None: deletes are remembered for ever.
+        connector: name of the connector.
+    """
+
+    bootstrap: str
+    tables: tuple[TopicOfTable, ...]
+    quarantine: Path
+    checkpoint: Path
+    tx_id_reference: int
+    connect_url: str | None
+    connector: str
+
+    @property
+    def schemas(self) -> dict[str, TableSchema]:
+        """Topic -> captured table."""
+        return {entry.topic: entry.table for entry in self.tables}
+
+    def targets(self) -> Targets:
+        """Where the tables lie."""
+        from test_infra.cdc.stream.apply import Targets
+
+        return Targets(
+            changes={entry.table.name: entry.changes for entry in self.tables},
+            mirror={entry.table.name: entry.mirror for entry in self.tables},
+            quarantine=self.quarantine,
+        )
+
+def write(document: StreamConfig | Release, path: Path) -> None:
+    """Write a document whole or not at all, for the owner only."""
+    write_private(path, document.model_dump_json())
+

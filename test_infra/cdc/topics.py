@@ -1,0 +1,124 @@
+"""Topics of a pipeline: made before the connector, counted, read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.errors import InfrastructureError
+
+REQUEST_TIMEOUT_MS = 10_000
+
+
+class TopicMissing(InfrastructureError):
+    """A topic does not exist."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record as it lies in Kafka; ``timestamp_ms`` is epoch milliseconds."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+def create_topics(bootstrap: str, topics: Mapping[str, int]) -> None:
+    """Make topics (name -> partitions) that are not there, and wait until the broker lists them all.
+
+    A captured table has no topic before its first event, and Spark's Kafka source ends when a topic is missing.
+
+    Raises:
+        InfrastructureError: the broker refused one.
+    """
+    from kafka.admin import KafkaAdminClient, NewTopic
+    from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)) as admin:
+        present = set(admin.list_topics())
+        for name, partitions in topics.items():
+            if name in present:
+                continue
+            try:
+                admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1)])
+            except TopicAlreadyExistsError:
+                continue
+            except KafkaError as error:
+                raise InfrastructureError(f"topic {name} was not made", details={"broker": str(error)}) from error
+    wait_for_topics(bootstrap, topics, Deadline(REQUEST_TIMEOUT_MS / 1_000))
+
+
+def wait_for_topics(bootstrap: str, topics: Iterable[str], deadline: Deadline) -> None:
+    """Wait until the broker lists every topic.
+
+    Raises:
+        NotReady: one was still missing at the deadline.
+    """
+    from kafka.admin import KafkaAdminClient
+
+    wanted = set(topics)
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)) as admin:
+
+        def listed() -> None:
+            if missing := wanted - set(admin.list_topics()):
+                raise StillWaiting(f"missing: {', '.join(sorted(missing))}")
+
+        wait_for(listed, deadline, what="topics", awaited=f"{', '.join(sorted(wanted))} on {bootstrap}")
+
+
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Partition -> end offset, exclusive, read now.
+
+    Raises:
+        TopicMissing: there is no such topic; without this check the client would wait for it.
+    """
+    return end_offsets_of(bootstrap, [topic])[topic]
+
+
+def end_offsets_of(bootstrap: str, topics: Iterable[str]) -> dict[str, dict[int, int]]:
+    """Topic -> partition -> end offset, exclusive, over one connection.
+
+    Raises:
+        TopicMissing: one of the topics does not exist.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+
+    with closing(KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)) as consumer:
+        present = consumer.topics()
+        found: dict[str, dict[int, int]] = {}
+        for topic in topics:
+            if topic not in present:
+                raise TopicMissing(f"there is no topic {topic}", details={"broker": bootstrap})
+            partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
+            found[topic] = {part.partition: end for part, end in consumer.end_offsets(partitions).items()}
+        return found
+
+
+def read_records(
+    bootstrap: str, topic: str, partition: int, start: int, end: int, *, timeout_s: float = 30.0
+) -> Iterator[Record]:
+    """Records of one partition from ``start`` up to ``end``, exclusive; control records are not among them.
+
+    Raises:
+        NotReady: the broker did not give the whole range in time.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+
+    place = TopicPartition(topic, partition)
+    deadline = Deadline(timeout_s)
+    with closing(KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)) as consumer:
+        consumer.assign([place])
+        consumer.seek(place, start)
+        while consumer.position(place) < end:
+            if deadline.expired:
+                raise InfrastructureError(
+                    f"records of {topic} were not read in {timeout_s:.0f} s",
+                    details={"awaited": f"offsets {start} to {end} of partition {partition}"},
+                )
+            for record in consumer.poll(timeout_ms=500).get(place, ()):
+                if record.offset < end:
+                    yield Record(partition, record.offset, record.timestamp, record.key, record.value)

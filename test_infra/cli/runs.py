@@ -1,0 +1,145 @@
+"""`test-infra run`: one Dagster job, in this process, with a stack that lives as long as it does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from test_infra.base.errors import UsageError
+from test_infra.cli.durations import Duration, in_words
+from test_infra.cli.interrupts import interrupts
+from test_infra.cli.progress import Progress
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@click.command()
+@click.argument("job")
+@click.option("--keep", is_flag=True, help="Leave the stack running; it ends by itself after --ttl.")
+@click.option("--ttl", "ttl_s", type=Duration(), default="2h", show_default=True, help="Life of a kept stack.")
+@click.option("--deadline", "deadline_s", type=Duration(), default="30m", show_default=True, help="The run ends after this time.")
+@click.option("--json", "machine", is_flag=True, help="The verdict as one JSON document on stdout, nothing else.")
+def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool) -> int:
+    """Run a Dagster job of this project (e2e, smoke, parity), print its verdict, end the stack."""
+    from test_infra.cli.instance import dagster_home
+    from test_infra.cli.reports import show
+    from test_infra.verdict.report import report
+    from test_infra.verdict.run import run_dir
+
+    progress = Progress(_beside_captures())
+    dagster_home()
+    with progress.doing("reading the project's definitions"):
+        definition = _job(job)
+    run_id = str(uuid.uuid4())
+    folder = run_dir(run_id)
+    progress.say(f"run {run_id} of {job}")
+    with _stack_of_this_run(progress, kept_s=ttl_s if keep else None), interrupts.deadline(deadline_s):
+        _execute(definition, run_id, folder, progress)
+        with progress.doing("writing the report"):
+            result = report(folder)
+    show(result, folder, machine=machine)
+    if keep:
+        progress.say(f"the stack runs on and ends by itself in {in_words(ttl_s)}; look at it: test-infra status")
+    return result.exit_code
+
+
+def _job(name: str) -> dg.JobDefinition:
+    from test_infra.cli.project import definitions
+
+    loaded = definitions()
+    known = {definition.name: definition for definition in loaded.resolve_all_job_defs()}
+    if name not in known:
+        raise UsageError(
+            f"there is no Dagster job {name!r} here",
+            details={"known": ", ".join(sorted(known)) or "none"},
+            hint="run it in the project's folder",
+        )
+    return known[name]
+
+
+@contextmanager
+def _stack_of_this_run(progress: Progress, *, kept_s: float | None) -> Iterator[None]:
+    """What the run starts ends with it, unless it is to be kept or was there before."""
+    from test_infra.cli.hard_stop import end_stack_at_once
+    from test_infra.resources.stack import ATTACHED, LEASE_VARIABLE
+    from test_infra.stack import DetachedLease, StackFolders, StackNotRunning, attach, current_stack_id, down
+
+    try:
+        ours = not attach().id
+    except StackNotRunning:
+        ours = True
+    if not ours:
+        progress.say(f"stack {current_stack_id()} runs already and will run on")
+        yield
+        return
+    os.environ[LEASE_VARIABLE] = ATTACHED
+    with interrupts.before_hard_end(end_stack_at_once):
+        try:
+            yield
+            if kept_s is not None:
+                DetachedLease(ttl_s=kept_s).take(StackFolders(current_stack_id()).leases)
+        finally:
+            if kept_s is None or interrupts.received:
+                with progress.doing("ending the stack"):
+                    down()
+
+
+def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progress) -> None:
+    """Execute the job and record how Dagster saw its end; what it means is the report's business."""
+    import dagster as dg
+
+    from test_infra.cli.steps import watched
+    from test_infra.resources.run_folder import expected_gates, versions
+    from test_infra.stack import current_stack_id
+    from test_infra.verdict.run import RunRecord, finish
+
+    record = RunRecord(
+        run_id=run_id,
+        job=job.name,
+        stack_id=current_stack_id(),
+        versions=versions(),
+        expected=tuple(expected_gates(job)),
+        started_at=datetime.now(UTC),
+    )
+    succeeded, failures = False, ["the run was interrupted"]
+    try:
+        with dg.DagsterInstance.get() as instance, watched(instance, run_id, progress):
+            result = job.execute_in_process(
+                instance=instance, run_id=run_id, raise_on_error=False, run_config=_quiet(job), tags=_tags()
+            )
+        succeeded, failures = result.success, [_failure(event) for event in result.get_step_failure_events()]
+    except BaseException as error:
+        if not interrupts.deadline_passed or interrupts.received:
+            raise
+        failures = ["the run's deadline passed", str(error)]
+    finally:
+        finish(folder, record, succeeded=succeeded, failures=failures)
+
+
+def _failure(event: dg.DagsterEvent) -> str:
+    error = event.step_failure_data.error
+    text = (error.cause or error).message if error else "no reason was recorded"
+    return f"step {event.step_key}: {text.strip()}"
+
+
+def _quiet(job: dg.JobDefinition) -> dict[str, Any]:
+    # Every event at DEBUG on the console would bury the progress; the event log has them all.
+    return {**(job.run_config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def _tags() -> dict[str, str]:
+    return {"test_infra/started_by": "command line"}
+
+
+def _beside_captures() -> Any:
+    """A duplicate of stderr: Dagster captures the original while a step runs."""
+    return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)

@@ -1,0 +1,36 @@
+"""What concerns a whole project rather than one of its components."""
+
+import dagster as dg
+
+from test_infra.assets.jobs import jobs
+from test_infra.assets.verdict import verdict_asset
+from test_infra.gates.gate import gate
+from test_infra.gates.stack import service_stability
+from test_infra.resources.keys import load_key
+from test_infra.resources.stack import StackResource
+
+
+def complete(definitions: dg.Definitions) -> dg.Definitions:
+    """The definitions of a project, with what only the whole can have.
+
+    Added are the gate on the services, the verdict, the Dagster jobs e2e, smoke and parity, the resource ``stack``, and the in-process
+    executor: steps are few and fat, a process for each would cost seconds, and the verdict needs their order.
+
+    Args:
+        definitions: everything the project's components made.
+    """
+    usable = dg.Definitions.merge(
+        definitions, dg.Definitions(resources={"stack": StackResource()}, executor=dg.in_process_executor)
+    )
+    graph = usable.resolve_asset_graph()
+    assets = sorted(graph.materializable_asset_keys)
+    services = [key.path[-1] for key in assets if key.path[0] == "stack"]
+    suites = [key for key in assets if key.path[0] == "suites"]
+    loads = [key for key in assets if key == load_key(key.path[0])]
+    stability = service_stability(services, after=assets)
+    checks = sorted([*graph.asset_check_keys, *(stability.check_key(service) for service in services)])
+    return dg.Definitions.merge(
+        usable,
+        jobs(checks, suites, loads),
+        dg.Definitions(assets=[verdict_asset(assets)], asset_checks=[gate(stability)]),
+    )

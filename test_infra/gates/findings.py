@@ -1,0 +1,1 @@
+"""What the judging functions of `cdc` found out, as evidence."""

@@ -1,0 +1,39 @@
+"""The end of a Dagster run, as its instance saw it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from test_infra.verdict import run as runs
+
+
+def finish(instance: dg.DagsterInstance, run: dg.DagsterRun, *, succeeded: bool) -> Path:
+    """Complete the record of a run and return its folder, ready for `verdict.report`.
+
+    Args:
+        instance: Dagster's instance.
+        run: the run that ended.
+        succeeded: Dagster's own judgement.
+    """
+    folder = runs.run_dir(run.run_id)
+    stats = instance.get_run_stats(run.run_id)
+    started_at = datetime.fromtimestamp(stats.start_time, UTC) if stats.start_time else datetime.now(UTC)
+    never_begun = runs.RunRecord(run_id=run.run_id, job=run.job_name, started_at=started_at)
+    runs.finish(folder, never_begun, succeeded=succeeded, failures=_failures(instance, run.run_id))
+    return folder
+
+
+def _failures(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """What Dagster reported as failed: steps first, then the run itself."""
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    records = instance.get_records_for_run(run_id, of_type=kinds).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    return [_text(event) for event in events if event is not None]
+
+
+def _text(event: dg.DagsterEvent) -> str:
+    error = getattr(event.event_specific_data, "error", None)
+    cause = getattr(error, "cause", None) or error
+    where = f"{event.step_key}: " if event.step_key else ""
+    return where + (cause.message.strip() if cause is not None else event.message or "failed")
