@@ -21,7 +21,7 @@ PIPELINE = "test_infra/pipeline"
 STREAM_TIMEOUT_S = 120.0
 LOAD_TIMEOUT_S = 300.0
 
-Result = dg.MaterializeResult  # type: ignore[type-arg]
+Result = dg.MaterializeResult[None]
 
 
 class LoadConfig(dg.Config):
@@ -87,7 +87,6 @@ def _connector(spec: PipelineSpec) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key,
-        op_tags={},
         deps=[*table_keys(spec, "source").values(), service_key("kafka"), service_key("connect")],
         description=(
             "The Debezium connector and every one of its tasks run and the replication slot is active. Its configuration was validated by "
@@ -253,7 +252,7 @@ def _run_stream(stack: "Stack", spec: PipelineSpec) -> dict[str, str]:
     return {"ready_at": control.ready_at(stack, spec).isoformat()}
 
 
-def _table_metadata(folders: PipelineFolders, kind: str, table: str) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+def _table_metadata(folders: PipelineFolders, kind: str, table: str) -> dict[str, dg.MetadataValue]:
     from deltalake import DeltaTable
 
     from test_infra.cdc.lake import commits

@@ -45,7 +45,7 @@ def service_stack(spec: "StackSpec") -> dg.AssetsDefinition:
     @dg.multi_asset(name=GROUP, specs=specs, can_subset=True)
     def usable_services(
         context: dg.AssetExecutionContext, stack: StackResource
-    ) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    ) -> Iterator[dg.MaterializeResult[None]]:
         from test_infra.stack import up
 
         pipelines = pipelines_of(context.job_def)
@@ -66,9 +66,9 @@ def service_stack(spec: "StackSpec") -> dg.AssetsDefinition:
     return usable_services
 
 
-def endpoint_metadata(endpoint: "Endpoint") -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+def endpoint_metadata(endpoint: "Endpoint") -> dict[str, dg.MetadataValue]:
     """What the UI shows of a service; never a secret."""
-    metadata: dict[str, dg.MetadataValue] = {  # type: ignore[type-arg]
+    metadata: dict[str, dg.MetadataValue] = {
         "url": dg.MetadataValue.text(redact(endpoint.url)),
         "host": dg.MetadataValue.text(endpoint.host),
         "port": dg.MetadataValue.int(endpoint.port),

@@ -37,7 +37,7 @@ def verdict_asset(after: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
             "The report is at the path in the metadata."
         ),
     )
-    def verdict(context: dg.AssetExecutionContext, stack: StackResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def verdict(context: dg.AssetExecutionContext, stack: StackResource) -> dg.MaterializeResult[None]:
         folder = run_folder(context, stack)
         record_services(folder, stack)
         result = report(folder)
@@ -52,5 +52,5 @@ def verdict_asset(after: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     return verdict
 
 
-def _counts(result: Result) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+def _counts(result: Result) -> dict[str, dg.MetadataValue]:
     return {f"gates_{outcome}": dg.MetadataValue.int(count) for outcome, count in result.counts.items()}

@@ -27,14 +27,17 @@ class Deadline:
 
     @property
     def elapsed_s(self) -> float:
+        """Seconds since it was set."""
         return time.monotonic() - self._started
 
     @property
     def remaining_s(self) -> float:
+        """Seconds left, never below 0."""
         return max(0.0, self.timeout_s - self.elapsed_s)
 
     @property
     def expired(self) -> bool:
+        """Whether nothing is left."""
         return self.remaining_s == 0.0
 
     def within(self, timeout_s: float) -> Deadline:
@@ -78,11 +81,16 @@ def wait_for(
     )
     try:
         return attempts(observe)
-    except (StillWaiting, *not_yet) as last:
+    except Exception as last:
+        if not isinstance(last, (StillWaiting, *not_yet)):
+            raise
         seen = str(last) or type(last).__name__
         raise NotReady(
             f"{what} is not usable after {deadline.elapsed_s:.1f} s",
-            details={"awaited": awaited, "last seen": seen.strip().splitlines()[0] if seen.strip() else "nothing"},
+            details={
+                "awaited": awaited,
+                "last seen": seen.strip().splitlines()[0] if seen.strip() else "nothing",
+            },
             log=log,
             hint=hint,
         ) from last

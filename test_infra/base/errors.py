@@ -22,7 +22,12 @@ class TestInfraError(Exception):
     exit_code = 3
 
     def __init__(
-        self, what: str, *, details: dict[str, str] | None = None, log: Path | None = None, hint: str | None = None
+        self,
+        what: str,
+        *,
+        details: dict[str, str] | None = None,
+        log: Path | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -79,7 +84,8 @@ class BadDocument(UsageError):
 
     def __post_init__(self) -> None:
         super().__init__(
-            f"{self.document} is refused", details={problem.where: problem.message for problem in self.problems}
+            f"{self.document} is refused",
+            details={problem.where: problem.message for problem in self.problems},
         )
 
     __hash__ = UsageError.__hash__

@@ -30,8 +30,8 @@ def cache() -> Path:
 def reachable_root() -> Path:
     """A folder that an unprivileged service user can reach, even when the home is 0700.
 
-    Root's services drop to another user, who cannot pass through a 0700 home; so root keeps their data in a 0711 folder outside any home,
-    and everybody else keeps it in their own home.
+    Root's services drop to another user, who cannot pass through a 0700 home; so root keeps their data in a 0711
+    folder outside any home, and everybody else keeps it in their own home.
     """
     if os.geteuid() != 0:
         return private_dir(home() / "services")
@@ -58,7 +58,7 @@ def safe_join(root: Path, *parts: str) -> Path:
     base = root.resolve()
     joined = base.joinpath(*parts).resolve()
     if not joined.is_relative_to(base) or joined == base:
-        raise UsageError(f"path {os.path.join(*parts)!r} leaves its folder", details={"folder": str(root)})
+        raise UsageError(f"path {'/'.join(parts)!r} leaves its folder", details={"folder": str(root)})
     return joined
 
 
@@ -70,7 +70,7 @@ def write_private(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 
 MASK = "********"
 _URL_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]+):[^\s@]+@", re.IGNORECASE)
-_KEYWORD = re.compile(r"(?P<key>\b[\w.-]*(?:password|passwd|secret|token)\b[\"']?\s*[=:]\s*[\"']?)[^\s\"',;}&]+", re.IGNORECASE)
+_KEYWORD = re.compile(
+    r"(?P<key>\b[\w.-]*(?:password|passwd|secret|token)\b[\"']?\s*[=:]\s*[\"']?)[^\s\"',;}&]+", re.IGNORECASE
+)
 
 
 class Redactor:
@@ -23,6 +25,7 @@ class Redactor:
             self._secrets.add(secret)
 
     def __call__(self, text: str) -> str:
+        """The text with every secret masked."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, MASK)
         text = _URL_PASSWORD.sub(rf"\g<scheme>:{MASK}@", text)
@@ -37,6 +40,7 @@ class RedactingFilter(logging.Filter):
     """Masks secrets in log records; put it on every handler of ours."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Mask the finished message; never drops a record."""
         record.msg = redact(record.getMessage())
         record.args = ()
         return True

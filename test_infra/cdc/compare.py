@@ -240,12 +240,12 @@ class _Comparison:
         self._findings = findings
         self._keys = [identifier(name) for name in schema.key_names]
         self._key_list = ", ".join(self._keys)
+        self._key_texts = ", ".join(f"{key}::VARCHAR" for key in self._keys)
         self._visible = f"(op = 'r' OR {sides.snapshot.sees_sql('tx_id')})"
 
     def run(self) -> int:
         """Compare; returns how many keys are dirty."""
         dirty = self._find_dirty()
-        self._find_duplicates()
         clean = f"ANTI JOIN temp.dirty USING ({self._key_list})"
         touched = f"SEMI JOIN temp.dirty USING ({self._key_list})"
         source, mirror = self._sides.source, self._one_row_per_key()
@@ -310,13 +310,13 @@ class _Comparison:
         """Dirty keys whose first event needs a row before it that the change log does not have."""
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE groundless AS
-            SELECT {self._key_list}, min_by(op, (NOT snapshot, lsn)) AS op FROM temp.events GROUP BY {self._key_list}
-            HAVING NOT bool_or(visible) AND min_by(op, (NOT snapshot, lsn)) IN ('u', 'd')"""
+            SELECT {self._key_list}, min_by(op, row(NOT snapshot, lsn)) AS op FROM temp.events GROUP BY {self._key_list}
+            HAVING NOT bool_or(visible) AND min_by(op, row(NOT snapshot, lsn)) IN ('u', 'd')"""
         )
         count = self._number("SELECT count(*) FROM temp.groundless")
         if count:
             self._findings.note(Verdict.UNKNOWN, count, f"{count} keys have no base in the change log to fold their events on")
-            for *key, op in self._first(f"SELECT {self._key_texts('')}, op FROM temp.groundless ORDER BY {self._key_list}"):
+            for *key, op in self._first(f"SELECT {self._key_texts}, op FROM temp.groundless ORDER BY {self._key_list}"):
                 self._findings.keep(Verdict.UNKNOWN, key, "", (None, f"first event is {op!r}"), SOURCE_LOG)
 
     def _find_disorder(self) -> None:
@@ -329,29 +329,22 @@ class _Comparison:
         count = self._number(f"SELECT count(*) FROM ({disorder})")
         self._findings.found(Verdict.ORDER, count)
         if count:
-            shown = f"SELECT {self._key_texts('')}, first_invisible, last_visible FROM ({disorder}) ORDER BY {self._key_list}"
+            shown = f"SELECT {self._key_texts}, first_invisible, last_visible FROM ({disorder}) ORDER BY {self._key_list}"
             for *key, invisible, visible in self._first(shown):
                 values = (f"visible event before lsn {invisible}", f"visible event at lsn {visible}")
                 self._findings.keep(Verdict.ORDER, key, "", values, LOG)
 
-    def _find_duplicates(self) -> None:
-        duplicates = f"""SELECT {self._key_list}, count(*) AS rows FROM {self._sides.mirror}
-            GROUP BY {self._key_list} HAVING count(*) > 1"""
-        count = self._number(f"SELECT count(*) FROM ({duplicates})")
-        self._findings.found(Verdict.DUPLICATE, count)
-        if count:
-            for *key, rows in self._first(
-                f"SELECT {self._key_texts('')}, rows FROM ({duplicates}) ORDER BY {self._key_list}"
-            ):
-                self._findings.keep(Verdict.DUPLICATE, key, "", ("1 row", f"{rows} rows"), SOURCE_MIRROR)
-
     def _one_row_per_key(self) -> str:
-        """The mirror; where it has keys twice, one row of each, so that the other faults are still counted once."""
+        """The mirror; keys that it has twice are a finding, and one of their rows stands for them from here on."""
         mirror = self._sides.mirror
-        if self._number(f"SELECT count(*) - count(DISTINCT ({self._key_list},)) FROM {mirror}") == 0:
+        duplicates = f"SELECT {self._key_list}, count(*) AS rows FROM {mirror} GROUP BY {self._key_list} HAVING count(*) > 1"
+        count = self._number(f"SELECT count(*) FROM ({duplicates})")
+        if not count:
             return mirror
-        return f"""(SELECT * FROM {mirror}
-            QUALIFY row_number() OVER (PARTITION BY {self._key_list} ORDER BY _snapshot, _lsn DESC) = 1)"""
+        self._findings.found(Verdict.DUPLICATE, count)
+        for *key, rows in self._first(f"SELECT {self._key_texts}, rows FROM ({duplicates}) ORDER BY {self._key_list}"):
+            self._findings.keep(Verdict.DUPLICATE, key, "", ("1 row", f"{rows} rows"), SOURCE_MIRROR)
+        return f"(SELECT * FROM {mirror} QUALIFY row_number() OVER (PARTITION BY {self._key_list}) = 1)"
 
     def _find_broken_chains(self) -> None:
         """Where events carry the row before: it must be the row after the event before, or an event is lost between."""
@@ -368,52 +361,55 @@ class _Comparison:
         if count:
             texts = ", ".join(f"left({value}::VARCHAR, {MOST_CHARACTERS})" for value in ("before", "previous"))
             for *key, lsn, before, previous in self._first(
-                f"SELECT {self._key_texts('')}, lsn, {texts} FROM ({chains}) ORDER BY {self._key_list}, lsn"
+                f"SELECT {self._key_texts}, lsn, {texts} FROM ({chains}) ORDER BY {self._key_list}, lsn"
             ):
                 found = f"{previous} before the event at lsn {lsn}"
                 self._findings.keep(Verdict.MISSING, key, "", (before, found), LOG)
 
     def _compare(self, expected: str, found: str, compared: str) -> None:
         """Join two sets of rows on the key and keep what differs."""
-        places = ", ".join(self._place(column) for column in self._columns if column.key_position is None)
-        whole = ", ".join(identifier(column.name) for column in self._columns)
+        values = [column for column in self._columns if column.key_position is None]
+        places = ", ".join(["NULL::STRUCT(name VARCHAR, expected VARCHAR, found VARCHAR)", *map(self._place, values)])
+        differs = " OR ".join(["l.present IS NULL", "r.present IS NULL", *map(self._differs, values)])
         self._connection.execute(
-            f"""CREATE OR REPLACE TEMP TABLE differing AS SELECT * FROM (
-                SELECT {", ".join(f"coalesce(l.{key}, r.{key}) AS {key}" for key in self._keys)},
-                    CASE WHEN r.present IS NULL THEN '{Verdict.MISSING}' WHEN l.present IS NULL THEN '{Verdict.EXTRA}'
-                        ELSE '{Verdict.VALUE}' END AS verdict,
-                    CASE WHEN l.present AND r.present THEN list_filter([{places}], lambda place: place IS NOT NULL)
-                        ELSE [{{'column': '', 'expected': left(l.whole::VARCHAR, {MOST_CHARACTERS}),
-                                'found': left(r.whole::VARCHAR, {MOST_CHARACTERS})}}] END AS places
-                FROM (SELECT *, true AS present, {{{self._named(whole)}}} AS whole FROM ({expected})) l
-                FULL JOIN (SELECT *, true AS present, {{{self._named(whole)}}} AS whole FROM ({found})) r
-                ON {" AND ".join(f"l.{key} = r.{key}" for key in self._keys)}
-            ) WHERE len(places) > 0"""
+            f"""CREATE OR REPLACE TEMP TABLE differing AS
+            SELECT {", ".join(f"coalesce(l.{key}, r.{key}) AS {key}" for key in self._keys)},
+                CASE WHEN r.present IS NULL THEN '{Verdict.MISSING}' WHEN l.present IS NULL THEN '{Verdict.EXTRA}'
+                    ELSE '{Verdict.VALUE}' END AS verdict,
+                CASE WHEN l.present AND r.present THEN list_filter([{places}], lambda place: place IS NOT NULL)
+                    ELSE [{{'name': '', 'expected': {self._whole("l")}, 'found': {self._whole("r")}}}] END AS places
+            FROM (SELECT *, true AS present FROM ({expected})) l
+            FULL JOIN (SELECT *, true AS present FROM ({found})) r
+            ON {" AND ".join(f"l.{key} = r.{key}" for key in self._keys)}
+            WHERE {differs}"""
         )
-        for verdict, count in self._connection.execute("SELECT verdict, count(*) FROM temp.differing GROUP BY ALL").fetchall():
+        counts = self._connection.execute("SELECT verdict, count(*) FROM temp.differing GROUP BY ALL").fetchall()
+        for verdict, count in counts:
             self._findings.found(Verdict(verdict), count)
             if compared == SOURCE_MIRROR and verdict == Verdict.EXTRA:
                 self._findings.extra_clean += count
-        shown = f"SELECT {self._key_texts('')}, verdict, places FROM temp.differing ORDER BY {self._key_list}"
+        shown = f"SELECT {self._key_texts}, verdict, places FROM temp.differing ORDER BY {self._key_list}"
         for *key, verdict, differing in self._first(shown):
             for place in differing:
-                values = (place["expected"], place["found"])
-                self._findings.keep(Verdict(verdict), key, place["column"], values, compared)
+                values_seen = (place["expected"], place["found"])
+                self._findings.keep(Verdict(verdict), key, place["name"], values_seen, compared)
+
+    def _differs(self, column: Column) -> str:
+        name = identifier(column.name)
+        differs = f"l.{name} IS DISTINCT FROM r.{name}"
+        if rule_for(column).duckdb in ("FLOAT", "DOUBLE"):
+            return f"({differs} OR (l.{name} = 0 AND signbit(l.{name}) <> signbit(r.{name})))"
+        return f"({differs})"
 
     def _place(self, column: Column) -> str:
-        name = identifier(column.name)
-        left, right = f"l.{name}", f"r.{name}"
-        differ = f"{left} IS DISTINCT FROM {right}"
-        if rule_for(column).duckdb in ("FLOAT", "DOUBLE"):
-            differ = f"({differ} OR ({left} = 0 AND signbit({left}) <> signbit({right})))"
-        return f"""CASE WHEN {differ} THEN {{'column': {literal(column.name)},
-            'expected': left({left}::VARCHAR, {MOST_CHARACTERS}), 'found': left({right}::VARCHAR, {MOST_CHARACTERS})}} END"""
+        texts = (f"left({side}.{identifier(column.name)}::VARCHAR, {MOST_CHARACTERS})" for side in "lr")
+        fields = dict(zip(("expected", "found"), texts, strict=True))
+        struct = ", ".join(f"'{name}': {text}" for name, text in fields.items())
+        return f"CASE WHEN {self._differs(column)} THEN {{'name': {literal(column.name)}, {struct}}} END"
 
-    def _named(self, _: str) -> str:
-        return ", ".join(f"{literal(column.name)}: {identifier(column.name)}" for column in self._columns)
-
-    def _key_texts(self, prefix: str) -> str:
-        return ", ".join(f"{prefix}{key}::VARCHAR" for key in self._keys)
+    def _whole(self, side: str) -> str:
+        row = ", ".join(f"{literal(column.name)}: {side}.{identifier(column.name)}" for column in self._columns)
+        return f"CASE WHEN {side}.present THEN left({{{row}}}::VARCHAR, {MOST_CHARACTERS}) END"
 
     def _number(self, query: str) -> int:
         return int(self._connection.execute(query).fetchall()[0][0])

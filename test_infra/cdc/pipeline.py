@@ -21,7 +21,8 @@ class SourceSpec(_Part):
     service: Name = Field(default="postgres", description="Service of the stack that holds the tables.")
     schema_name: str = Field(default="public", description="Schema of the captured tables.")
     ddl: Path | None = Field(
-        default=None, description="SQL file that creates the tables; relative to the YAML. None: the tables exist."
+        default=None,
+        description="SQL file that creates the tables; relative to the YAML. None: the tables exist.",
     )
 
 
@@ -29,7 +30,9 @@ class ConnectorSpec(_Part):
     """How Debezium reads the source."""
 
     poll_interval_ms: int = Field(default=5, ge=1, le=10_000, description="Longest wait for new changes, milliseconds.")
-    heartbeat_interval_ms: int = Field(default=1_000, ge=0, description="Heart-beat on an idle source, milliseconds; 0 is none.")
+    heartbeat_interval_ms: int = Field(
+        default=1_000, ge=0, description="Heart-beat on an idle source, milliseconds; 0 is none."
+    )
     max_batch_size: int = Field(default=2_048, ge=1, description="Changes handed to Kafka at once.")
     max_queue_size: int = Field(default=16_384, ge=2, description="Changes held in memory between reader and Kafka.")
     partitions: int = Field(default=1, ge=1, le=64, description="Partitions of each table's topic.")
@@ -40,7 +43,9 @@ class StreamSpec(_Part):
     """How Spark reads the topics."""
 
     max_offsets_per_trigger: int = Field(default=30_000, ge=1, description="Most records of one micro-batch.")
-    trigger_interval_ms: int = Field(default=0, ge=0, description="Shortest time between two micro-batches, milliseconds.")
+    trigger_interval_ms: int = Field(
+        default=0, ge=0, description="Shortest time between two micro-batches, milliseconds."
+    )
     driver_memory_mib: int = Field(default=1_024, ge=512, description="Heap of the Spark driver, MiB.")
     conf: dict[str, str] = Field(default_factory=dict, description="Further Spark properties; they win over ours.")
 
@@ -58,11 +63,15 @@ class LoadSpec(_Part):
 
     seed: int = Field(default=20_261_121, description="Same seed, same operations.")
     operations: int = Field(default=20_000, ge=1, description="Operations of the first, fast part.")
-    rows_before: int = Field(default=500, ge=0, description="Rows per table that exist before the connector: the snapshot.")
+    rows_before: int = Field(
+        default=500, ge=0, description="Rows per table that exist before the connector: the snapshot."
+    )
     background_rate_per_s: float = Field(
         default=200, ge=0, description="Operations per second that go on while the gates look; 0 is none."
     )
-    background_limit_s: float = Field(default=300, gt=0, description="The background load ends by itself after this time.")
+    background_limit_s: float = Field(
+        default=300, gt=0, description="The background load ends by itself after this time."
+    )
 
 
 class PipelineSpec(_Part):
@@ -87,18 +96,22 @@ class PipelineNames:
 
     @property
     def connector(self) -> str:
+        """Name in Kafka Connect."""
         return f"ti-{self.stack_id}-{self.pipeline}"
 
     @property
     def slot(self) -> str:
+        """Replication slot in PostgreSQL."""
         return f"ti_{self.stack_id}_{self.pipeline}".replace("-", "_")
 
     @property
     def publication(self) -> str:
+        """Publication in PostgreSQL."""
         return self.slot
 
     @property
     def topic_prefix(self) -> str:
+        """First part of every topic of the connector."""
         return self.connector
 
     @property
@@ -120,10 +133,12 @@ class PipelineFolders:
 
     @property
     def lake(self) -> Path:
+        """Folder of the Delta tables."""
         return self.stack_dir / "lake" / self.pipeline
 
     @property
     def checkpoint(self) -> Path:
+        """Spark's checkpoint of the stream."""
         return self.stack_dir / "checkpoints" / self.pipeline
 
     @property
@@ -137,11 +152,14 @@ class PipelineFolders:
         return self.stack_dir / "pipelines" / f"{self.pipeline}.history.jsonl"
 
     def changes(self, table: str) -> Path:
+        """Change log of one table."""
         return self.lake / "changes" / table
 
     def mirror(self, table: str) -> Path:
+        """Mirror of one table."""
         return self.lake / "mirror" / table
 
     @property
     def quarantine(self) -> Path:
+        """What could not be parsed, of all topics of the pipeline."""
         return self.lake / "quarantine"

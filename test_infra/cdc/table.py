@@ -38,6 +38,7 @@ class TableSchema:
 
     @property
     def key_names(self) -> tuple[str, ...]:
+        """Names of the primary-key columns, in key order."""
         return tuple(column.name for column in self.key)
 
     @property

@@ -25,7 +25,17 @@ def dev(port: int) -> int:
     from test_infra.cli.instance import dagster_home
 
     dagster_home()
-    argv = [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port), *_code_location(project_root())]
+    argv = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        *_code_location(project_root()),
+    ]
     # A session of its own: Dagster copies an ignored SIGINT from whoever started us and then hears neither SIGINT nor SIGTERM; and Ctrl-C
     # must reach it once, through us.
     process = subprocess.Popen(argv, start_new_session=True, preexec_fn=_hear_signals)  # noqa: PLW1509
@@ -36,7 +46,9 @@ def dev(port: int) -> int:
             _end(process)
             raise
     if code:
-        raise InfrastructureError(f"dagster dev ended with {code}", hint=f"its lines above say why; is port {port} taken?")
+        raise InfrastructureError(
+            f"dagster dev ended with {code}", hint=f"its lines above say why; is port {port} taken?"
+        )
     return code
 
 

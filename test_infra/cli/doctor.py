@@ -63,7 +63,9 @@ def doctor(*, machine: bool) -> int:
             [[finding.state, finding.subject, finding.seen, finding.hint] for finding in findings],
             red=bad,
         )
-        tables.verdict_line("this machine can run a stack" if not bad else f"{len(bad)} things are in the way", green=not bad)
+        tables.verdict_line(
+            "this machine can run a stack" if not bad else f"{len(bad)} things are in the way", green=not bad
+        )
     return ExitCode.INFRASTRUCTURE if bad else ExitCode.GREEN
 
 
@@ -84,7 +86,11 @@ def _python() -> Iterator[Finding]:
 
 def _system() -> Iterator[Finding]:
     user = "root" if os.geteuid() == 0 else "an ordinary user"
-    yield Finding("system", State.OK, f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores, {user}")
+    yield Finding(
+        "system",
+        State.OK,
+        f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores, {user}",
+    )
     if os.geteuid() == 0:
         from test_infra.stack.service import unprivileged_user
 
@@ -137,7 +143,9 @@ def _disk() -> Iterator[Finding]:
         free_mib = shutil.disk_usage(folder).free // 2**20
         enough = free_mib >= DISK_NEEDED_MIB
         hint = "" if enough else f"{DISK_NEEDED_MIB:,} MiB are needed; `test-infra prune`, or set TEST_INFRA_HOME"
-        yield Finding(f"disk for {subject}", State.OK if enough else State.BAD, f"{free_mib:,} MiB free in {folder}", hint)
+        yield Finding(
+            f"disk for {subject}", State.OK if enough else State.BAD, f"{free_mib:,} MiB free in {folder}", hint
+        )
 
 
 def _namespaces() -> Iterator[Finding]:
@@ -147,7 +155,9 @@ def _namespaces() -> Iterator[Finding]:
     if prefix:
         yield Finding("process namespaces", State.OK, "allowed: nothing outlives a keeper")
     else:
-        yield Finding("process namespaces", State.NOTE, "not allowed here", "keeper and sweep do it, some seconds later")
+        yield Finding(
+            "process namespaces", State.NOTE, "not allowed here", "keeper and sweep do it, some seconds later"
+        )
 
 
 def _ports() -> Iterator[Finding]:
@@ -171,7 +181,12 @@ def _ports() -> Iterator[Finding]:
             claim(port, name)
             yield Finding(f"port of {name}", State.OK, f"{port} is free")
         except PortTaken as taken:
-            yield Finding(f"port of {name}", State.BAD, f"{port} is taken by {taken.details.get('taken by', '?')}", taken.hint or "")
+            yield Finding(
+                f"port of {name}",
+                State.BAD,
+                f"{port} is taken by {taken.details.get('taken by', '?')}",
+                taken.hint or "",
+            )
 
 
 def _versions() -> Iterator[Finding]:
@@ -182,7 +197,9 @@ def _versions() -> Iterator[Finding]:
             yield Finding(package, State.BAD, "not installed", "make setup")
             continue
         good = at_least <= _numbers(found) < below
-        yield Finding(package, State.OK if good else State.BAD, found, "" if good else "make setup installs the tried version")
+        yield Finding(
+            package, State.OK if good else State.BAD, found, "" if good else "make setup installs the tried version"
+        )
 
 
 def _numbers(text: str) -> tuple[int, ...]:

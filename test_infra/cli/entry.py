@@ -30,7 +30,9 @@ EPILOG = (
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog=EPILOG, no_args_is_help=True
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog=EPILOG,
+    no_args_is_help=True,
 )
 @click.version_option(__version__, prog_name="test-infra")
 def cli() -> None:
@@ -56,24 +58,28 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
-    except click.ClickException as refused:
-        refused.show()
-        return ExitCode.USAGE
-    except TestInfraError as error:
+    except BaseException as error:
+        return _told(error)
+    return ended_with if isinstance(ended_with, int) else ExitCode.GREEN
+
+
+def _told(error: BaseException) -> int:
+    """Say what happened to whom it concerns; the exit code that follows."""
+    if isinstance(error, TestInfraError):
         click.echo(redact(str(error)), err=True)
-        return ExitCode.INTERRUPTED if interrupts.received else error.exit_code
-    except BrokenPipeError:
+    if interrupts.received or isinstance(error, KeyboardInterrupt | click.Abort):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, TestInfraError):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        error.show()
+        return ExitCode.USAGE
+    if isinstance(error, BrokenPipeError):
         # The reader went away (`test-infra status | head -1`): nothing is wrong, and nobody reads a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.GREEN
-    except (KeyboardInterrupt, click.Abort):
-        return ExitCode.INTERRUPTED
-    except BaseException as unforeseen:
-        if interrupts.received:
-            return ExitCode.INTERRUPTED
-        if isinstance(unforeseen, SystemExit):
-            raise
-        click.echo(redact(traceback.format_exc()), err=True)
-        click.echo(f"test-infra did not foresee this {type(unforeseen).__name__}; the lines above say where", err=True)
-        return ExitCode.INFRASTRUCTURE
-    return ended_with if isinstance(ended_with, int) else ExitCode.GREEN
+    if isinstance(error, SystemExit):
+        raise error
+    click.echo(redact("".join(traceback.format_exception(error))), err=True)
+    click.echo(f"test-infra did not foresee this {type(error).__name__}; the lines above say where", err=True)
+    return ExitCode.INFRASTRUCTURE

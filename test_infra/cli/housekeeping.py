@@ -42,7 +42,12 @@ def reap() -> None:
 
 @click.command()
 @click.option(
-    "--older-than", "age_s", type=Duration(), default="14d", show_default=True, help="Age of what is deleted, since its last change."
+    "--older-than",
+    "age_s",
+    type=Duration(),
+    default="14d",
+    show_default=True,
+    help="Age of what is deleted, since its last change.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, delete nothing.")
 def prune(age_s: float, *, dry_run: bool) -> None:

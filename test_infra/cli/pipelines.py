@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,19 +13,18 @@ from test_infra.cli.exit_codes import ExitCode
 from test_infra.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from test_infra.cdc.lag import LagReport
-    from test_infra.cdc.parity import ParityReport
-    from test_infra.cdc.pipeline import LagThresholds
-
-MOST_ROWS = 20
+    from test_infra.verdict.evidence import Finding
 
 
 @click.command()
 @click.argument("pipeline")
-@click.option("--operations", type=click.IntRange(min=1), default=None, help="How many; the pipeline's own number when left out.")
-@click.option("--seed", type=int, default=None, help="Same seed, same operations; the pipeline's own when left out.")
-def load(pipeline: str, operations: int | None, seed: int | None) -> None:
+@click.option("--operations", type=click.IntRange(min=1), help="How many; the pipeline's own number when left out.")
+@click.option(
+    "--timeout", "timeout_s", type=Duration(), default="10m", show_default=True, help="Give up after this time."
+)
+def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
     """Write a seeded workload into the pipeline's tables and wait until it is done."""
+    from test_infra.base.deadline import Deadline
     from test_infra.cdc.load import control
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
@@ -34,17 +33,47 @@ def load(pipeline: str, operations: int | None, seed: int | None) -> None:
     spec = running_pipeline(stack, pipeline)
     progress = Progress()
     with progress.doing(f"loading {pipeline}"):
-        ...
+        control.start(stack, spec, operations=operations)
+        try:
+            done = control.wait_bulk(stack, spec, Deadline(timeout_s))
+        finally:
+            control.stop(stack, spec)
+    progress.say(
+        f"{done.ok} operations committed, {done.failed} rolled back on purpose, {done.unknown} with an unknown end"
+    )
 
 
 @click.command()
 @click.argument("pipeline")
 @click.option("--table", "only", multiple=True, help="Only this table; may be given again.")
-@click.option("--timeout", "timeout_s", type=Duration(), default="90s", show_default=True, help="Wait at most so long for the cut, then LAG.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Duration(),
+    default="90s",
+    show_default=True,
+    help="LAG when the sink is not there by then.",
+)
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: bool) -> int:
-    """Compare every committed row with the lake, at one cut, under live load; exit code 1 when anything differs."""
-    raise NotImplementedError
+    """Compare every committed row with the lake, at one exact cut, under live load; exit code 1 when anything differs."""
+    from test_infra.base.errors import UsageError
+    from test_infra.cdc import parity as judging
+    from test_infra.cli.project import running_pipeline
+    from test_infra.gates import findings
+    from test_infra.stack import attach
+
+    stack = attach()
+    spec = running_pipeline(stack, pipeline)
+    if unknown := set(only) - set(spec.tables):
+        raise UsageError(
+            f"pipeline {pipeline} has no table {', '.join(sorted(unknown))}", details={"known": ", ".join(spec.tables)}
+        )
+    with Progress().doing(f"comparing {', '.join(only or spec.tables)}"):
+        report = judging.check(stack, spec, tables=list(only or spec.tables), timeout_s=timeout_s)
+    return _judged(
+        {table: findings.parity(result) for table, result in report.tables.items()}, "parity", machine=machine
+    )
 
 
 @click.command()
@@ -52,4 +81,33 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def lag(pipeline: str, *, machine: bool) -> int:
     """Show the lag of every change since the stream was ready; exit code 1 beyond the pipeline's thresholds."""
-    raise NotImplementedError
+    from test_infra.cdc import lag as judging
+    from test_infra.cli.project import running_pipeline
+    from test_infra.gates import findings
+    from test_infra.stack import attach
+
+    stack = attach()
+    spec = running_pipeline(stack, pipeline)
+    with Progress().doing(f"measuring {', '.join(spec.tables)}"):
+        measured = judging.check(stack, spec)
+    return _judged(
+        {table: findings.lag(result, spec.lag) for table, result in measured.items()}, "lag", machine=machine
+    )
+
+
+def _judged(found: Mapping[str, Finding], subject: str, *, machine: bool) -> int:
+    """Show what was found out about each table; the exit code that follows."""
+    red = [table for table, finding in found.items() if not finding.passed]
+    if machine:
+        judged = {table: finding.redacted().model_dump(mode="json") for table, finding in found.items()}
+        tables.as_json({"green": not red, "tables": judged})
+    else:
+        tables.table(
+            ["table", "outcome", "verdict", "summary"],
+            [[table, finding.outcome, " ".join(finding.verdicts), finding.summary] for table, finding in found.items()],
+            red=[index for index, table in enumerate(found) if table in red],
+        )
+        for table in red:
+            tables.differing(table, found[table].rows, all_of_them="--json")
+        tables.verdict_line(f"{'RED' if red else 'GREEN'}  {subject} of {', '.join(red or found)}", green=not red)
+    return ExitCode.RED if red or not found else ExitCode.GREEN

@@ -37,9 +37,10 @@ def definitions() -> dg.Definitions:
             return value
         if isinstance(value, LazyDefinitions):
             try:
-                return value()
+                loaded: dg.Definitions = value()
             except Exception as error:
                 raise _refused(error) from error
+            return loaded
     raise UsageError(f"module {module.__name__} holds no Dagster definitions")
 
 
@@ -92,7 +93,9 @@ def choose_pipeline(stack: Stack, name: str | None) -> PipelineSpec:
     if name is None and known:
         return next(iter(known.values()))
     if name is None or name not in known:
-        raise UsageError(f"there is no pipeline {name!r} here", details={"known": ", ".join(sorted({*known, *running})) or "none"})
+        raise UsageError(
+            f"there is no pipeline {name!r} here", details={"known": ", ".join(sorted({*known, *running})) or "none"}
+        )
     return known[name]
 
 
@@ -117,7 +120,9 @@ def running_pipelines(stack: Stack) -> dict[str, PipelineSpec]:
     from test_infra.cdc.pipeline import PipelineFolders, PipelineSpec
 
     folder = PipelineFolders(stack.dir, "any").record.parent
-    found = [PipelineSpec.model_validate_json(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+    # Beside `shop.json` lie documents of its parts, such as `shop.release.json`.
+    records = [path for path in sorted(folder.glob("*.json")) if "." not in path.stem]
+    found = [PipelineSpec.model_validate_json(path.read_bytes()) for path in records]
     return {spec.name: spec for spec in found}
 
 

@@ -13,9 +13,6 @@ from test_infra.cli import tables
 if TYPE_CHECKING:
     from test_infra.verdict.result import GateResult, Result
 
-MOST_ROWS = 20
-"""Differing rows shown on the console; the report has them all."""
-
 
 @click.command()
 @click.argument("run_id", metavar="RUN")
@@ -67,7 +64,8 @@ def show(result: Result, folder: Path, *, machine: bool) -> None:
         red=[index for index, gate in enumerate(result.gates) if not gate.passed],
     )
     for gate in result.gates:
-        _differences(gate)
+        if not gate.passed and gate.evidence is not None:
+            tables.differing(f"{gate.asset} {gate.gate}", gate.evidence.rows, all_of_them="the report")
     if result.green:
         tables.verdict_line(f"GREEN  {result.job}: {len(result.gates)} gates passed", green=True)
     else:
@@ -80,14 +78,3 @@ def show(result: Result, folder: Path, *, machine: bool) -> None:
 def _row(gate: GateResult) -> list[str]:
     verdicts = " ".join(gate.evidence.verdicts) if gate.evidence else ""
     return [gate.asset, gate.gate, gate.outcome, verdicts, gate.summary]
-
-
-def _differences(gate: GateResult) -> None:
-    if gate.passed or gate.evidence is None or not gate.evidence.rows:
-        return
-    rows = gate.evidence.rows
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    click.echo(f"{gate.asset} {gate.gate}:")
-    tables.table(columns, [[row.get(column, "") for column in columns] for row in rows[:MOST_ROWS]])
-    if len(rows) > MOST_ROWS:
-        click.echo(f"  ... and {len(rows) - MOST_ROWS} more in the report")

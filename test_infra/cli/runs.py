@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 @click.argument("job")
 @click.option("--keep", is_flag=True, help="Leave the stack running; it ends by itself after --ttl.")
 @click.option("--ttl", "ttl_s", type=Duration(), default="2h", show_default=True, help="Life of a kept stack.")
-@click.option("--deadline", "deadline_s", type=Duration(), default="30m", show_default=True, help="The run ends after this time.")
+@click.option(
+    "--deadline", "deadline_s", type=Duration(), default="30m", show_default=True, help="The run ends after this time."
+)
 @click.option("--json", "machine", is_flag=True, help="The verdict as one JSON document on stdout, nothing else.")
 def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool) -> int:
     """Run a Dagster job of this project (e2e, smoke, parity), print its verdict, end the stack."""

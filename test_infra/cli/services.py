@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--ttl", "ttl_s", type=Duration(), default="8h", show_default=True, help="The stack ends by itself after this time.")
+@click.option(
+    "--ttl", "ttl_s", type=Duration(), default="8h", show_default=True, help="The stack ends by itself after this time."
+)
 def up(ttl_s: float) -> None:
     """Start every service of the stack, or attach when it runs; it lives until its expiry or `down`."""
     from test_infra.cli.hard_stop import end_stack_at_once
@@ -91,7 +93,9 @@ def status(*, machine: bool) -> int:
 
 
 @click.command()
-@click.option("--pipeline", default=None, help="Pipeline whose topic and tables are named; the first one when left out.")
+@click.option(
+    "--pipeline", default=None, help="Pipeline whose topic and tables are named; the first one when left out."
+)
 @click.option("--table", default=None, help="Table of that pipeline; its first one when left out.")
 def env(pipeline: str | None, table: str | None) -> None:
     """Print shell exports for programs of yours: eval "$(test-infra env)".
@@ -108,7 +112,9 @@ def env(pipeline: str | None, table: str | None) -> None:
 @click.command()
 @click.argument("service")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on, until Ctrl-C.")
-@click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(min=0), help="How many of the last lines.")
+@click.option(
+    "-n", "--lines", default=50, show_default=True, type=click.IntRange(min=0), help="How many of the last lines."
+)
 def logs(service: str, lines: int, *, follow: bool) -> None:
     """Print the log of a service, of the keeper or of a Spark job. Works after the stack has ended, too."""
     from test_infra.stack import StackFolders, current_stack_id
@@ -143,7 +149,9 @@ def _status_document(seen: StackStatus) -> dict[str, Any]:
                 "detail": service.detail,
                 "pid": service.pid,
                 "restarts": service.restarts,
-                "endpoint": service.endpoint.model_dump(mode="json", exclude={"secret_files"}) if service.endpoint else None,
+                "endpoint": service.endpoint.model_dump(mode="json", exclude={"secret_files"})
+                if service.endpoint
+                else None,
             }
             for service in seen.services
         ],
@@ -154,7 +162,9 @@ def _status_document(seen: StackStatus) -> dict[str, Any]:
 def _log(folder: Path, service: str) -> Path:
     known = {path.stem: path for path in sorted(folder.glob("*.log"))}
     if service not in known:
-        raise UsageError(f"there is no log of {service!r}", details={"known": ", ".join(known) or "none"}, hint="test-infra up")
+        raise UsageError(
+            f"there is no log of {service!r}", details={"known": ", ".join(known) or "none"}, hint="test-infra up"
+        )
     return known[service]
 
 

@@ -21,7 +21,9 @@ def watched(instance: dg.DagsterInstance, run_id: str, progress: Progress) -> It
     """While the block runs, every step that begins or ends is shown."""
     ended = threading.Event()
     with progress.doing("starting the run") as now:
-        thread = threading.Thread(target=_follow, args=(instance, run_id, progress, now, ended), name="steps", daemon=True)
+        thread = threading.Thread(
+            target=_follow, args=(instance, run_id, progress, now, ended), name="steps", daemon=True
+        )
         thread.start()
         try:
             yield

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from test_infra.base.redaction import redact
 
 GOOD = "green"
 BAD = "bold red"
+MOST_ROWS = 20
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: Iterable[int] = ()) -> None:
@@ -26,6 +27,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: Iterabl
         shown.add_row(*(Text(redact(cell), style=BAD if index in standing_out else "") for cell in row))
     # A log file has no width: rows must not be broken there.
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240).print(shown)
+
+
+def differing(subject: str, rows: Sequence[Mapping[str, str]], *, all_of_them: str) -> None:
+    """Print the rows in which ``subject`` differs, the first ones when they are many."""
+    if not rows:
+        return
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    print(f"{redact(subject)}:")
+    table(columns, [[row.get(column, "") for column in columns] for row in rows[:MOST_ROWS]])
+    if len(rows) > MOST_ROWS:
+        print(f"  ... and {len(rows) - MOST_ROWS} more in {all_of_them}")
 
 
 def verdict_line(text: str, *, green: bool) -> None:

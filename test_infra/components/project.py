@@ -19,10 +19,11 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
     Args:
         definitions: everything the project's components made.
     """
-    usable = dg.Definitions.merge(
-        definitions, dg.Definitions(resources={"stack": StackResource()}, executor=dg.in_process_executor)
-    )
-    graph = usable.resolve_asset_graph()
+    resources = {"stack": StackResource()}
+    # Schedules name Dagster jobs that are made below, so the graph is looked at without them.
+    graph = dg.Definitions(
+        assets=definitions.assets, asset_checks=definitions.asset_checks, resources=resources
+    ).resolve_asset_graph()
     assets = sorted(graph.materializable_asset_keys)
     services = [key.path[-1] for key in assets if key.path[0] == "stack"]
     suites = [key for key in assets if key.path[0] == "suites"]
@@ -30,7 +31,12 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
     stability = service_stability(services, after=assets)
     checks = sorted([*graph.asset_check_keys, *(stability.check_key(service) for service in services)])
     return dg.Definitions.merge(
-        usable,
+        definitions,
         jobs(checks, suites, loads),
-        dg.Definitions(assets=[verdict_asset(assets)], asset_checks=[gate(stability)]),
+        dg.Definitions(
+            assets=[verdict_asset(assets)],
+            asset_checks=[gate(stability)],
+            resources=resources,
+            executor=dg.in_process_executor,
+        ),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -47,6 +46,7 @@ class LockedJar(BaseModel):
 
     @property
     def file_name(self) -> str:
+        """As a Maven repository names it."""
         _, artifact, version, packaging, classifier = parts_of(self.coordinates)
         return f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.{packaging}"
 
@@ -122,7 +122,9 @@ def fetch(
     total_bytes = sum(jar.size_bytes for jar in missing)
     with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
         done_bytes = 0
-        for done, (jar, _) in enumerate(zip(missing, pool.map(lambda jar: _download(jar, folder), missing), strict=True), 1):
+        for done, (jar, _) in enumerate(
+            zip(missing, pool.map(lambda jar: _download(jar, folder), missing), strict=True), 1
+        ):
             done_bytes += jar.size_bytes
             if progress is not None:
                 progress(Download(jar.file_name, done, len(missing), done_bytes, total_bytes))
@@ -170,7 +172,7 @@ def _download(jar: LockedJar, folder: Path) -> None:
             ) from error
         _verify(jar, fetched)
         place = private_dir(folder / jar.sha256)
-        os.replace(fetched, place / jar.file_name)
+        fetched.replace(place / jar.file_name)
 
 
 def _verify(jar: LockedJar, path: Path) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from test_infra.jvm.jars import JarLock, LockedJar, parts_of
 
@@ -46,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         context = MavenContext(repo_cache=Path(work), local_repos=[])
 
-        def artifact_of(coordinates: str):  # type: ignore[no-untyped-def]  # jgo's classes are private
+        def artifact_of(coordinates: str) -> Any:
             group, artifact, version, packaging, classifier = parts_of(coordinates)
             return context.project(group, artifact).at_version(version).artifact(classifier, packaging)
 

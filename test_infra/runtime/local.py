@@ -75,7 +75,9 @@ class LocalRuntime:
         """
         states = self.observe_all()
         if name not in states:
-            raise UnknownProcess(f"no process {name!r} in this stack", details={"known": ", ".join(sorted(states)) or "none"})
+            raise UnknownProcess(
+                f"no process {name!r} in this stack", details={"known": ", ".join(sorted(states)) or "none"}
+            )
         return states[name]
 
     def observe_all(self) -> dict[str, ProcessState]:

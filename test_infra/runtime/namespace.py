@@ -1,4 +1,4 @@
-"""A PID namespace for a keeper: when its first process dies, the kernel kills every process in it, ``setsid`` ones too."""
+"""A PID namespace for a keeper: when its first process dies, the kernel kills all in it, ``setsid`` ones too."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import psutil
 
 @functools.cache
 def entering() -> tuple[str, ...]:
-    """The command prefix that makes the next program first in a PID namespace of its own; empty where that is not allowed."""
+    """The command prefix that makes a program first in a PID namespace of its own; empty where that is refused."""
     unshare = shutil.which("unshare")
     if unshare is None:
         return ()
     base = (unshare, "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
     for prefix in (base, (unshare, "--user", "--map-current-user", *base[1:])):
-        tried = subprocess.run([*prefix, "true"], capture_output=True, check=False, timeout=10)  # noqa: S603 - fixed argv
+        tried = subprocess.run([*prefix, "true"], capture_output=True, check=False, timeout=10)
         if tried.returncode == 0:
             return prefix
     return ()

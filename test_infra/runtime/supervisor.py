@@ -43,8 +43,8 @@ class _BusyArbiter(logging.Filter):
 class Supervisor:
     """The processes of one stack.
 
-    Requests arrive as files in ``control/requests`` (a spec to start, a name to stop): a request survives a lost reply, needs no
-    protocol version and is seen within 0.1 s. What is known of each process stands in ``control/processes.json``.
+    Requests arrive as files in ``control/requests`` (a spec to start, a name to stop): a request survives a lost
+    reply, needs no protocol version and is seen within 0.1 s. What is known of each process stands in ``control/processes.json``.
 
     Args:
         control_dir: folder for requests, sockets and state; 0700.
@@ -65,7 +65,11 @@ class Supervisor:
         logging.getLogger("tornado.application").addFilter(_BusyArbiter())
         os.chdir(control_dir)  # socket names are relative: a unix socket path holds 107 bytes
         self._arbiter = get_arbiter(
-            [], controller="ipc://circus.sock", pubsub_endpoint="ipc://events.sock", check_delay=0.25, loop=None
+            [],
+            controller="ipc://circus.sock",
+            pubsub_endpoint="ipc://events.sock",
+            check_delay=0.25,
+            loop=None,
         )
 
     def run(self, every: Callable[[], None]) -> None:
@@ -86,7 +90,10 @@ class Supervisor:
         self._arbiter.start()
 
     def stop(self) -> None:
-        """Ask every process to end, kill what does not within 3 s, and leave `run`: what they keep is thrown away with the stack."""
+        """Ask every process to end, kill what does not within 3 s, and leave `run`.
+
+        No longer patience: what they keep is thrown away with the stack.
+        """
         self._ticker.stop()
         self._stopping.update(self._specs)
         for watcher in self._arbiter.iter_watchers():
@@ -129,7 +136,7 @@ class Supervisor:
         async def replace_and_start() -> None:
             if name in self._stopping:
                 return
-            if name.lower() in self._arbiter._watchers_names:
+            if self._watcher(name) is not None:
                 await self._arbiter.rm_watcher(name)
             argv = self._command(spec)
             log = {"stream": FileStream(str(spec.log_path), LOG_MAX_BYTES, LOG_BACKUPS)}
@@ -172,14 +179,14 @@ class Supervisor:
         options = [str(spec.exit_path or "-")] + ([] if self._namespaced else ["--with-parent"])
         return [sys.executable, "-I", kept.__file__, *options, "--", *spec.argv]
 
-    def _spawned(self, watcher: Watcher, arbiter: Any, hook_name: str, pid: int, **_: Any) -> bool:
+    def _spawned(self, watcher: Watcher, *, pid: int, **_: Any) -> bool:
         name = watcher.name
         state = self._states[name]
         self._states[name] = state.model_copy(update={"running": True, "pid": pid, "started_at": time.time()})
         self._write_states()
         return True
 
-    def _reaped(self, watcher: Watcher, arbiter: Any, hook_name: str, exit_code: int | None = None, **_: Any) -> bool:
+    def _reaped(self, watcher: Watcher, *, exit_code: int | None = None, **_: Any) -> bool:
         self._ended(watcher.name, exit_code if exit_code is not None else -9)
         return True
 
@@ -206,7 +213,7 @@ class Supervisor:
 
     def _stop(self, name: str, signum: int | None) -> None:
         self._stopping.add(name)
-        watcher = self._arbiter._watchers_names.get(name.lower())
+        watcher = self._watcher(name)
         if watcher is None:
             return
         if signum is not None:
@@ -224,7 +231,7 @@ class Supervisor:
         self._turns.put_nowait(stop_and_forget)
 
     def _signal(self, name: str, signum: int) -> None:
-        watcher = self._arbiter._watchers_names.get(name.lower())
+        watcher = self._watcher(name)
         for pid in list(watcher.processes) if watcher is not None else []:
             os.kill(pid, signum)
 
@@ -240,6 +247,9 @@ class Supervisor:
             if used_mib > limit_mib:
                 self._event(name, "over its memory limit", f"{used_mib:.0f} MiB used, {limit_mib} MiB allowed")
                 os.kill(state.pid, 9)
+
+    def _watcher(self, name: str) -> Watcher | None:
+        return next((watcher for watcher in self._arbiter.iter_watchers() if watcher.name == name), None)
 
     def _write_states(self) -> None:
         states = {name: state.model_dump() for name, state in self._states.items()}

@@ -1,7 +1,7 @@
 """The keeper: the process that owns every process of a stack, and ends them when no lease is left.
 
-``python -m test_infra.stack.keeper STACK_ID [--namespaced]``. Started by `test_infra.stack.lifecycle`, first in a PID namespace where the
-system allows one, so that even ``kill -9`` of it leaves nothing behind.
+``python -m test_infra.stack.keeper STACK_ID [--namespaced]``. Started by `test_infra.stack.lifecycle`, first in a PID
+namespace where the system allows one, so that even ``kill -9`` of it leaves nothing behind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Leases: why a stack may go on living.
 
-An attached lease is a file lock held by its holder: the kernel lets go of it the moment the holder dies, however it dies, and a keeper
-in a PID namespace, which cannot see its holder, can still test it. A detached lease is an expiry. See docs/decisions/0001.
+An attached lease is a file lock held by its holder: the kernel lets go of it the moment the holder dies, however it
+dies, and a keeper in a PID namespace, which cannot see its holder, can still test it. A detached lease is an expiry.
+See docs/decisions/0001.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class AttachedLease:
         fcntl.flock(handle, fcntl.LOCK_EX)
         os.write(handle, record.model_dump_json().encode())
         self._path = leases / f"attached-{uuid.uuid4().hex[:12]}.json"
-        os.replace(temporary, self._path)
+        Path(temporary).replace(self._path)
         self._handle = handle
 
     def release(self) -> None:

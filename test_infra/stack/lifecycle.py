@@ -98,6 +98,7 @@ class StackStatus:
 
     @property
     def usable(self) -> bool:
+        """Whether every service answered."""
         return self.running and all(service.state in ("usable", "external") for service in self.services)
 
 
@@ -113,6 +114,7 @@ class Stack:
 
     @property
     def id(self) -> str:
+        """Which stack."""
         return self._folders.id
 
     @property
@@ -122,10 +124,12 @@ class Stack:
 
     @property
     def logs(self) -> Path:
+        """Logs of its processes, one file each."""
         return self._folders.logs
 
     @property
     def keeper(self) -> ProcessId:
+        """The process that owns every other one."""
         assert self._record.keeper is not None
         return self._record.keeper
 
@@ -241,7 +245,8 @@ def up(
         alive = record is not None and record.keeper is not None and record.keeper.alive
         if record is not None and alive and record.spec != spec:
             raise StackConflict(
-                f"stack {folders.id} runs with other settings", hint="test-infra down, or set TEST_INFRA_STACK to another name"
+                f"stack {folders.id} runs with other settings",
+                hint="test-infra down, or set TEST_INFRA_STACK to another name",
             )
         if record is None or not alive:
             kill_leftovers(stack_tag(folders.id))
@@ -342,10 +347,17 @@ def _choose_ports(spec: StackSpec) -> dict[str, dict[str, int]]:
 
 def _start_keeper(folders: StackFolders, deadline: Deadline) -> ProcessId:
     prefix = namespace.entering()
-    command = [*prefix, sys.executable, "-m", "test_infra.stack.keeper", folders.id, *(["--namespaced"] if prefix else [])]
+    command = [
+        *prefix,
+        sys.executable,
+        "-m",
+        "test_infra.stack.keeper",
+        folders.id,
+        *(["--namespaced"] if prefix else []),
+    ]
     log_path = folders.logs / "keeper.log"
     with log_path.open("ab") as log:
-        started = subprocess.Popen(  # noqa: S603 - an argv list of ours
+        started = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -362,11 +374,20 @@ def _start_keeper(folders: StackFolders, deadline: Deadline) -> ProcessId:
 
     def supervising() -> None:
         if started.poll() is not None:
-            raise ServiceFailed("the keeper ended at once", details={"seen": ended_as(started.returncode)}, log=log_path)
+            raise ServiceFailed(
+                "the keeper ended at once", details={"seen": ended_as(started.returncode)}, log=log_path
+            )
         if not (folders.control / "processes.json").exists():
             raise StillWaiting("it has not written its state")
 
-    wait_for(supervising, deadline.within(20), what="the keeper", awaited="its first state", log=log_path, interval_s=0.02)
+    wait_for(
+        supervising,
+        deadline.within(20),
+        what="the keeper",
+        awaited="its first state",
+        log=log_path,
+        interval_s=0.02,
+    )
     # Reaped in the background, so that an ended keeper is no zombie of a long-lived caller.
     threading.Thread(target=started.wait, daemon=True, name="reap-keeper").start()
     if not prefix:
@@ -412,7 +433,10 @@ def _ensure_services(
             future.result()
     missing = set(services) - set(endpoints)
     if missing:
-        raise NotReady(f"{', '.join(sorted(missing))} not usable after {deadline.elapsed_s:.1f} s", hint="test-infra doctor")
+        raise NotReady(
+            f"{', '.join(sorted(missing))} not usable after {deadline.elapsed_s:.1f} s",
+            hint="test-infra doctor",
+        )
 
 
 def _ensure_one(
@@ -428,7 +452,10 @@ def _ensure_one(
         endpoint = service.endpoint(folders.secrets)
         say(Step(service.name, f"external at {endpoint.host}:{endpoint.port}"))
         version = wait_for(
-            lambda: service.probe(endpoint), deadline.within(15), what=service.name, awaited=f"an answer from {endpoint.url}"
+            lambda: service.probe(endpoint),
+            deadline.within(15),
+            what=service.name,
+            awaited=f"an answer from {endpoint.url}",
         )
         return endpoint.model_copy(update={"version": version})
     place = Place(
@@ -500,7 +527,9 @@ def _raise_if_ended(runtime: LocalRuntime, name: str, log_path: Path) -> None:
         lived_s = (state.ended_at or 0) - (state.started_at or 0)
         raise ServiceFailed(
             f"{name} died while starting",
-            details={"seen": f"process {ended_as(state.exit_code)}" + (f" after {lived_s:.1f} s" if lived_s > 0 else "")},
+            details={
+                "seen": f"process {ended_as(state.exit_code)}" + (f" after {lived_s:.1f} s" if lived_s > 0 else "")
+            },
             log=log_path,
             hint="test-infra doctor",
         )
@@ -512,7 +541,10 @@ def _status(folders: StackFolders, record: StackRecord) -> StackStatus:
     runtime = LocalRuntime(folders.control, record.keeper.pid) if running and record.keeper else None
     services = services_of(record.spec)
     with ThreadPoolExecutor(len(services)) as pool:
-        seen = pool.map(lambda service: _service_status(service, record.endpoints.get(service.name), runtime), services.values())
+        seen = pool.map(
+            lambda service: _service_status(service, record.endpoints.get(service.name), runtime),
+            services.values(),
+        )
         return StackStatus(folders.id, running, tuple(seen), leases)
 
 
@@ -540,5 +572,10 @@ def _service_status(
         lines = str(error).splitlines() or last_lines(endpoint.log_path or Path("/nonexistent"), 1)
         return ServiceStatus(service.name, "not answering", lines[0] if lines else "", pid, restarts, endpoint)
     return ServiceStatus(
-        service.name, "external" if isinstance(service, ExternalService) else "usable", "", pid, restarts, endpoint
+        service.name,
+        "external" if isinstance(service, ExternalService) else "usable",
+        "",
+        pid,
+        restarts,
+        endpoint,
     )

@@ -124,7 +124,9 @@ class StackFolders:
         self.secrets = self.root / "secrets"
         self.services = self.root / "services"
         self.events = self.root / "events.jsonl"
-        self.work = [self.root / name for name in ("control", "secrets", "services", "jobs", "lake", "checkpoints", "pipelines")]
+        self.work = [
+            self.root / name for name in ("control", "secrets", "services", "jobs", "lake", "checkpoints", "pipelines")
+        ]
 
     @property
     def data(self) -> Path:

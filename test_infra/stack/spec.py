@@ -62,7 +62,9 @@ class ConnectSettings(_Part):
     port: int | None = Field(default=None, ge=1, le=65535, description="Fixed REST port; None takes a free one.")
     heap_mib: int = Field(default=512, ge=192, description="Java heap, MiB.")
     memory_limit_mib: int = Field(default=1_280, ge=320, description="Resident memory beyond which it is killed, MiB.")
-    offset_flush_interval_ms: int = Field(default=200, ge=50, description="How often offsets are committed, milliseconds.")
+    offset_flush_interval_ms: int = Field(
+        default=200, ge=50, description="How often offsets are committed, milliseconds."
+    )
     external: ExternalConnect | None = Field(default=None, description="Attach to this one instead of starting one.")
 
 

@@ -20,8 +20,18 @@ import pytest
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError
 from test_infra.runtime.process import ProcessSpec, Restart
-from test_infra.stack import AttachedLease, DetachedLease, Stack, StackFolders, StackNotRunning, StackSpec, attach, down, up
-from test_infra.stack import lifecycle
+from test_infra.stack import (
+    AttachedLease,
+    DetachedLease,
+    Stack,
+    StackFolders,
+    StackNotRunning,
+    StackSpec,
+    attach,
+    down,
+    lifecycle,
+    up,
+)
 from test_infra.stack.ports import PortTaken, free_ports
 from test_infra.stack.record import read_record, write_record
 from test_infra.stack.service import Command, Place, ServiceFailed, ServiceSpec
@@ -76,7 +86,9 @@ def stack_id(request: pytest.FixtureRequest) -> Iterator[str]:
 def holder(stack_id: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds a whole stack with an attached lease."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, stack_id, StackSpec().model_dump_json()], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, stack_id, StackSpec().model_dump_json()],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
@@ -176,7 +188,12 @@ def test_the_capture_role_can_neither_write_nor_create_nor_drop(whole_stack: Sta
     import psycopg
 
     endpoint = whole_stack.endpoint("postgres")
-    common = {"host": endpoint.host, "port": endpoint.port, "dbname": endpoint.properties["database"], "autocommit": True}
+    common = {
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "dbname": endpoint.properties["database"],
+        "autocommit": True,
+    }
     with psycopg.connect(
         **common, user=endpoint.properties["owner_user"], password=endpoint.secret("owner_password")
     ) as owner:
@@ -288,7 +305,9 @@ def test_a_torn_record_does_not_stop_the_next_up(stack_id: str) -> None:
     assert up(POSTGRES_ONLY, lease=AttachedLease(), stack_id=stack_id).status().usable
 
 
-def test_a_service_that_dies_while_starting_shows_its_last_words(stack_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_dies_while_starting_shows_its_last_words(
+    stack_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = lifecycle.services_of(POSTGRES_ONLY)["postgres"]
     assert isinstance(real, ServiceSpec)
 
@@ -297,7 +316,12 @@ def test_a_service_that_dies_while_starting_shows_its_last_words(stack_id: str, 
         return Command((*real_command.argv, "-c", "shared_buffers=nonsense"), real_command.env, real_command.user)
 
     spec = ServiceSpec(
-        name="postgres", ports=real.ports, prepare=real.prepare, command=broken, endpoint=real.endpoint, probe=real.probe
+        name="postgres",
+        ports=real.ports,
+        prepare=real.prepare,
+        command=broken,
+        endpoint=real.endpoint,
+        probe=real.probe,
     )
     monkeypatch.setattr(lifecycle, "services_of", lambda _: {"postgres": spec})
     with pytest.raises(ServiceFailed) as failed:
@@ -331,7 +355,9 @@ def test_a_process_over_its_memory_limit_is_killed_and_reported(stack_id: str, t
 
 
 @pytest.mark.parametrize(("code", "expected"), [("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", -9)])
-def test_a_run_to_completion_process_leaves_how_it_ended(stack_id: str, tmp_path: Path, code: str, expected: int) -> None:
+def test_a_run_to_completion_process_leaves_how_it_ended(
+    stack_id: str, tmp_path: Path, code: str, expected: int
+) -> None:
     stack = up(POSTGRES_ONLY, lease=AttachedLease(), stack_id=stack_id)
     exit_path = tmp_path / "exit.json"
     stack.runtime.start(

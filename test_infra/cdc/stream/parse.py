@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _ENVELOPE = ("$.op", "$.source.lsn", "$.source.txId", "$.source.ts_us", "$.ts_us", "$.before", "$.after")
 _OP, _LSN, _TX, _COMMIT_TS, _EVENT_TS, _BEFORE, _AFTER = range(1, len(_ENVELOPE) + 1)
 _UNCHANGED = (UNAVAILABLE, base64.b64encode(UNAVAILABLE.encode()).decode())
+_REFUSED = ("topic", "kafka_partition", "kafka_offset", "reason", "raw_key", "raw_value", "kafka_ts", "batch_id")
 
 
 @dataclass(frozen=True)
@@ -77,25 +78,47 @@ def parse(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    connection.register("records", records)
-    try:
-        given = {"reference": tx_id_reference, "batch": batch_id}
-        parsed = connection.sql(parse_sql(schema), params=given).to_arrow_table()
-    finally:
-        connection.unregister("records")
-    good = pc.is_null(parsed["reason"])
-    wanted, refused = changes_schema(schema), quarantine_schema()
-    changes = parsed.filter(good).select(wanted.names).cast(wanted)
-    bad = parsed.filter(pc.invert(good))
-    columns = ("topic", "kafka_partition", "kafka_offset", "reason", "raw_key", "raw_value", "kafka_ts", "batch_id")
+    given = {"reference": tx_id_reference, "batch": batch_id}
+    parsed = _run(connection, quick_sql(schema), records, given)
+    good = parsed["good"]
+    changes, refused = [parsed.filter(good)], []
+    if not pc.all(good).as_py():
+        doubtful = _run(connection, full_sql(schema), _rows_of(records, parsed.filter(pc.invert(good))), given)
+        changes.append(doubtful.filter(pc.is_null(doubtful["reason"])))
+        refused.append(doubtful.filter(pc.is_valid(doubtful["reason"])))
+    rows = _shaped(changes, changes_schema(schema), changes_schema(schema).names)
     ends = records.group_by("partition").aggregate([("offset", "max")]).to_pylist()
     return Parsed(
-        changes=changes,
-        refused=pa.table([bad[column] for column in columns], names=refused.names).cast(refused),
+        changes=rows,
+        refused=_shaped(refused, quarantine_schema(), _REFUSED),
         end_offsets={row["partition"]: row["offset_max"] + 1 for row in ends},
-        max_commit_ts_us=pc.max(changes["commit_ts"].cast(pa.int64())).as_py() or 0,
-        max_tx_id=pc.max(changes["tx_id"]).as_py() or 0,
+        max_commit_ts_us=pc.max(rows["commit_ts"].cast(pa.int64())).as_py() or 0,
+        max_tx_id=pc.max(rows["tx_id"]).as_py() or 0,
     )
+
+
+def _run(connection: DuckDBPyConnection, query: str, records: pa.Table, given: dict[str, int]) -> pa.Table:
+    connection.register("records", records)
+    try:
+        # Through a table, because a query that is handed over as a relation is planned twice.
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {query}", given)
+        return connection.table("parsed").to_arrow_table()
+    finally:
+        connection.unregister("records")
+
+
+def _rows_of(records: pa.Table, wanted: pa.Table) -> pa.Table:
+    keys = wanted.select(["kafka_partition", "kafka_offset"]).rename_columns(["partition", "offset"])
+    places = set(zip(*(keys[name].to_pylist() for name in keys.column_names), strict=True))
+    found = zip(records["partition"].to_pylist(), records["offset"].to_pylist(), strict=True)
+    return records.filter([place in places for place in found])
+
+
+def _shaped(parts: list[pa.Table], schema: pa.Schema, names: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+
+    tables = [pa.table([part[name] for name in names], names=schema.names).cast(schema) for part in parts]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 @dataclass(frozen=True)
@@ -129,6 +152,17 @@ class _Image:
         )
         return f"struct_pack({', '.join(fields)})"
 
+    def good(self) -> str:
+        """SQL that is true when no column has a problem; cheaper than `problems`, and false when in doubt."""
+        return " AND ".join(self._good(*placed) for placed in self.placed())
+
+    def _good(self, column: Column, value: str, kind: str) -> str:
+        rule = rule_for(column)
+        read = f"{kind} IN {_tuple(rule.json_types)} AND {self.name}.{identifier(column.name)} IS NOT NULL"
+        filled = f" OR {value} = ''" if self.name == "before" and "VARCHAR" in rule.json_types else ""
+        null = "" if self.name == "key_row" else f" OR {kind} = 'NULL'"
+        return f"coalesce({read}{null}{filled}, false)"
+
     def problems(self) -> str:
         """SQL of a text that names every bad column; empty when there is none."""
         return f"concat_ws('; ', {', '.join(self._problem(*placed) for placed in self.placed())})"
@@ -138,7 +172,7 @@ class _Image:
         # Into a NOT NULL column of a before image that PostgreSQL did not send, Debezium fills '' or 0.
         filled = f" AND {value} <> ''" if self.name == "before" else ""
         null_key = f" WHEN {kind} = 'NULL' THEN {literal(f'{where} is null')}" if column.key_position else ""
-        unsent = "".join(f" WHEN {value} = {literal(text)} THEN {literal(f'{where} is an unchanged value that was not sent')}" for text in _UNCHANGED)
+        unsent = f" WHEN {value} IN {_tuple(_UNCHANGED)} THEN {literal(f'{where} is an unchanged value, not sent')}"
         return f"""CASE
             WHEN {kind} IS NULL THEN {literal(f"{where} is missing")}
             {null_key if self.name != "before" else ""}
@@ -151,54 +185,33 @@ class _Image:
 
 
 @cache
-def parse_sql(schema: TableSchema) -> str:
-    """The query over ``records``, with the parameters ``$reference`` and ``$batch``."""
-    first, width = len(_ENVELOPE) + 1, len(schema.columns)
-    key = _Image("key_row", schema.key, "kv", "kt", 1)
-    before = _Image("before", schema.columns, "v", "t", first)
-    after = _Image("after", schema.columns, "v", "t", first + width)
-    value_paths = [*_ENVELOPE, *_paths("before", schema.columns), *_paths("after", schema.columns)]
-    known = _tuple(column.name for column in schema.columns)
-    strangers = f"list_filter(after_names, lambda name: name NOT IN {known})"
-    key_of_after = " AND ".join(
-        f"key_row.{name} IS NOT DISTINCT FROM after.{name}" for name in map(identifier, schema.key_names)
-    )
+def quick_sql(schema: TableSchema) -> str:
+    """The query for the many good records: typed columns and ``good``, false wherever `full_sql` should decide."""
+    images = _Images.of(schema)
+    key_is_good = f"key_row IS NOT NULL AND len(key_names) = {len(schema.key)} AND {images.key.good()}"
+    changed = f"""after IS NOT NULL AND len(after_names) = {len(schema.columns)} AND {images.after.good()}
+        AND {images.key_of_after()}"""
+    event = f"""lsn IS NOT NULL AND commit_ts IS NOT NULL AND (op = 'r' OR tx IS NOT NULL)
+        AND CASE WHEN op IN ('c', 'u', 'r') THEN {changed} ELSE op = 'd' AND after IS NULL END
+        AND (before IS NULL OR ({images.before.good()}))
+        AND {" AND ".join(f"NOT contains(j, {literal(text)})" for text in _UNCHANGED)}"""
+    good = f"coalesce({key_is_good} AND (raw_value IS NULL OR (j IS NOT NULL AND {event})), false)"
+    return f"WITH {images.typed()} {_SELECT}, {good} AS good FROM typed"
+
+
+@cache
+def full_sql(schema: TableSchema) -> str:
+    """The query that decides: typed columns and ``reason``, NULL for a record that is no quarantine case."""
+    images = _Images.of(schema)
+    strangers = f"list_filter(after_names, lambda name: name NOT IN {_tuple(c.name for c in schema.columns)})"
     return f"""
-    WITH text AS (
-        SELECT "key" AS raw_key, "value" AS raw_value, topic, "partition" AS kafka_partition,
-            "offset" AS kafka_offset, "timestamp"::TIMESTAMPTZ AS kafka_ts,
-            TRY(decode("key")) AS key_text, TRY(decode("value")) AS value_text
-        FROM records
-    ), json AS (
-        SELECT *, CASE WHEN json_valid(key_text) THEN key_text END AS k,
-            CASE WHEN json_valid(value_text) THEN value_text END AS j
-        FROM text
-    ), fields AS (
-        SELECT *, json_extract_string(j, {_list(value_paths)}) AS v, json_type(j, {_list(value_paths)}) AS t,
-            json_extract_string(k, {_list(_paths(None, schema.key))}) AS kv,
-            json_type(k, {_list(_paths(None, schema.key))}) AS kt,
-            json_keys(k) AS key_names, json_keys(j, '$.after') AS after_names,
-            json_type(k) AS key_kind, json_type(j) AS value_kind
-        FROM json
-    ), typed AS (
-        SELECT *, coalesce(v[{_OP}], '{TOMBSTONE}') AS op, TRY_CAST(v[{_LSN}] AS BIGINT) AS lsn,
-            TRY_CAST(v[{_TX}] AS BIGINT) AS tx, TRY(make_timestamp(TRY_CAST(v[{_COMMIT_TS}] AS BIGINT))) AS commit_ts,
-            TRY(make_timestamp(TRY_CAST(v[{_EVENT_TS}] AS BIGINT))) AS event_ts,
-            CASE WHEN key_kind = 'OBJECT' THEN {key.struct()} END AS key_row,
-            CASE WHEN t[{_BEFORE}] = 'OBJECT' THEN {before.struct()} END AS before,
-            CASE WHEN t[{_AFTER}] = 'OBJECT' THEN {after.struct()} END AS after
-        FROM fields
-    ), checked AS (
-        SELECT *, CASE WHEN key_row IS NOT NULL THEN {key.problems()} ELSE '' END AS key_problems,
-            CASE WHEN before IS NOT NULL THEN {before.problems()} ELSE '' END AS before_problems,
-            CASE WHEN after IS NOT NULL THEN {after.problems()} ELSE '' END AS after_problems
+    WITH {images.typed()}, checked AS (
+        SELECT *, CASE WHEN key_row IS NOT NULL THEN {images.key.problems()} ELSE '' END AS key_problems,
+            CASE WHEN before IS NOT NULL THEN {images.before.problems()} ELSE '' END AS before_problems,
+            CASE WHEN after IS NOT NULL THEN {images.after.problems()} ELSE '' END AS after_problems
         FROM typed
     )
-    SELECT op, CASE WHEN op <> 't' THEN key_row END AS "key", before, after, lsn,
-        CASE WHEN op <> 'r' THEN {widen_sql("tx", "$reference::BIGINT")} END AS tx_id, NULL::BIGINT AS tx_order,
-        CASE WHEN op <> '{TOMBSTONE}' THEN op = 'r' END AS snapshot, commit_ts::TIMESTAMPTZ AS commit_ts,
-        event_ts::TIMESTAMPTZ AS event_ts, kafka_partition, kafka_offset, kafka_ts, $batch::BIGINT AS batch_id,
-        topic, raw_key, raw_value,
+    {_SELECT},
         CASE
             WHEN raw_value IS NULL AND raw_key IS NULL THEN 'key and value are null'
             WHEN raw_value IS NOT NULL AND value_text IS NULL THEN 'value is not UTF-8'
@@ -219,9 +232,70 @@ def parse_sql(schema: TableSchema) -> str:
             WHEN len({strangers}) > 0 THEN 'after has unknown columns: ' || array_to_string({strangers}, ', ')
             WHEN after_problems <> '' THEN after_problems
             WHEN before_problems <> '' THEN before_problems
-            WHEN after IS NOT NULL AND NOT ({key_of_after}) THEN 'key differs from the after image'
+            WHEN after IS NOT NULL AND NOT ({images.key_of_after()}) THEN 'key differs from the after image'
         END AS reason
     FROM checked"""
+
+
+_SELECT = f"""
+    SELECT op, CASE WHEN op <> 't' THEN key_row END AS "key", before, after, lsn,
+        CASE WHEN op <> 'r' THEN {widen_sql("tx", "$reference::BIGINT")} END AS tx_id, NULL::BIGINT AS tx_order,
+        CASE WHEN op <> '{TOMBSTONE}' THEN op = 'r' END AS snapshot, commit_ts::TIMESTAMPTZ AS commit_ts,
+        event_ts::TIMESTAMPTZ AS event_ts, kafka_partition, kafka_offset, kafka_ts, $batch::BIGINT AS batch_id,
+        topic, raw_key, raw_value"""
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Message key, before and after image of one table's events, and the paths of their columns."""
+
+    schema: TableSchema
+    key: _Image
+    before: _Image
+    after: _Image
+
+    @classmethod
+    def of(cls, schema: TableSchema) -> _Images:
+        first = len(_ENVELOPE) + 1
+        return cls(
+            schema,
+            key=_Image("key_row", schema.key, "kv", "kt", 1),
+            before=_Image("before", schema.columns, "v", "t", first),
+            after=_Image("after", schema.columns, "v", "t", first + len(schema.columns)),
+        )
+
+    def key_of_after(self) -> str:
+        names = map(identifier, self.schema.key_names)
+        return " AND ".join(f"key_row.{name} IS NOT DISTINCT FROM after.{name}" for name in names)
+
+    def typed(self) -> str:
+        """SQL of the common table expressions up to ``typed``."""
+        columns, key = self.schema.columns, _list(_paths(None, self.schema.key))
+        paths = _list([*_ENVELOPE, *_paths("before", columns), *_paths("after", columns)])
+        return f"""text AS (
+            SELECT "key" AS raw_key, "value" AS raw_value, topic, "partition" AS kafka_partition,
+                "offset" AS kafka_offset, "timestamp"::TIMESTAMPTZ AS kafka_ts,
+                TRY(decode("key")) AS key_text, TRY(decode("value")) AS value_text
+            FROM records
+        ), json AS (
+            SELECT *, CASE WHEN json_valid(key_text) THEN key_text END AS k,
+                CASE WHEN json_valid(value_text) THEN value_text END AS j
+            FROM text
+        ), fields AS (
+            SELECT *, json_extract_string(j, {paths}) AS v, json_type(j, {paths}) AS t,
+                json_extract_string(k, {key}) AS kv, json_type(k, {key}) AS kt, json_keys(k) AS key_names,
+                json_keys(j, '$.after') AS after_names, json_type(k) AS key_kind, json_type(j) AS value_kind
+            FROM json
+        ), typed AS (
+            SELECT *, coalesce(v[{_OP}], '{TOMBSTONE}') AS op, TRY_CAST(v[{_LSN}] AS BIGINT) AS lsn,
+                TRY_CAST(v[{_TX}] AS BIGINT) AS tx,
+                TRY(make_timestamp(TRY_CAST(v[{_COMMIT_TS}] AS BIGINT))) AS commit_ts,
+                TRY(make_timestamp(TRY_CAST(v[{_EVENT_TS}] AS BIGINT))) AS event_ts,
+                CASE WHEN key_kind = 'OBJECT' THEN {self.key.struct()} END AS key_row,
+                CASE WHEN t[{_BEFORE}] = 'OBJECT' THEN {self.before.struct()} END AS before,
+                CASE WHEN t[{_AFTER}] = 'OBJECT' THEN {self.after.struct()} END AS after
+            FROM fields
+        )"""
 
 
 def _paths(image: str | None, columns: Sequence[Column]) -> list[str]:

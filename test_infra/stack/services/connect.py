@@ -56,7 +56,13 @@ def _external(external: ExternalConnect) -> ExternalService:
 
 
 def _endpoint(host: str, port: int, secrets_file: str) -> Endpoint:
-    return Endpoint(service=NAME, host=host, port=port, url=f"http://{host}:{port}", properties={"secrets_file": secrets_file})
+    return Endpoint(
+        service=NAME,
+        host=host,
+        port=port,
+        url=f"http://{host}:{port}",
+        properties={"secrets_file": secrets_file},
+    )
 
 
 def worker_answers(endpoint: Endpoint) -> str:
@@ -68,7 +74,10 @@ def worker_answers(endpoint: Endpoint) -> str:
             version = str(client.get("/").raise_for_status().json()["version"])
             # Answered only by a worker that has joined its group and can create connectors.
             client.get("/connectors").raise_for_status()
-            plugins = {plugin["class"]: plugin["version"] for plugin in client.get("/connector-plugins").raise_for_status().json()}
+            plugins = {
+                plugin["class"]: plugin["version"]
+                for plugin in client.get("/connector-plugins").raise_for_status().json()
+            }
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise StillWaiting(f"{type(error).__name__}: {error}") from error
     debezium = plugins.get("io.debezium.connector.postgresql.PostgresConnector")

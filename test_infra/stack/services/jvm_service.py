@@ -24,7 +24,9 @@ logger.reflections.level = error
 """
 
 
-def java_command(main: str, *, heap_mib: int, config: Path, system: dict[str, str], arguments: tuple[str, ...]) -> Command:
+def java_command(
+    main: str, *, heap_mib: int, config: Path, system: dict[str, str], arguments: tuple[str, ...]
+) -> Command:
     """A JVM of the ``kafka`` jars.
 
     Serial collector and C1 only: the fastest start on two cores (facts: real-stack.md).
@@ -36,7 +38,11 @@ def java_command(main: str, *, heap_mib: int, config: Path, system: dict[str, st
         system: system properties.
         arguments: of the main class.
     """
-    properties = {"log4j2.configurationFile": str(config / "log4j2.properties"), "java.awt.headless": "true", **system}
+    properties = {
+        "log4j2.configurationFile": str(config / "log4j2.properties"),
+        "java.awt.headless": "true",
+        **system,
+    }
     return Command(
         argv=(
             str(find_java().path),

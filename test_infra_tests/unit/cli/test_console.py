@@ -23,7 +23,9 @@ from test_infra.verdict.report import report
 from test_infra.verdict.run import RunRecord, begin, finish
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1_800), ("8h", 28_800), ("1.5h", 5_400), ("2d", 172_800)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1_800), ("8h", 28_800), ("1.5h", 5_400), ("2d", 172_800)]
+)
 def test_durations_are_read(text: str, seconds: float) -> None:
     assert Duration().convert(text, None, None) == seconds
 
@@ -123,7 +125,17 @@ def test_a_red_verdict_names_key_column_and_both_values(home: Path, capsys: pyte
     show(report(folder), folder, machine=False)
 
     shown = capsys.readouterr().out
-    for part in ("shop/mirror/orders", "parity", "VALUE", "id=17", "amount", "9.99", "9.98", "exit code 1", "report.html"):
+    for part in (
+        "shop/mirror/orders",
+        "parity",
+        "VALUE",
+        "id=17",
+        "amount",
+        "9.99",
+        "9.98",
+        "exit code 1",
+        "report.html",
+    ):
         assert part in shown
 
 
@@ -132,7 +144,10 @@ def test_a_green_verdict_ends_with_the_report(home: Path, capsys: pytest.Capture
 
     show(report(folder), folder, machine=False)
 
-    assert capsys.readouterr().out.splitlines()[-2:] == ["GREEN  e2e: 1 gates passed", f"report: {folder / 'report.html'}"]
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "GREEN  e2e: 1 gates passed",
+        f"report: {folder / 'report.html'}",
+    ]
 
 
 def test_a_verdict_for_machines_is_the_result(home: Path, capsys: pytest.CaptureFixture) -> None:

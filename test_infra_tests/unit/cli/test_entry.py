@@ -53,7 +53,9 @@ def test_a_command_ends_with_the_code_it_returns(code: int, monkeypatch: pytest.
     assert entry.execute(["tried"]) == code
 
 
-def test_a_foreseeable_fault_is_text_and_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_a_foreseeable_fault_is_text_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     error = InfrastructureError("kafka is not usable", details={"last seen": "refused"}, hint="test-infra doctor")
     monkeypatch.setitem(entry.cli.commands, "tried", command_that(error))
 
@@ -65,7 +67,9 @@ def test_a_foreseeable_fault_is_text_and_no_traceback(monkeypatch: pytest.Monkey
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("error", [InfrastructureError(f"login failed for {SECRET}"), ValueError(f"cannot parse {SECRET}")])
+@pytest.mark.parametrize(
+    "error", [InfrastructureError(f"login failed for {SECRET}"), ValueError(f"cannot parse {SECRET}")]
+)
 def test_no_error_shows_a_secret(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -108,7 +112,9 @@ def test_a_reader_that_goes_away_is_no_fault(tmp_path: Path) -> None:
         "entry.cli.add_command(much)\n"
         "sys.exit(entry.execute(['much']))\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
     process.stdout.readline()
     process.stdout.close()

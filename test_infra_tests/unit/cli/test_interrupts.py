@@ -26,11 +26,11 @@ sys.exit(130 if interrupts.received else 0)
 """
 
 DEAF = """
-import signal, time
+import os, signal, time
 from test_infra.cli.interrupts import interrupts
 
-with interrupts.counted(), interrupts.before_hard_end(lambda: print("hard end", flush=True)):
-    signal.signal(signal.SIGINT, lambda *_: print("swallowed", flush=True))  # as Dagster does between two steps
+with interrupts.counted(), interrupts.before_hard_end(lambda: os.write(1, b"hard end\\n")):
+    signal.signal(signal.SIGINT, lambda *_: os.write(1, b"swallowed\\n"))  # as Dagster does between two steps
     print("ready", flush=True)
     while True:
         time.sleep(60)
@@ -52,7 +52,11 @@ with interrupts.counted():
 @contextmanager
 def started(program: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
         yield process

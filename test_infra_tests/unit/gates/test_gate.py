@@ -41,7 +41,10 @@ def customers() -> None: ...
 def after() -> None: ...
 
 
-SUBJECTS = {"orders": dg.AssetKey(["shop", "mirror", "orders"]), "customers": dg.AssetKey(["shop", "mirror", "customers"])}
+SUBJECTS = {
+    "orders": dg.AssetKey(["shop", "mirror", "orders"]),
+    "customers": dg.AssetKey(["shop", "mirror", "customers"]),
+}
 
 
 @pytest.fixture(autouse=True)

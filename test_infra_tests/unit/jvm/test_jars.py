@@ -52,7 +52,7 @@ def test_a_wrong_hash_stops_and_shows_both_and_removes_the_file(cached: Path) ->
 
 
 def test_an_unfetchable_jar_is_named_with_its_coordinates(cached: Path) -> None:
-    with pytest.raises(jars.JarUnavailable, match="org.example:thing:1.0"):
+    with pytest.raises(jars.JarUnavailable, match=r"org\.example:thing:1\.0"):
         jars.fetch("demo", locked=locked(b"right"))
 
 

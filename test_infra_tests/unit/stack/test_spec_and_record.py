@@ -11,7 +11,16 @@ from pydantic import ValidationError
 
 from test_infra.base.errors import UsageError
 from test_infra.base.redaction import MASK, redact
-from test_infra.stack.record import BadRecord, Endpoint, ProcessId, StackFolders, StackRecord, boot_id, read_record, write_record
+from test_infra.stack.record import (
+    BadRecord,
+    Endpoint,
+    ProcessId,
+    StackFolders,
+    StackRecord,
+    boot_id,
+    read_record,
+    write_record,
+)
 from test_infra.stack.services import secret_files, services_of
 from test_infra.stack.spec import ExternalPostgres, PostgresSettings, Services, StackSpec
 
@@ -36,7 +45,9 @@ def test_an_external_service_without_its_password_names_the_variable() -> None:
         host="127.0.0.1", database="d", owner_user="o", owner_password_env="NOT_SET_O", capture_user="c",
         capture_password_env="NOT_SET_C",
     )  # fmt: skip
-    service = services_of(StackSpec(services=Services(postgres=PostgresSettings(external=external), kafka=None, connect=None)))
+    service = services_of(
+        StackSpec(services=Services(postgres=PostgresSettings(external=external), kafka=None, connect=None))
+    )
     with pytest.raises(UsageError, match="owner_password is not given") as refused:
         service["postgres"].endpoint(Path())  # type: ignore[arg-type]  # an external service takes a folder
     assert "NOT_SET_O" in str(refused.value)

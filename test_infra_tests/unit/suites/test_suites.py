@@ -38,12 +38,24 @@ def test_all_passed_is_green(tmp_path: Path) -> None:
     ("source", "verdict", "outcome"),
     [
         ("def test_a(): assert 1 == 2\n", "FAILED", Outcome.FAILED),
-        ("import pytest\n@pytest.fixture\ndef broken(): raise OSError('no')\ndef test_a(broken): pass\n", "FAILED", Outcome.FAILED),
-        ("import pytest\n@pytest.mark.skip(reason='later')\ndef test_a(): pass\ndef test_b(): pass\n", "SKIPPED", Outcome.UNKNOWN),
+        (
+            "import pytest\n@pytest.fixture\ndef broken(): raise OSError('no')\ndef test_a(broken): pass\n",
+            "FAILED",
+            Outcome.FAILED,
+        ),
+        (
+            "import pytest\n@pytest.mark.skip(reason='later')\ndef test_a(): pass\ndef test_b(): pass\n",
+            "SKIPPED",
+            Outcome.UNKNOWN,
+        ),
         ("import pytest\n@pytest.mark.xfail\ndef test_a(): assert False\n", "SKIPPED", Outcome.UNKNOWN),
         ("", "NO TESTS", Outcome.UNKNOWN),
         ("import nothing_of_this_name\ndef test_a(): pass\n", "COLLECTION", Outcome.UNKNOWN),
-        ("import os\ndef test_a(): pass\ndef test_b(): os._exit(0)\ndef test_c(): pass\n", "UNREPORTED", Outcome.UNKNOWN),
+        (
+            "import os\ndef test_a(): pass\ndef test_b(): os._exit(0)\ndef test_c(): pass\n",
+            "UNREPORTED",
+            Outcome.UNKNOWN,
+        ),
         ("import os, signal\ndef test_a(): os.kill(os.getpid(), signal.SIGKILL)\n", "UNREPORTED", Outcome.UNKNOWN),
     ],
 )

@@ -1,0 +1,119 @@
+"""Dagster jobs, the schedule and the sensors."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from test_infra.definitions import defs
+from test_infra.resources.run_folder import expected_gates
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return defs()
+
+
+def gates(definitions: dg.Definitions, job: str) -> set[str]:
+    return set(expected_gates(definitions.resolve_job_def(job)))
+
+
+def test_e2e_has_every_gate(definitions: dg.Definitions) -> None:
+    everything = {f"{key.asset_key.to_user_string()}:{key.name}" for key in definitions.resolve_asset_graph().asset_check_keys}
+    assert gates(definitions, "e2e") == everything
+    tables = ("customers", "orders", "order_items")
+    assert everything >= {f"shop/mirror/{table}:{gate}" for table in tables for gate in ("parity", "lag", "witness")}
+    assert everything >= {f"shop/changes/{table}:offsets" for table in tables}
+    assert everything >= {f"stack/{name}:service_stability" for name in ("postgres", "kafka", "connect")}
+    assert everything >= {"shop/stream:quarantine", "shop/connector:connector", "suites/cdc_e2e:suite"}
+
+
+def test_smoke_is_e2e_without_suites_and_with_a_small_load(definitions: dg.Definitions) -> None:
+    assert gates(definitions, "e2e") - gates(definitions, "smoke") == {"suites/cdc_e2e:suite"}
+    smoke = definitions.resolve_job_def("smoke")
+    assert smoke.run_config == {"ops": {"shop__load": {"config": {"operations": 1_000}}}}
+
+
+def test_parity_makes_nothing_but_the_verdict(definitions: dg.Definitions) -> None:
+    job = definitions.resolve_job_def("parity")
+    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {"verdict"}
+    assert gates(definitions, "parity") == {
+        gate for gate in gates(definitions, "e2e") if not gate.startswith(("stack/", "suites/"))
+    }
+
+
+def test_steps_run_in_process(definitions: dg.Definitions) -> None:
+    for name in ("e2e", "smoke", "parity"):
+        assert definitions.resolve_job_def(name).executor_def is dg.in_process_executor
+
+
+def test_nightly_is_explicit_about_time_zone_and_status(definitions: dg.Definitions) -> None:
+    nightly = definitions.resolve_schedule_def("nightly_e2e")
+    assert nightly.execution_timezone == "UTC"
+    assert nightly.default_status is dg.DefaultScheduleStatus.STOPPED
+    assert nightly.job_name == "e2e"
+
+
+def test_the_tick_asks_for_a_stack_of_its_own_that_ends_by_itself(definitions: dg.Definitions) -> None:
+    nightly = definitions.resolve_schedule_def("nightly_e2e")
+    with dg.DagsterInstance.ephemeral() as instance:
+        tick = nightly.evaluate_tick(dg.build_schedule_context(instance=instance))
+    [request] = tick.run_requests or []
+    stack = request.run_config["resources"]["stack"]["config"]
+    assert stack["stack_id"].endswith("-nightly")
+    assert stack["ttl_s"] > 0
+    assert request.tags["test_infra/nightly"] == stack["stack_id"]
+    job = definitions.resolve_job_def("e2e")
+    assert dg.validate_run_config(job, request.run_config)
+
+
+@pytest.mark.parametrize("name", ["report_on_success", "report_on_failure", "end_nightly_stack"])
+def test_sensors_are_on(definitions: dg.Definitions, name: str) -> None:
+    assert definitions.resolve_sensor_def(name).default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def failed_run(instance: dg.DagsterInstance, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
+    @dg.op
+    def connector() -> None:
+        raise RuntimeError("password=hunter2 refused")
+
+    @dg.job(name="e2e", tags=tags)
+    def e2e() -> None:
+        connector()
+
+    return e2e.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def test_failure_sensor_reports_a_run_that_left_nothing(
+    definitions: dg.Definitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_INFRA_HOME", str(tmp_path))
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = failed_run(instance)
+        event = result.get_run_failure_event()
+        context = dg.build_run_status_sensor_context(
+            "report_on_failure", event, instance, result.dagster_run
+        ).for_run_failure()
+        definitions.resolve_sensor_def("report_on_failure")(context)
+    folder = tmp_path / "runs" / result.run_id
+    page = (folder / "report.html").read_text()
+    assert "connector" in page
+    assert "hunter2" not in page
+    assert (folder / "junit.xml").is_file()
+    assert '"exit_code": 1' in (folder / "result.json").read_text()
+
+
+def test_the_nightly_stack_ends_once_and_only_the_nightlys(
+    definitions: dg.Definitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_INFRA_HOME", str(tmp_path))
+    ended: list[str | None] = []
+    monkeypatch.setattr("test_infra.stack.down", lambda stack_id=None: ended.append(stack_id) or True)
+    sensor = definitions.resolve_sensor_def("end_nightly_stack")
+    with dg.DagsterInstance.ephemeral() as instance:
+        failed_run(instance)
+        failed_run(instance, tags={"test_infra/nightly": "abc-nightly"})
+        first = sensor.evaluate_tick(dg.build_sensor_context(instance))
+        assert ended == ["abc-nightly"]
+        sensor.evaluate_tick(dg.build_sensor_context(instance, cursor=first.cursor))
+    assert ended == ["abc-nightly"]
