@@ -36,8 +36,8 @@ def dev(port: int) -> int:
         str(port),
         *_code_location(project_root()),
     ]
-    # A session of its own: Dagster copies an ignored SIGINT from whoever started us and then hears neither SIGINT nor SIGTERM; and Ctrl-C
-    # must reach it once, through us.
+    # A session of its own: Dagster copies an ignored SIGINT from whoever started us and then hears neither SIGINT nor
+    # SIGTERM; and Ctrl-C must reach it once, through us.
     process = subprocess.Popen(argv, start_new_session=True, preexec_fn=_hear_signals)  # noqa: PLW1509
     with interrupts.before_hard_end(lambda: _kill(process)):
         try:

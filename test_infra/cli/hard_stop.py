@@ -7,7 +7,7 @@ import signal
 
 
 def end_stack_at_once() -> None:
-    """Kill the keeper of this checkout's stack: its namespace dies with it; without one, every process by the stack's tag."""
+    """Kill the keeper of this checkout's stack: its namespace dies with it; without one, every tagged process."""
     from test_infra.stack import StackNotRunning, attach
     from test_infra.stack.lifecycle import stack_tag
     from test_infra.stack.sweep import kill_leftovers

@@ -64,9 +64,8 @@ def prune(age_s: float, *, dry_run: bool) -> None:
         for folder in (*old_runs, *old_stacks):
             shutil.rmtree(folder, ignore_errors=True)
         _delete_dagster_runs(dagster_runs)
-    progress.say(
-        f"{verb} {len(old_runs)} runs, {len(dagster_runs)} Dagster runs and {len(old_stacks)} stack folders older than {in_words(age_s)}"
-    )
+    counted = f"{len(old_runs)} runs, {len(dagster_runs)} Dagster runs and {len(old_stacks)} stack folders"
+    progress.say(f"{verb} {counted} older than {in_words(age_s)}")
 
 
 def _stack_ids() -> list[str]:

@@ -13,7 +13,7 @@ SETTINGS = "telemetry:\n  enabled: false\n"
 
 
 def dagster_home() -> Path:
-    """``$DAGSTER_HOME``, else ``<home>/dagster``; made with telemetry off when it is not there, and exported to our children."""
+    """``$DAGSTER_HOME``, else ``<home>/dagster``: made with telemetry off, and exported to our children."""
     configured = os.environ.get(VARIABLE)
     folder = private_dir(Path(configured).expanduser().absolute() if configured else home() / "dagster")
     settings = folder / "dagster.yaml"

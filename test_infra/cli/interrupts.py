@@ -1,7 +1,7 @@
 """Ctrl-C once ends cleanly, twice ends hard.
 
-Dagster replaces the handlers of SIGINT and SIGTERM while it executes, and a main thread inside a C library runs no handler at all. So the
-signals are counted apart from any handler, by a thread that reads the interpreter's wake-up pipe.
+Dagster replaces the handlers of SIGINT and SIGTERM while it executes, and a main thread inside a C library runs no
+handler at all. So the signals are counted apart from any handler, by a thread that reads the interpreter's wake-up pipe.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def _raise(_signum: int, _frame: FrameType | None) -> None:
 
 
 def _kept_ignored(signum: signal.Signals) -> bool:
-    # nohup means it. An ignored SIGINT, which a script's `&` leaves behind, does not: it would make SIGTERM deaf inside Dagster as well.
+    # nohup means it. An ignored SIGINT, which a script's `&` leaves behind, does not: inside Dagster it would make
+    # SIGTERM deaf as well.
     return signum == signal.SIGHUP and signal.getsignal(signum) == signal.SIG_IGN
 
 

@@ -56,7 +56,7 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
 )
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: bool) -> int:
-    """Compare every committed row with the lake, at one exact cut, under live load; exit code 1 when anything differs."""
+    """Compare every committed row with the lake, at one exact cut, under live load; exit code 1 when any differs."""
     from test_infra.base.errors import UsageError
     from test_infra.cdc import parity as judging
     from test_infra.cli.project import running_pipeline

@@ -23,7 +23,7 @@ class Progress:
     """What goes on now, and what is done.
 
     Args:
-        stream: where to write; stderr when left out. Give a duplicate of it when something else captures stderr meanwhile.
+        stream: where to write; stderr when left out. Give a duplicate of it where something captures stderr meanwhile.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @click.argument("run_id", metavar="RUN")
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def report(run_id: str, *, machine: bool) -> int:
-    """Judge a run again from what it left behind and write its report. RUN is a run's id, the start of one, or `latest`."""
+    """Judge a run again from what it left behind and write its report.
+
+    RUN is a run's id, the start of one, or `latest`.
+    """
     from test_infra.verdict.report import report as judge
 
     folder = find_run(run_id)

@@ -15,7 +15,7 @@ MOST_ROWS = 20
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: Iterable[int] = ()) -> None:
-    """Print rows under a heading; the rows whose index is in ``red`` stand out. Plain columns where stdout is no terminal."""
+    """Print rows under a heading; those whose index is in ``red`` stand out. One line a row where stdout is no terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
