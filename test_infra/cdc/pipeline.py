@@ -89,7 +89,7 @@ class PipelineSpec(_Part):
 
 @dataclass(frozen=True)
 class PipelineNames:
-    """Names of one pipeline in one stack. Unique per stack, so that a connector never resumes the offsets of another."""
+    """Names of one pipeline in one stack. Unique per stack: no connector resumes another's offsets."""
 
     stack_id: str
     pipeline: str

@@ -25,11 +25,13 @@ def finish(instance: dg.DagsterInstance, run: dg.DagsterRun, *, succeeded: bool)
 
 
 def _failures(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """What Dagster reported as failed: steps first, then the run itself."""
-    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
-    records = instance.get_records_for_run(run_id, of_type=kinds).records
-    events = [record.event_log_entry.dagster_event for record in records]
-    return [_text(event) for event in events if event is not None]
+    """What Dagster reported as failed: the steps, or the run itself where it had no step that failed."""
+    for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
+        records = instance.get_records_for_run(run_id, of_type=kind).records
+        events = [record.event_log_entry.dagster_event for record in records]
+        if events:
+            return [_text(event) for event in events if event is not None]
+    return []
 
 
 def _text(event: dg.DagsterEvent) -> str:

@@ -44,7 +44,8 @@ class Supervisor:
     """The processes of one stack.
 
     Requests arrive as files in ``control/requests`` (a spec to start, a name to stop): a request survives a lost
-    reply, needs no protocol version and is seen within 0.1 s. What is known of each process stands in ``control/processes.json``.
+    reply, needs no protocol version and is seen within 0.1 s. What is known of each
+    process stands in ``control/processes.json``.
 
     Args:
         control_dir: folder for requests, sockets and state; 0700.
@@ -146,8 +147,8 @@ class Supervisor:
                 args=argv[1:],
                 working_dir=str(spec.cwd),
                 env=spec.env,
-                uid=spec.uid,
-                gid=spec.gid,
+                uid=spec.uid if argv[0] == spec.argv[0] else None,
+                gid=spec.gid if argv[0] == spec.argv[0] else None,
                 respawn=False,
                 max_retry=1,
                 stop_signal=spec.stop_signal,
@@ -177,6 +178,8 @@ class Supervisor:
         if spec.exit_path is None and self._namespaced:
             return list(spec.argv)
         options = [str(spec.exit_path or "-")] + ([] if self._namespaced else ["--with-parent"])
+        if spec.uid is not None:  # the wrapper drops it: our Python may lie where that user cannot reach it
+            options += ["--as", f"{spec.uid}:{spec.gid if spec.gid is not None else spec.uid}"]
         return [sys.executable, "-I", kept.__file__, *options, "--", *spec.argv]
 
     def _spawned(self, watcher: Watcher, *, pid: int, **_: Any) -> bool:

@@ -524,7 +524,7 @@ def _runs(runtime: LocalRuntime, name: str) -> bool:
 def _raise_if_ended(runtime: LocalRuntime, name: str, log_path: Path) -> None:
     state = runtime.observe(name)
     if state.exit_code is not None and (not state.running or state.restarts > 1):
-        lived_s = (state.ended_at or 0) - (state.started_at or 0)
+        lived_s = (state.ended_at or 0) - state.started_at if state.started_at is not None else 0.0
         raise ServiceFailed(
             f"{name} died while starting",
             details={

@@ -34,7 +34,7 @@ class ExternalConnect(_Part):
     host: str = Field(description="Host name or address of its REST interface.")
     port: int = Field(default=8083, ge=1, le=65535, description="Port of its REST interface.")
     secrets_file: str = Field(
-        description="Properties file, as the worker sees it, with the key capture_password; read by its file config provider."
+        description="Properties file, as the worker sees it, that holds the key capture_password."
     )
 
 

@@ -107,11 +107,11 @@ def _exit(record: RunRecord, gates: Sequence[GateResult], failed_steps: Sequence
     missing = [gate for gate in gates if gate.evidence is None]
     reasons = [f"{gate.asset} {gate.gate}: {gate.summary}" for gate in red]
     reasons += [f"step {step.step} failed: {_first_line(step.error)}" for step in failed_steps]
+    if record.succeeded is False and not reasons:
+        reasons += [text for text in map(_first_line, record.failures) if text] or ["Dagster reports the run as failed"]
     reasons += [f"{gate.asset} {gate.gate}: {gate.summary}" for gate in missing]
     if not gates:
         reasons.append("the run has no gate, so it proves nothing")
-    if record.succeeded is False and not reasons:
-        reasons += [text for text in map(_first_line, record.failures) if text] or ["Dagster reports the run as failed"]
     if not reasons:
         return 0, []
     if not red and failed_steps:

@@ -54,7 +54,7 @@ def eventually(observe: Callable[[], None], within_s: float, awaited: str) -> No
 
 
 def tree_of(stack_id: str) -> list[psutil.Process]:
-    """Every process of a running stack; PostgreSQL's children overwrite their environment, so they are found as descendants."""
+    """Every process of a running stack; PostgreSQL's children hide their environment, hence descendants."""
     keeper = psutil.Process(attach(stack_id).keeper.pid)
     return [keeper, *keeper.children(recursive=True)]
 
@@ -398,3 +398,26 @@ def test_a_process_that_keeps_dying_is_given_up(stack_id: str, tmp_path: Path) -
 
     eventually(given_up, 60, "the keeper gives it up")
     assert stack.runtime.observe("flapping").restarts == 5
+
+
+@pytest.fixture
+def without_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that refuses PID namespaces, such as macOS or a hardened kernel."""
+    monkeypatch.setattr(lifecycle.namespace, "entering", tuple)
+
+
+@pytest.mark.usefixtures("without_namespaces")
+def test_a_killed_keeper_leaves_nothing_without_namespaces_too(stack_id: str) -> None:
+    stack = up(POSTGRES_ONLY, lease=AttachedLease(), stack_id=stack_id)
+    tree = tree_of(stack_id)
+    os.kill(stack.keeper.pid, signal.SIGKILL)
+    eventually(nothing_is_left(stack_id, tree), GONE_WITHIN_S, "no process of the stack")
+
+
+@pytest.mark.usefixtures("without_namespaces")
+def test_a_released_lease_ends_the_stack_without_namespaces_too(stack_id: str) -> None:
+    lease = AttachedLease()
+    up(POSTGRES_ONLY, lease=lease, stack_id=stack_id)
+    tree = tree_of(stack_id)
+    lease.release()
+    eventually(nothing_is_left(stack_id, tree), GONE_WITHIN_S, "no process of the stack")

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from test_infra.base.errors import InfrastructureError
+from test_infra.cdc import lake
+from test_infra.cdc.stream.apply import Applier, TableApplier, Targets
+from test_infra.cdc.table import Column, TableSchema
+from test_infra_tests.unit.cdc.events import (
+    ORDERS,
+    TOPIC,
+    Message,
+    delete,
+    records,
+    tombstone,
+    truncate,
+    upsert,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Pipeline:
+    """One table's lake, fed by hand; offsets go on from batch to batch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.targets = Targets({"orders": folder / "changes"}, {"orders": folder / "mirror"}, folder / "quarantine")
+        self.offset = self.batch = 0
+        self.start()
+
+    def start(self, stream_id: str = "s") -> None:
+        """Open the tables as a started driver does."""
+        self.applier = Applier({TOPIC: ORDERS}, self.targets, stream_id=stream_id, tx_id_reference=1)
+
+    def feed(self, *messages: Message) -> None:
+        """Apply the next micro-batch."""
+        self.applier.apply(records(messages, start=self.offset), self.batch)
+        self.offset += len(messages)
+        self.batch += 1
+
+    def mirror(self) -> dict[int, str]:
+        """Key -> note."""
+        rows = lake.dataset(self.targets.mirror["orders"]).to_table().to_pylist()
+        assert len({row["id"] for row in rows}) == len(rows)
+        return {row["id"]: row["note"] for row in rows}
+
+    def changes(self) -> list[dict[str, Any]]:
+        rows = lake.dataset(self.targets.changes["orders"]).to_table().to_pylist()
+        return sorted(rows, key=lambda row: row["kafka_offset"])
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    return Pipeline(tmp_path)
+
+
+def test_insert_update_and_delete_arrive(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("c", 1, 10, "a"), upsert("c", 2, 11, "b"), upsert("u", 1, 12, "c"))
+    assert pipeline.mirror() == {1: "c", 2: "b"}
+    pipeline.feed(delete(2, 20), tombstone(2), upsert("u", 1, 21, "d"))
+    assert pipeline.mirror() == {1: "d"}
+    assert [row["op"] for row in pipeline.changes()] == ["c", "c", "u", "d", "tombstone", "u"]
+
+
+def test_older_event_never_overwrites_newer(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("u", 1, 20, "new"))
+    pipeline.feed(upsert("u", 1, 10, "old"))
+    assert pipeline.mirror() == {1: "new"}
+    assert len(pipeline.changes()) == 2
+
+
+def test_snapshot_read_comes_before_every_streamed_event_whatever_its_lsn(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("u", 1, 10, "streamed"))
+    pipeline.feed(upsert("r", 1, 99, "read"), upsert("r", 2, 98, "older read"))
+    pipeline.feed(upsert("r", 2, 99, "newer read"), upsert("u", 3, 5, "streamed"), upsert("r", 3, 99, "read"))
+    assert pipeline.mirror() == {1: "streamed", 2: "newer read", 3: "streamed"}
+    pipeline.feed(upsert("u", 2, 1, "streamed"))
+    assert pipeline.mirror()[2] == "streamed"
+
+
+def test_a_redelivered_event_brings_no_deleted_row_back(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("r", 1, 9, "a"), upsert("c", 2, 10, "b"), delete(1, 11), delete(2, 12))
+    pipeline.feed(upsert("c", 2, 10, "b"), upsert("r", 1, 9, "a"))
+    assert pipeline.mirror() == {}
+    pipeline.start()
+    pipeline.feed(upsert("c", 2, 10, "b"))
+    assert pipeline.mirror() == {}
+    pipeline.feed(upsert("c", 2, 13, "born again"))
+    assert pipeline.mirror() == {2: "born again"}
+
+
+def test_delete_and_reinsert_in_one_batch(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("c", 1, 10, "a"))
+    pipeline.feed(delete(1, 11), tombstone(1), upsert("c", 1, 12, "b"))
+    assert pipeline.mirror() == {1: "b"}
+
+
+def test_truncate_kills_rows_of_a_lower_lsn_only(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("r", 1, 99, "read"), upsert("c", 2, 10, "old"))
+    pipeline.feed(truncate(20), upsert("c", 3, 21, "new"), upsert("u", 2, 15, "late"))
+    pipeline.feed(upsert("c", 2, 10, "again"), upsert("r", 4, 99, "again"))
+    assert pipeline.mirror() == {3: "new"}
+    assert "t" in [row["op"] for row in pipeline.changes()]
+
+
+def test_a_replayed_batch_adds_nothing(pipeline: Pipeline) -> None:
+    messages = [upsert("c", 1, 10), (b"x", b"x"), upsert("c", 2, 11)]
+    pipeline.feed(*messages)
+    versions = [commit.version for commit in lake.commits(pipeline.targets.changes["orders"])]
+    for restart in (False, True):
+        if restart:
+            pipeline.start()
+        pipeline.applier.apply(records(messages), 0)
+    assert [commit.version for commit in lake.commits(pipeline.targets.changes["orders"])] == versions
+    assert len(pipeline.changes()) == 2
+    assert lake.dataset(pipeline.targets.quarantine).count_rows() == 1
+
+
+def test_a_crash_between_changes_and_mirror_is_healed_by_the_replay(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.feed(upsert("c", 1, 10, "a"), upsert("c", 2, 11, "b"))
+    messages = [delete(1, 20), upsert("u", 2, 21, "c"), truncate(5), upsert("c", 3, 22, "d")]
+    with monkeypatch.context() as patch:
+
+        def crash(*_: object) -> None:
+            raise RuntimeError("killed")
+
+        patch.setattr(TableApplier, "merge", crash)
+        with pytest.raises(RuntimeError, match="killed"):
+            pipeline.applier.apply(records(messages, start=2), 1)
+    assert pipeline.mirror() == {1: "a", 2: "b"}
+    pipeline.start()
+    pipeline.applier.apply(records(messages, start=2), 1)
+    assert pipeline.mirror() == {2: "c", 3: "d"}
+    assert len(pipeline.changes()) == 6
+
+
+def test_a_new_checkpoint_begins_its_batch_numbers_again_and_nothing_is_skipped(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("c", 1, 10, "a"))
+    pipeline.start(stream_id="another")
+    pipeline.applier.apply(records([upsert("c", 1, 10, "a"), upsert("c", 2, 11, "b")]), 0)
+    assert pipeline.mirror() == {1: "a", 2: "b"}
+
+
+def test_both_tables_advance_their_offsets_with_every_batch(pipeline: Pipeline) -> None:
+    assert [commit.offsets for commit in lake.commits(pipeline.targets.mirror["orders"])] == [{0: 0}]
+    pipeline.feed(upsert("c", 1, 10))
+    pipeline.feed(tombstone(7))
+    pipeline.feed((b"x", b"x"))
+    pipeline.feed(upsert("c", 1, 10))
+    for folder in (pipeline.targets.changes["orders"], pipeline.targets.mirror["orders"]):
+        history = lake.commits(folder)
+        assert [(commit.batch, commit.offsets) for commit in history if commit.wrote] == [
+            (0, {0: 1}),
+            (1, {0: 2}),
+            (2, {0: 3}),
+            (3, {0: 4}),
+        ]
+        covering = lake.first_covering(history, {0: 3})
+        assert covering is not None
+        assert covering.batch == 2
+        assert lake.first_covering(history, {0: 5}) is None
+
+
+def test_a_compaction_inherits_the_offsets(pipeline: Pipeline) -> None:
+    for lsn in range(3):
+        pipeline.feed(upsert("c", lsn, lsn + 1))
+    table = lake.open_table(pipeline.targets.changes["orders"])
+    table.optimize.compact()
+    last = lake.commits(pipeline.targets.changes["orders"])[-1]
+    assert (last.wrote, last.offsets, last.batch) == (False, {0: 3}, 2)
+
+
+def test_the_quarantine_keeps_the_record_and_the_stream_goes_on(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("c", 1, 10), (None, b"?"), (None, None))
+    rows = lake.dataset(pipeline.targets.quarantine).to_table().to_pylist()
+    assert [(row["topic"], row["offset"], row["value"]) for row in rows] == [(TOPIC, 1, b"?"), (TOPIC, 2, None)]
+    assert pipeline.mirror() == {1: "x"}
+
+
+def test_deletes_are_forgotten_only_when_no_older_event_can_come(pipeline: Pipeline) -> None:
+    graves = pipeline.applier._tables[TOPIC].graves
+    pipeline.feed(delete(1, 10), delete(2, 20))
+    pipeline.applier.may_forget(15, {TOPIC: {0: 3}})
+    pipeline.feed()
+    assert len(graves) == 2
+    pipeline.feed(upsert("c", 1, 9))
+    assert len(graves) == 1
+    assert pipeline.mirror() == {}
+
+
+def test_a_table_with_other_columns_is_refused(pipeline: Pipeline) -> None:
+    other = TableSchema("public", "orders", (*ORDERS.columns, Column("more", "integer")))
+    with pytest.raises(InfrastructureError, match="other columns"):
+        Applier({TOPIC: other}, pipeline.targets, stream_id="s", tx_id_reference=1)
+
+
+OPERATIONS = st.lists(st.tuples(st.integers(1, 3), st.sampled_from("ud")), min_size=1, max_size=8)
+
+
+@settings(deadline=None, max_examples=25)
+@given(OPERATIONS, st.data())
+def test_any_redelivery_leaves_what_the_source_has(
+    tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[int, str]], data: st.DataObject
+) -> None:
+    events = [
+        delete(key, lsn) if op == "d" else upsert("u", key, lsn, str(lsn))
+        for lsn, (key, op) in enumerate(operations, 1)
+    ]
+    expected: dict[int, str] = {}
+    for lsn, (key, op) in enumerate(operations, 1):
+        expected.pop(key, None)
+        if op == "u":
+            expected[key] = str(lsn)
+    pipeline = Pipeline(tmp_path_factory.mktemp("lake"))
+    delivered = list(events)
+    for _ in range(data.draw(st.integers(0, 2))):
+        start = data.draw(st.integers(0, len(events) - 1))
+        delivered += events[start:]
+    while delivered:
+        size = data.draw(st.integers(1, len(delivered)))
+        pipeline.feed(*delivered[:size])
+        delivered = delivered[size:]
+        if data.draw(st.booleans()):
+            pipeline.start()
+    assert pipeline.mirror() == expected
