@@ -54,8 +54,9 @@ integration: java ## Tests with the real services
 tests: java
 	$(PYTEST) test_infra_tests
 
-bench: java ## Measure speed; results are JSON files in bench/results
-	$(BIN)/python bench/run.py
+bench: java ## Measure speed; results are JSON files in bench/results (ONLY="stack lag" for some)
+	$(BIN)/python bench/run.py $(ONLY)
+	$(BIN)/python bench/table.py
 
 dev: java ## Dagster's UI on loopback with this project's definitions
 	@$(BIN)/test-infra dev

@@ -288,17 +288,10 @@ def wait_slot_active(source: Endpoint, slot: str, deadline: Deadline) -> None:
     Raises:
         NotReady: it was not active in time.
     """
-    import psycopg
+    from test_infra.cdc.sources.postgres import connect
 
     query = "SELECT active, confirmed_flush_lsn IS NOT NULL FROM pg_replication_slots WHERE slot_name = %s"
-    with psycopg.connect(
-        host=source.host,
-        port=source.port,
-        dbname=source.properties["database"],
-        user=source.properties["owner_user"],
-        password=source.secret("owner_password"),
-        autocommit=True,
-    ) as connection:
+    with connect(source, "owner") as connection:
 
         def active() -> None:
             row = connection.execute(query, [slot]).fetchone()

@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+def _text(value: object) -> object:
+    # Pydantic's own error for a path of another type is one that Dagster cannot give a file and a line.
+    if not isinstance(value, str | Path):
+        raise ValueError("a path is a text")
+    return value
+
+
+WrittenPath = Annotated[Path, BeforeValidator(_text)]
+"""A path as somebody writes it in YAML."""
 
 
 class _Part(BaseModel):
@@ -20,7 +31,7 @@ class SourceSpec(_Part):
 
     service: Name = Field(default="postgres", description="Service of the stack that holds the tables.")
     schema_name: str = Field(default="public", description="Schema of the captured tables.")
-    ddl: Path | None = Field(
+    ddl: WrittenPath | None = Field(
         default=None,
         description="SQL file that creates the tables; relative to the YAML. None: the tables exist.",
     )

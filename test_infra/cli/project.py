@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import tomllib
+import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from test_infra.base.errors import TestInfraError, UsageError
@@ -28,6 +29,9 @@ def definitions() -> dg.Definitions:
     import dagster as dg
     from dagster.components.definitions import LazyDefinitions
 
+    # Dagster warns at each use of what it calls beta: a matter for who writes the definitions, not for who runs them.
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     try:
         module = importlib.import_module(definitions_module())
     except Exception as error:

@@ -72,7 +72,7 @@ def show(result: Result, folder: Path, *, machine: bool) -> None:
     if result.green:
         tables.verdict_line(f"GREEN  {result.job}: {len(result.gates)} gates passed", green=True)
     else:
-        for reason in result.reasons:
+        for reason in _not_in_the_table(result):
             tables.verdict_line(f"  {reason}", green=False)
         tables.verdict_line(f"RED  {result.job}: exit code {result.exit_code}", green=False)
     click.echo(f"report: {folder / HTML}")
@@ -81,3 +81,9 @@ def show(result: Result, folder: Path, *, machine: bool) -> None:
 def _row(gate: GateResult) -> list[str]:
     verdicts = " ".join(gate.evidence.verdicts) if gate.evidence else ""
     return [gate.asset, gate.gate, gate.outcome, verdicts, gate.summary]
+
+
+def _not_in_the_table(result: Result) -> list[str]:
+    """Why the run is red beyond its gates, which the table has: steps that failed, a run without gates."""
+    of_gates = tuple(f"{gate.asset} {gate.gate}:" for gate in result.gates)
+    return [reason for reason in result.reasons if not reason.startswith(of_gates)]

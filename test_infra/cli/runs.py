@@ -62,7 +62,7 @@ def _job(name: str) -> dg.JobDefinition:
     if name not in known:
         raise UsageError(
             f"there is no Dagster job {name!r} here",
-            details={"known": ", ".join(sorted(known)) or "none"},
+            details={"known": ", ".join(sorted(job for job in known if not job.startswith("__"))) or "none"},
             hint="run it in the project's folder",
         )
     return known[name]

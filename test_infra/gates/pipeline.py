@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from test_infra.cdc.pipeline import PipelineSpec
-from test_infra.gates import findings
+from test_infra.gates import findings, looks
 from test_infra.gates.gate import Gate, Judge, Scene
 from test_infra.resources.keys import connector_key, stream_key, table_keys
 from test_infra.verdict.evidence import Finding
@@ -91,20 +91,20 @@ def _offsets(spec: PipelineSpec) -> Judge:
     def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
         from test_infra.cdc import offsets
 
-        return {table: findings.offsets(offsets.account(scene.stack, spec, table, None)) for table in subjects}
+        return {table: findings.offsets(offsets.account(scene.stack, spec, table)) for table in subjects}
 
     return judge
 
 
 def _quarantine(spec: PipelineSpec) -> Judge:
     def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
-        return {"stream": findings.quarantine(scene.stack, spec)}
+        return {"stream": looks.quarantine(scene.stack, spec)}
 
     return judge
 
 
 def _connector(spec: PipelineSpec) -> Judge:
     def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
-        return {"connector": findings.connector(scene.stack, spec)}
+        return {"connector": looks.connector(scene.stack, spec)}
 
     return judge

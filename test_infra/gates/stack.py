@@ -7,6 +7,7 @@ import dagster as dg
 from test_infra.gates.gate import LATE, Gate, Scene
 from test_infra.resources.keys import service_key
 from test_infra.verdict.evidence import Finding, Outcome
+from test_infra.verdict.run import read_record
 
 PROMISE = """No service ended by itself or was restarted during the run, and each is usable at its end.
 
@@ -34,7 +35,9 @@ def service_stability(services: Sequence[str], after: Sequence[dg.AssetKey] = ()
 
 def _judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
     states = {service.name: (service.state, service.detail) for service in scene.stack.status().services}
-    events = scene.stack.events()
+    record = read_record(scene.run_dir)
+    since = record.started_at.timestamp() if record else 0.0
+    events = [event for event in scene.stack.events() if _time(event) >= since]
     return {service: judge_service(service, states.get(service), events) for service in subjects}
 
 
@@ -46,7 +49,7 @@ def judge_service(
     Args:
         service: its name.
         state: its state now and why; None when the stack does not know it.
-        events: what happened to the stack's processes, oldest first.
+        events: what happened to the stack's processes during the run, oldest first.
     """
     unplanned = [event for event in events if event.get("service") == service and event.get("event") in UNPLANNED]
     rows = tuple({name: str(event.get(name, "")) for name in ("time", "event", "detail")} for event in unplanned)
@@ -68,5 +71,11 @@ def judge_service(
     return Finding(outcome=Outcome.PASSED, summary=f"{service} is {state[0]} and was never restarted", numbers=numbers)
 
 
-UNPLANNED = frozenset({"ended", "restarted"})
+UNPLANNED = frozenset({"ended", "restarted", "given up", "over its memory limit"})
+"""Events of the keeper that nobody asked for; a service that was stopped on request leaves none of them."""
 USABLE = frozenset({"usable", "external"})
+
+
+def _time(event: Mapping[str, object]) -> float:
+    at = event.get("time")
+    return float(at) if isinstance(at, int | float) else float("inf")

@@ -113,8 +113,14 @@ class PipelineHandle:
 
         wait_for(observe, Deadline(timeout_s), what=f"mirror/{table} {dict(key)}", awaited="no such row")
 
+    def stop_stream(self) -> None:
+        """Stop the stream cleanly: its micro-batch is committed first."""
+        from test_infra.cdc.stream.control import stop
+
+        stop(self.stack, self.spec)
+
     def restart_stream(self, *, timeout_s: float = TIMEOUT_S) -> None:
-        """Stop the stream and start it again; back when it runs."""
+        """Stop the stream if it runs and start it again; back when it made progress."""
         from test_infra.cdc.stream.control import restart, wait_running
 
         deadline = Deadline(timeout_s)

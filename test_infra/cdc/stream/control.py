@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,16 +185,9 @@ def job_spec(stack: Stack, spec: PipelineSpec) -> JobSpec:
 
 def current_tx_id(stack: Stack, spec: PipelineSpec) -> int:
     """The source's newest 64-bit transaction id, without using one up."""
-    import psycopg
+    from test_infra.cdc.sources.postgres import connect
 
-    source = stack.endpoint(spec.source.service)
-    with psycopg.connect(
-        host=source.host,
-        port=source.port,
-        dbname=source.properties["database"],
-        user=source.properties["owner_user"],
-        password=source.secret("owner_password"),
-    ) as connection:
+    with connect(stack.endpoint(spec.source.service), "owner") as connection:
         row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
     if row is None:
         raise InfrastructureError("PostgreSQL gave no transaction id")

@@ -168,7 +168,7 @@ class _Image:
         return f"concat_ws('; ', {', '.join(self._problem(*placed) for placed in self.placed())})"
 
     def _problem(self, column: Column, value: str, kind: str) -> str:
-        rule, where = rule_for(column), f"{self.label}.{column.name}"
+        rule, where = rule_for(column), f"{self.name.removesuffix('_row')}.{column.name}"
         # Into a NOT NULL column of a before image that PostgreSQL did not send, Debezium fills '' or 0.
         filled = f" AND {value} <> ''" if self.name == "before" else ""
         null_key = f" WHEN {kind} = 'NULL' THEN {literal(f'{where} is null')}" if column.key_position else ""

@@ -1,0 +1,48 @@
+"""The shop, brought up through the product's own functions, for measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from test_infra.base.deadline import Deadline
+from test_infra.cdc import connector
+from test_infra.cdc.pipeline import LoadSpec, PipelineSpec, SourceSpec
+from test_infra.cdc.sources import postgres
+from test_infra.cdc.stream import control
+from test_infra.cdc.table import TableSchema
+from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+
+SHOP_SQL = Path(__file__).parents[1] / "test_infra" / "defs" / "shop" / "shop.sql"
+STREAM_TIMEOUT_S = 120.0
+
+
+def shop(load: LoadSpec | None = None) -> PipelineSpec:
+    """The built-in pipeline, with a load of the caller's."""
+    return PipelineSpec(
+        name="shop",
+        tables=["customers", "orders", "order_items"],
+        source=SourceSpec(ddl=SHOP_SQL),
+        load=load or LoadSpec(rows_before=0),
+    )
+
+
+@contextmanager
+def running(spec: PipelineSpec) -> Iterator[tuple[Stack, list[TableSchema]]]:
+    """A stack with the pipeline's stream at work; both end with the block."""
+    lease = AttachedLease()
+    stack = up(StackSpec(), lease=lease, alongside=lambda stack: _submit(stack, spec))
+    try:
+        schemas = postgres.prepare(stack, spec)
+        connector.create(stack, spec, schemas)
+        control.release(stack, spec, schemas)
+        control.wait_running(stack, spec, Deadline(STREAM_TIMEOUT_S))
+        yield stack, schemas
+    finally:
+        down(stack.id)
+        lease.release()
+
+
+def _submit(stack: Stack, spec: PipelineSpec) -> None:
+    control.submit(stack, spec, None)

@@ -1,0 +1,71 @@
+"""Plants one fault in the mirror of `orders`, behind the pipeline's back, or undoes it.
+
+    eval "$(test-infra env --table orders)"
+    python spoil.py value     # another amount: VALUE
+    python spoil.py drop      # a row less: MISSING
+    python spoil.py add       # a row more: EXTRA
+    python spoil.py undo
+
+The row is one of ours: it is first written to the source, and must be in the mirror before it is spoiled.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import psycopg
+from deltalake import DeltaTable, write_deltalake
+
+from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+
+ORDER, STRANGER = 9_000_000_001, 9_000_000_002
+
+
+def main(fault: str) -> None:
+    """Bring the mirror into the order it was in, then plant the fault."""
+    write_our_order()
+    mirror = DeltaTable(os.environ["DELTA_TABLE_PATH"])
+    original = wait_for(
+        lambda: first_seen(mirror), Deadline(30), what="the mirror of orders", awaited=f"order {ORDER}", interval_s=0.2
+    )
+    mirror.delete(f"id IN ({ORDER}, {STRANGER})")
+    if fault != "drop":
+        write_deltalake(mirror, original, mode="append")
+    if fault == "value":
+        mirror.update(predicate=f"id = {ORDER}", updates={"amount": "amount + 0.01"})
+    if fault == "add":
+        stranger = original.to_pandas().assign(id=STRANGER)
+        write_deltalake(mirror, type(original).from_pandas(stranger, schema=original.schema), mode="append")
+
+
+def write_our_order() -> None:
+    """Our order is in the source, once."""
+    with psycopg.connect(
+        host=os.environ["POSTGRES_HOST"],
+        port=os.environ["POSTGRES_PORT"],
+        dbname=os.environ["POSTGRES_DB"],
+        user=os.environ["POSTGRES_USER"],
+        password=os.environ["POSTGRES_PASSWORD"],
+    ) as source:
+        source.execute(
+            "INSERT INTO orders (id, customer_id, amount, ordered_at, status) VALUES (%s, 1, 10.00, now(), 'new')"
+            " ON CONFLICT DO NOTHING",
+            [ORDER],
+        )
+
+
+def first_seen(mirror: DeltaTable):
+    """Our order as it first came into the mirror, whatever was done to it since."""
+    mirror.update_incremental()
+    for version in range(mirror.version() + 1):
+        rows = DeltaTable(mirror.table_uri, version=version).to_pyarrow_table(filters=[("id", "=", ORDER)])
+        if rows.num_rows:
+            return rows
+    raise StillWaiting("it is not there yet")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in {"value", "drop", "add", "undo"}:
+        sys.exit(__doc__)
+    main(sys.argv[1])

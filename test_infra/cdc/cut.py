@@ -1,0 +1,200 @@
+"""A cut: one moment at which source, change log and mirror can be compared exactly, while everything goes on.
+
+The nine steps of design.md, Parity. Writers and stream are never paused, nothing sleeps, no mismatch is tried again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from test_infra.base.deadline import Deadline
+from test_infra.base.errors import InfrastructureError
+from test_infra.base.ids import token
+from test_infra.cdc import coverage, lake, spool
+from test_infra.cdc.compare import Sides
+from test_infra.cdc.coverage import Covered
+from test_infra.cdc.pipeline import PipelineFolders
+from test_infra.cdc.sources import postgres
+from test_infra.cdc.types import identifier, rule_for
+
+if TYPE_CHECKING:
+    import psycopg
+    from duckdb import DuckDBPyConnection
+
+    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.cdc.sources.postgres import Snapshot, SourceTable
+    from test_infra.stack import Stack
+
+MOST_CUTS = 3
+
+
+class CutVoid(InfrastructureError):
+    """A truncate, a rewrite or DDL made every cut worthless."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What belongs together at one moment.
+
+    Args:
+        connection: DuckDB on disk that holds the rows of the source; relations for `test_infra.cdc.compare` are in it.
+        tables: table name -> the source's table at the snapshot.
+        snapshot: S, which transactions the source's rows contain.
+        marker_lsn: an LSN behind everything that S contains.
+        covered: table -> watermark W and Delta versions V; only tables that were there in time.
+        behind: table -> why it was not there in time.
+        started_at: before S was taken; everything acknowledged earlier is in S.
+        attempts: cuts taken, the void ones included.
+        seconds: step -> duration.
+    """
+
+    connection: DuckDBPyConnection
+    tables: Mapping[str, SourceTable]
+    snapshot: Snapshot
+    marker_lsn: int
+    covered: Mapping[str, Covered]
+    behind: Mapping[str, str]
+    started_at: datetime
+    attempts: int
+    seconds: Mapping[str, float]
+
+    @contextmanager
+    def sides(self, folders: PipelineFolders, table: str) -> Iterator[Sides]:
+        """The relations of one covered table, for the time of the block; the Delta tables are read at their versions."""
+        covered = self.covered[table]
+        connection = self.connection
+        changes = lake.dataset(folders.changes(table), covered.changes_version)
+        mirror = lake.dataset(folders.mirror(table), covered.mirror_version)
+        connection.register("mirror_files", mirror)
+        connection.register("changes_files", changes)
+        try:
+            # Both sides of the mirror's comparison are read several times, so its rows are spooled like the source's.
+            connection.execute("CREATE OR REPLACE TABLE mirror AS SELECT * FROM mirror_files")
+            connection.execute(
+                f"CREATE OR REPLACE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {covered.below_applied_sql()}"
+            )
+            yield Sides(
+                source=_spool(table),
+                mirror="mirror",
+                changes="changes",
+                snapshot=self.snapshot,
+                marker_lsn=self.marker_lsn,
+                before_images=self.tables[table].replica_identity_full,
+            )
+        finally:
+            connection.execute("DROP TABLE IF EXISTS mirror")
+            connection.execute("DROP VIEW IF EXISTS changes")
+            connection.unregister("mirror_files")
+            connection.unregister("changes_files")
+
+
+@contextmanager
+def take(
+    stack: Stack, spec: PipelineSpec, tables: list[str], timeout_s: float = coverage.DEFAULT_TIMEOUT_S
+) -> Iterator[Cut]:
+    """Take a cut of some tables; the source's rows are on disk for the time of the block.
+
+    Args:
+        stack: the stack of the pipeline.
+        spec: the pipeline.
+        tables: names of captured tables.
+        timeout_s: what is not covered by then is LAG, seconds.
+
+    Raises:
+        Behind: the connector does not stream, or did not get to the marker in time.
+        CutVoid: a truncate, a rewrite or DDL came between in three cuts.
+        SourceUnreachable: the source did not accept a session.
+    """
+    with spool.on_disk(stack.dir) as connection:
+        yield _taken(stack, spec, tables, Deadline(timeout_s), connection)
+
+
+def _taken(
+    stack: Stack, spec: PipelineSpec, tables: list[str], deadline: Deadline, connection: DuckDBPyConnection
+) -> Cut:
+    endpoint = stack.endpoint(spec.source.service)
+    seconds = _Stopwatch()
+    with postgres.connect(endpoint, "owner") as reader, postgres.connect(endpoint, "owner") as other:
+        coverage.wait_streaming(stack, spec, other, deadline)
+        seconds.lap("entry")
+        seen = "nothing"
+        for attempt in range(1, MOST_CUTS + 1):
+            started_at = datetime.now(UTC)
+            try:
+                with postgres.freeze(reader, spec, tables) as frozen:
+                    # Emitted before the rows are read, so that Kafka gets there meanwhile.
+                    marker_lsn = postgres.emit_marker(other, token())
+                    for table in frozen.tables:
+                        with postgres.rows_as_arrow(endpoint, frozen.exported, table.schema) as rows:
+                            _spool_rows(connection, table, rows)
+            except postgres.LockNotTaken as error:
+                seen = coverage.reason(error)
+                continue
+            seconds.lap("read")
+            if changed := _changed(other, spec, frozen.tables):
+                seen = f"{', '.join(changed)} truncated, rewritten or altered"
+                continue
+            coverage.wait_committed(stack, spec, marker_lsn, deadline)
+            seconds.lap("committed")
+            covered, behind = coverage.reach(stack, spec, tables, deadline)
+            seconds.lap("covered")
+            return Cut(
+                connection=connection,
+                tables={table.schema.name: table for table in frozen.tables},
+                snapshot=frozen.snapshot,
+                marker_lsn=marker_lsn,
+                covered=covered,
+                behind=behind,
+                started_at=started_at,
+                attempts=attempt,
+                seconds=seconds.laps,
+            )
+    raise CutVoid(
+        f"{MOST_CUTS} cuts of pipeline {spec.name} were void",
+        details={"seen": seen},
+        hint="wait for the truncate or the DDL to end",
+    )
+
+
+def _changed(connection: psycopg.Connection, spec: PipelineSpec, frozen: list[SourceTable]) -> list[str]:
+    """Tables that are not the ones any more that were read."""
+    now = {table.schema.name: table for table in postgres.tables(connection, spec.source.schema_name, _names(frozen))}
+    return [table.schema.qualified for table in frozen if now[table.schema.name] != table]
+
+
+def _names(tables: list[SourceTable]) -> list[str]:
+    return [table.schema.name for table in tables]
+
+
+def _spool(table: str) -> str:
+    return identifier(f"source of {table}")
+
+
+def _spool_rows(connection: DuckDBPyConnection, table: SourceTable, rows: object) -> None:
+    columns = ", ".join(
+        f"{rule_for(column).from_source(identifier(column.name))} AS {identifier(column.name)}"
+        for column in table.schema.columns
+    )
+    connection.register("rows", rows)
+    try:
+        connection.execute(f"CREATE OR REPLACE TABLE {_spool(table.schema.name)} AS SELECT {columns} FROM rows")
+    finally:
+        connection.unregister("rows")
+
+
+class _Stopwatch:
+    """Seconds between laps; laps of one name add up."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
+        self._last = now

@@ -1,0 +1,194 @@
+"""Lag of every change: from its commit in the source, by the source's clock, to each place on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from test_infra.cdc import coverage, lake, spool
+from test_infra.cdc.pipeline import PipelineFolders
+from test_infra.cdc.sources import postgres
+from test_infra.cdc.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import psycopg
+    from duckdb import DuckDBPyConnection
+
+    from test_infra.cdc.coverage import Covered
+    from test_infra.cdc.pipeline import LagThresholds, PipelineSpec
+    from test_infra.cdc.table import TableSchema
+    from test_infra.stack import Stack
+
+HOPS = ("commit_to_kafka", "commit_to_changes", "commit_to_mirror")
+QUANTILES = (0.5, 0.95, 0.99)
+
+Visible = Mapping[int, tuple[datetime, datetime]]
+"""Micro-batch -> when its rows could be seen in the change log, and in the mirror."""
+
+
+@dataclass(frozen=True)
+class Hop:
+    """How long changes took to one place. All in seconds."""
+
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclass(frozen=True)
+class LagReport:
+    """Lag of one table's changes.
+
+    Args:
+        count: changes measured: committed after ``since``, each at its first delivery.
+        hops: ``commit_to_kafka``, ``commit_to_changes``, ``commit_to_mirror``; empty when nothing was measured.
+        unmeasured: changes whose micro-batch is not in both tables' histories.
+        since: when the stream was ready; older changes are of its start, not of its lag.
+        behind: why the sink was not there in time, where that is so.
+    """
+
+    count: int = 0
+    hops: dict[str, Hop] = field(default_factory=dict)
+    unmeasured: int = 0
+    since: datetime | None = None
+    behind: str = ""
+
+    def verdicts(self, thresholds: LagThresholds) -> tuple[Verdict, ...]:
+        """LAG beyond a threshold or when the sink was not there in time; UNKNOWN when nothing was measured."""
+        if self.behind:
+            return (Verdict.LAG,)
+        if not self.count or self.unmeasured:
+            return (Verdict.UNKNOWN,)
+        return (Verdict.LAG,) if self.exceeded(thresholds) else ()
+
+    def exceeded(self, thresholds: LagThresholds) -> dict[str, tuple[float, float]]:
+        """Figures beyond their thresholds: name -> (measured, threshold), seconds."""
+        if not self.hops:
+            return {}
+        changes, mirror = self.hops["commit_to_changes"], self.hops["commit_to_mirror"]
+        figures = {
+            "changes_p95_s": (changes.p95_s, thresholds.changes_p95_s),
+            "mirror_p95_s": (mirror.p95_s, thresholds.mirror_p95_s),
+            "mirror_max_s": (mirror.max_s, thresholds.mirror_max_s),
+        }
+        return {name: figure for name, figure in figures.items() if figure[0] > figure[1]}
+
+
+def check(
+    stack: Stack, spec: PipelineSpec, timeout_s: float = coverage.DEFAULT_TIMEOUT_S
+) -> dict[str, LagReport]:
+    """Measure the lag of every change that was committed since the stream was ready, up to this call.
+
+    An idle table proves nothing, so the owner writes one of its rows again, unchanged, and that change is measured.
+
+    Args:
+        stack: the stack of the pipeline.
+        spec: the pipeline.
+        timeout_s: a sink that is not there by then is LAG, seconds.
+
+    Raises:
+        StreamFailed: the stream was never ready.
+    """
+    from test_infra.cdc.stream import control
+
+    since = control.ready_at(stack, spec)
+    reports = _measured(stack, spec, spec.tables, since, timeout_s)
+    if idle := [table for table, report in reports.items() if not report.count and not report.behind]:
+        with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
+            for schema in postgres.schemas(connection, spec):
+                if schema.name in idle:
+                    touch(connection, schema)
+        reports |= _measured(stack, spec, idle, since, timeout_s)
+    return {table: reports[table] for table in spec.tables}
+
+
+def touch(connection: psycopg.Connection, schema: TableSchema) -> None:
+    """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""
+    from psycopg.sql import SQL, Identifier
+
+    key = SQL(", ").join(map(Identifier, schema.key_names))
+    # A key column, because a large value elsewhere would come without its content (TOAST).
+    connection.execute(
+        SQL("UPDATE {table} SET {column} = {column} WHERE ({key}) = (SELECT {key} FROM {table} LIMIT 1)").format(
+            table=Identifier(schema.schema, schema.name), column=Identifier(schema.key_names[0]), key=key
+        )
+    )
+
+
+def measure(connection: DuckDBPyConnection, visible: Visible, since: datetime) -> LagReport:
+    """Lag of the changes in the relation ``changes``: streamed ones, committed after ``since``, at first delivery.
+
+    Args:
+        connection: holds ``changes``, with the columns of ``changes_schema`` but ``before`` and ``after``.
+        visible: when the rows of each micro-batch could be seen.
+        since: when the stream was ready.
+    """
+    import pyarrow as pa
+
+    batches = pa.table(
+        {
+            "batch": pa.array(list(visible), pa.int64()),
+            "changes_at": pa.array([at for at, _ in visible.values()], pa.timestamp("us", "UTC")),
+            "mirror_at": pa.array([at for _, at in visible.values()], pa.timestamp("us", "UTC")),
+        }
+    )
+    connection.register("visible_batches", batches)
+    ends = {"commit_to_kafka": "kafka_ts", "commit_to_changes": "changes_at", "commit_to_mirror": "mirror_at"}
+    seconds = ", ".join(
+        # Kafka's timestamp has milliseconds only and may lie before a commit of the same millisecond.
+        f"greatest(0, epoch_us({end}) - epoch_us(commit_ts)) / 1e6 AS {hop}" for hop, end in ends.items()
+    )
+    figures = ", ".join(f"quantile_cont({hop}, {list(QUANTILES)}), max({hop})" for hop in HOPS)
+    try:
+        total, measured, *values = connection.execute(
+            f"""WITH first_delivery AS (
+                SELECT * FROM changes WHERE op IN ('c', 'u', 'd', 't') AND commit_ts > ?
+                QUALIFY row_number() OVER (PARTITION BY "key", lsn, op ORDER BY kafka_partition, kafka_offset) = 1
+            ), timed AS (SELECT mirror_at, {seconds} FROM first_delivery LEFT JOIN visible_batches ON batch_id = batch)
+            SELECT count(*), count(mirror_at), {figures} FROM timed""",
+            [since],
+        ).fetchall()[0]
+    finally:
+        connection.unregister("visible_batches")
+    hops = {}
+    if measured:
+        hops = {hop: Hop(*values[2 * place], values[2 * place + 1]) for place, hop in enumerate(HOPS)}
+    return LagReport(count=measured, hops=hops, unmeasured=total - measured, since=since)
+
+
+def visible_batches(changes: list[lake.Commit], mirror: list[lake.Commit]) -> dict[int, tuple[datetime, datetime]]:
+    """When each micro-batch of the newest stream could be seen; only batches that are in both tables."""
+    newest = changes[-1].applied.stream if changes else ""
+
+    def of_stream(history: list[lake.Commit]) -> dict[int, datetime]:
+        # Numbers of micro-batches begin again with another stream id.
+        return {commit.batch: commit.visible_at for commit in history if commit.wrote and commit.applied.stream == newest}
+
+    in_changes, in_mirror = of_stream(changes), of_stream(mirror)
+    return {batch: (at, in_mirror[batch]) for batch, at in in_changes.items() if batch in in_mirror}
+
+
+def _measured(
+    stack: Stack, spec: PipelineSpec, tables: list[str], since: datetime, timeout_s: float
+) -> dict[str, LagReport]:
+    covered, behind = coverage.advance(stack, spec, tables, timeout_s)
+    reports = {table: LagReport(since=since, behind=why) for table, why in behind.items()}
+    folders = PipelineFolders(stack.dir, spec.name)
+    for table, place in covered.items():
+        reports[table] = _of_table(stack, folders, table, place, since)
+    return reports
+
+
+def _of_table(stack: Stack, folders: PipelineFolders, table: str, place: Covered, since: datetime) -> LagReport:
+    visible = visible_batches(lake.commits(folders.changes(table)), lake.commits(folders.mirror(table)))
+    with spool.on_disk(stack.dir) as connection:
+        connection.register("changes_files", lake.dataset(folders.changes(table), place.changes_version))
+        connection.execute(
+            f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {place.below_applied_sql()}"
+        )
+        return measure(connection, visible, since)
+
+
