@@ -44,7 +44,7 @@ def first_row() -> Figures:
     from workload import row_arrives
 
     started = time.monotonic()
-    with running(shop()) as (stack, _):
+    with running(shop()) as stack:
         streaming = time.monotonic()
         row_arrives(stack, shop())
         return {"streaming_s": streaming - started, "verified_s": time.monotonic() - started}
@@ -65,8 +65,8 @@ def lag() -> Figures:
     from pipeline import running, shop
     from workload import lag_at
 
-    with running(shop()) as (stack, schemas):
-        return lag_at(stack, shop(), schemas, rate_per_s=100, warm_up_s=15, measured_s=60)
+    with running(shop()) as stack:
+        return lag_at(stack, shop(), rate_per_s=100, warm_up_s=15, measured_s=60)
 
 
 def drain() -> Figures:
@@ -74,7 +74,7 @@ def drain() -> Figures:
     from pipeline import running, shop
     from workload import drained
 
-    with running(shop()) as (stack, _):
+    with running(shop()) as stack:
         return drained(stack, shop(), changes=200_000)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc.lake import Commit, commits, first_covering
+from test_infra.cdc import coverage, lag, spool
+from test_infra.cdc.lake import Commit, commits, dataset, first_covering
 from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.stream import control
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from test_infra.stack import Stack
 
 TABLE = "orders"
+INSERT = "INSERT INTO orders (id, customer_id, amount, ordered_at, status) VALUES (%s, 1, 10.00, now(), 'new')"
 PER_TRANSACTION = 1_000
-ROW = "%s, 1, 10.00, now(), 'new'"
 
 
 def row_arrives(stack: Stack, spec: PipelineSpec) -> None:
@@ -28,8 +30,7 @@ def row_arrives(stack: Stack, spec: PipelineSpec) -> None:
 
     with _owner(stack, spec) as source:
         inserted = source.execute(
-            f"INSERT INTO {TABLE} (id, customer_id, amount, ordered_at, status) VALUES ({ROW})"
-            " RETURNING id, customer_id, amount, ordered_at, status, signature",
+            f"{INSERT} RETURNING id, customer_id, amount, ordered_at, status, signature",
             [1],
         ).fetchone()
     mirror = DeltaTable(str(PipelineFolders(stack.dir, spec.name).mirror(TABLE)))
@@ -44,6 +45,52 @@ def row_arrives(stack: Stack, spec: PipelineSpec) -> None:
     wait_for(mirrored, Deadline(60), what="the mirror", awaited=f"{inserted}", interval_s=0.02)
 
 
+def lag_at(
+    stack: Stack, spec: PipelineSpec, *, rate_per_s: int, warm_up_s: float, measured_s: float
+) -> dict[str, float]:
+    """Write single-row transactions at a steady rate; lag of those committed after the warm-up."""
+    with _owner(stack, spec) as source:
+        _write_at(source, rate_per_s, warm_up_s, first=1)
+        since = datetime.now(UTC)
+        _write_at(source, rate_per_s, measured_s, first=10_000_000)
+    covered, behind = coverage.advance(stack, spec, [TABLE], 60)
+    if behind:
+        raise SystemExit(f"the stream fell behind, so there is no lag to tell: {behind}")
+    folders = PipelineFolders(stack.dir, spec.name)
+    visible = lag.visible_batches(commits(folders.changes(TABLE)), commits(folders.mirror(TABLE)))
+    with spool.on_disk(stack.dir) as connection:
+        connection.register("changes", dataset(folders.changes(TABLE), covered[TABLE].changes_version))
+        report = lag.measure(connection, visible, since)
+    kafka, changes, mirror = (report.hops[hop] for hop in lag.HOPS)
+    return {
+        "changes": report.count,
+        "kafka_p50_s": kafka.p50_s,
+        "changes_p50_s": changes.p50_s,
+        "changes_p95_s": changes.p95_s,
+        "mirror_p50_s": mirror.p50_s,
+        "mirror_p95_s": mirror.p95_s,
+        "mirror_p99_s": mirror.p99_s,
+        "mirror_max_s": mirror.max_s,
+    }
+
+
+def _write_at(source: psycopg.Connection, rate_per_s: int, seconds: float, *, first: int) -> None:
+    """Four inserts, five updates, one delete, again and again; each a transaction, one every 1 / rate seconds."""
+    began = time.monotonic()
+    for number in range(int(rate_per_s * seconds)):
+        time.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
+        step, round_ = number % 10, number // 10
+        if step < 4:
+            source.execute(
+                INSERT,
+                [first + 4 * round_ + step],
+            )
+        elif step < 9:
+            source.execute("UPDATE orders SET amount = amount + 1 WHERE id = %s", [first + 4 * round_ + step % 4])
+        else:
+            source.execute("DELETE FROM orders WHERE id = %s", [first + 4 * round_])
+
+
 def drained(stack: Stack, spec: PipelineSpec, changes: int) -> dict[str, float]:
     """Let ``changes`` wait in Kafka while the stream is down, start it, and watch the tables catch up."""
     control.stop(stack, spec)
@@ -56,12 +103,12 @@ def drained(stack: Stack, spec: PipelineSpec, changes: int) -> dict[str, float]:
     return {
         "captured_s": captured_s,
         "with_driver_start_s": max(history[-1].visible_at.timestamp() for history in reached.values()) - began,
-        "after_first_batch_changes_per_s": min(_rate(history) for history in reached.values()),
+        "after_first_batch_changes_per_s": min(map(_records_per_s, reached.values())) * changes / sum(records.values()),
     }
 
 
 def _fill(stack: Stack, spec: PipelineSpec, changes: int) -> dict[int, int]:
-    """Write 60 % inserts, 30 % updates, 10 % deletes and wait until Kafka has a record of each, and of each delete's tombstone.
+    """Write 60 % inserts, 30 % updates, 10 % deletes; wait until Kafka has them, and a tombstone for each delete.
 
     Returns:
         End offsets to reach.
@@ -73,16 +120,16 @@ def _fill(stack: Stack, spec: PipelineSpec, changes: int) -> dict[int, int]:
     with _owner(stack, spec) as source:
         for first in range(1, inserts + 1, PER_TRANSACTION):
             source.execute(
-                f"INSERT INTO {TABLE} (id, customer_id, amount, ordered_at, status)"
+                "INSERT INTO orders (id, customer_id, amount, ordered_at, status)"
                 " SELECT id, 1, id / 100.0, now(), 'new' FROM generate_series(%s::bigint, %s::bigint) id",
                 [first, min(first + PER_TRANSACTION - 1, inserts)],
             )
         for first in range(1, updates + 1, PER_TRANSACTION):
             last = min(first + PER_TRANSACTION - 1, updates)
-            source.execute(f"UPDATE {TABLE} SET amount = amount + 1 WHERE id BETWEEN %s AND %s", [first, last])
+            source.execute("UPDATE orders SET amount = amount + 1 WHERE id BETWEEN %s AND %s", [first, last])
         for first in range(updates + 1, updates + deletes + 1, PER_TRANSACTION):
             last = min(first + PER_TRANSACTION - 1, updates + deletes)
-            source.execute(f"DELETE FROM {TABLE} WHERE id BETWEEN %s AND %s", [first, last])
+            source.execute("DELETE FROM orders WHERE id BETWEEN %s AND %s", [first, last])
     wanted = before + changes + deletes
 
     def in_kafka() -> dict[int, int]:
@@ -109,7 +156,7 @@ def _reached(stack: Stack, spec: PipelineSpec, kind: str, records: dict[int, int
     return wait_for(covered, Deadline(300), what=f"{kind}/{TABLE}", awaited=f"{records}", interval_s=0.2)
 
 
-def _rate(history: list[Commit]) -> float:
+def _records_per_s(history: list[Commit]) -> float:
     """Records per second from the end of the first batch of the backlog to its last; 0 when one batch took it all."""
     batches = [commit for commit in history if commit.wrote]
     last = batches[-1]

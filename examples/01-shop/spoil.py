@@ -15,6 +15,7 @@ import os
 import sys
 
 import psycopg
+import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
@@ -36,7 +37,7 @@ def main(fault: str) -> None:
         mirror.update(predicate=f"id = {ORDER}", updates={"amount": "amount + 0.01"})
     if fault == "add":
         stranger = original.to_pandas().assign(id=STRANGER)
-        write_deltalake(mirror, type(original).from_pandas(stranger, schema=original.schema), mode="append")
+        write_deltalake(mirror, pa.Table.from_pandas(stranger, schema=original.schema), mode="append")
 
 
 def write_our_order() -> None:
@@ -55,7 +56,7 @@ def write_our_order() -> None:
         )
 
 
-def first_seen(mirror: DeltaTable):
+def first_seen(mirror: DeltaTable) -> pa.Table:
     """Our order as it first came into the mirror, whatever was done to it since."""
     mirror.update_incremental()
     for version in range(mirror.version() + 1):

@@ -14,7 +14,8 @@ OF_A_RUN = frozenset({"suite", "service_stability"})
 def jobs(
     gates: Sequence[dg.AssetCheckKey], suites: Sequence[dg.AssetKey], loads: Sequence[dg.AssetKey]
 ) -> dg.Definitions:
-    """The Dagster jobs ``e2e`` (everything), ``smoke`` (small load, no suites) and ``parity`` (the gates of the pipelines alone).
+    """The Dagster jobs ``e2e`` (everything), ``smoke`` (small load, no suites) and ``parity`` (the gates of the
+    pipelines alone).
 
     Args:
         gates: every gate there is.
@@ -26,7 +27,8 @@ def jobs(
     e2e = dg.define_asset_job(
         "e2e",
         selection=everything,
-        description="Stack, pipelines, load, gates, suites, verdict: is every committed row in the lake, exactly, and how late?",
+        description="Stack, pipelines, load, gates, suites, verdict: is every committed row in the lake, exactly, "
+        "and how late?",
     )
     smoke = dg.define_asset_job(
         "smoke",

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from test_infra.stack import Stack
 
 PIPELINE = "test_infra/pipeline"
-"""Metadata of a stream asset: the pipeline it belongs to. A step that needs the pipelines of its Dagster job finds them there."""
+"""Metadata of a stream asset: the pipeline it belongs to. A step that needs the pipelines of its Dagster job finds
+them there.
+"""
 STREAM_TIMEOUT_S = 120.0
 LOAD_TIMEOUT_S = 300.0
 
@@ -38,7 +40,14 @@ def cdc_pipeline(spec: PipelineSpec) -> list[dg.AssetsDefinition]:
     Args:
         spec: the pipeline, with absolute paths.
     """
-    assets = [_source(spec), _connector(spec), _topics(spec), _stream(spec), _tables(spec, "changes"), _tables(spec, "mirror")]
+    assets = [
+        _source(spec),
+        _connector(spec),
+        _topics(spec),
+        _stream(spec),
+        _tables(spec, "changes"),
+        _tables(spec, "mirror"),
+    ]
     return [*assets, _load(spec)] if spec.load else assets
 
 
@@ -46,7 +55,9 @@ def pipelines_of(job: dg.JobDefinition) -> list[PipelineSpec]:
     """The pipelines whose stream a Dagster job runs."""
     layer = job.asset_layer
     found = [layer.asset_graph.get(key).metadata.get(PIPELINE) for key in layer.executable_asset_keys]
-    return [PipelineSpec.model_validate(metadata.value) for metadata in found if isinstance(metadata, dg.JsonMetadataValue)]
+    return [
+        PipelineSpec.model_validate(metadata.value) for metadata in found if isinstance(metadata, dg.JsonMetadataValue)
+    ]
 
 
 def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
@@ -60,7 +71,8 @@ def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
                 key,
                 deps=[service_key(spec.source.service)],
                 description=(
-                    f"The table {spec.source.schema_name}.{table} exists, has a primary key and is in the publication; the capture role may "
+                    f"The table {spec.source.schema_name}.{table} exists, has a primary key and is in the "
+                    "publication; the capture role may "
                     "read it and nothing else."
                 ),
                 group_name=spec.name,
@@ -89,8 +101,10 @@ def _connector(spec: PipelineSpec) -> dg.AssetsDefinition:
         key=key,
         deps=[*table_keys(spec, "source").values(), service_key("kafka"), service_key("connect")],
         description=(
-            "The Debezium connector and every one of its tasks run and the replication slot is active. Its configuration was validated by "
-            "Connect first, and its topics were made first. Look at GET /connectors/<name>/status and at the log of Connect."
+            "The Debezium connector and every one of its tasks run and the replication slot is active. Its "
+            "configuration was validated by "
+            "Connect first, and its topics were made first. Look at GET /connectors/<name>/status and at the log "
+            "of Connect."
         ),
         group_name=spec.name,
         kinds={"debezium"},
@@ -126,7 +140,8 @@ def _topics(spec: PipelineSpec) -> dg.AssetsDefinition:
             dg.AssetSpec(
                 key,
                 deps=[connector_key(spec.name)],
-                description=f"The Kafka topic that carries the changes of {table}; its end offsets are in the metadata.",
+                description=f"The Kafka topic that carries the changes of {table}; its end offsets are in the "
+                "metadata.",
                 group_name=spec.name,
                 kinds={"kafka"},
                 owners=[*OWNERS],
@@ -135,16 +150,20 @@ def _topics(spec: PipelineSpec) -> dg.AssetsDefinition:
         ],
     )
     def topic(context: dg.AssetExecutionContext, stack: StackResource) -> Iterator[Result]:
-        from test_infra.cdc.topics import end_offsets
+        from test_infra.cdc.topics import end_offsets_of
 
         with step(context, stack, f"{spec.name}__topic", _paths(keys)):
             running = stack.attach()
             names = PipelineNames(running.id, spec.name)
+            topics = {table: names.topic(spec.source.schema_name, table) for table in keys}
+            ends = end_offsets_of(running.endpoint("kafka").url, topics.values())
             for table, key in keys.items():
                 if key in context.selected_asset_keys:
-                    name = names.topic(spec.source.schema_name, table)
-                    ends = end_offsets(running.endpoint("kafka").url, name)
-                    yield Result(key, metadata={"topic": name, "partitions": len(ends), "records": sum(ends.values())})
+                    offsets = ends[topics[table]]
+                    yield Result(
+                        key,
+                        metadata={"topic": topics[table], "partitions": len(offsets), "records": sum(offsets.values())},
+                    )
 
     return topic
 
@@ -178,7 +197,8 @@ def _load(spec: PipelineSpec) -> dg.AssetsDefinition:
         key=key,
         deps=[stream_key(spec.name)],
         description=(
-            "A seeded workload ran on the source and goes on at a lower rate while the gates look. Every operation is written down as ok, "
+            "A seeded workload ran on the source and goes on at a lower rate while the gates look. Every operation "
+            "is written down as ok, "
             "failed or unknown in the history at the path in the metadata."
         ),
         group_name=spec.name,
@@ -236,9 +256,11 @@ def _tables(spec: PipelineSpec, kind: str) -> dg.AssetsDefinition:
 
 
 _TABLES = {
-    "changes": "The change log of {table}: one row for each change event, with its Kafka coordinates. Version, rows and applied offsets "
+    "changes": "The change log of {table}: one row for each change event, with its Kafka coordinates. Version, "
+    "rows and applied offsets "
     "as seen in this run are in the metadata.",
-    "mirror": "The mirror of {table}: equal to the source table at some cut, with the position of each row's last change. Version, rows and "
+    "mirror": "The mirror of {table}: equal to the source table at some cut, with the position of each row's last "
+    "change. Version, rows and "
     "applied offsets as seen in this run are in the metadata.",
 }
 
@@ -260,7 +282,9 @@ def _table_metadata(folders: PipelineFolders, kind: str, table: str) -> dict[str
     path = folders.changes(table) if kind == "changes" else folders.mirror(table)
     latest = commits(path)[-1]
     return {
-        "dagster/row_count": dg.MetadataValue.int(DeltaTable(str(path), version=latest.version).to_pyarrow_dataset().count_rows()),
+        "dagster/row_count": dg.MetadataValue.int(
+            DeltaTable(str(path), version=latest.version).to_pyarrow_dataset().count_rows()
+        ),
         "version": dg.MetadataValue.int(latest.version),
         "offsets": dg.MetadataValue.json({str(partition): end for partition, end in latest.offsets.items()}),
         "visible_at": dg.MetadataValue.timestamp(latest.visible_at),

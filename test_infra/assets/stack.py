@@ -61,7 +61,9 @@ def service_stack(spec: "StackSpec") -> dg.AssetsDefinition:
             record_services(folder, stack)
             for asset in specs:
                 if asset.key in context.selected_asset_keys:
-                    yield dg.MaterializeResult(asset.key, metadata=endpoint_metadata(running.endpoint(asset.key.path[-1])))
+                    yield dg.MaterializeResult(
+                        asset.key, metadata=endpoint_metadata(running.endpoint(asset.key.path[-1]))
+                    )
 
     return usable_services
 
@@ -100,7 +102,8 @@ def _submit_streams(pipelines: "list[PipelineSpec]", warn: Callable[[str], None]
 
 def _description(service: str) -> str:
     return (
-        f"After the step, {service} answers a real request at the endpoint in the metadata, and its log is at the path there. "
+        f"After the step, {service} answers a real request at the endpoint in the metadata, and its log is at the "
+        "path there. "
         "A service that runs already is attached to, not started again."
     )
 

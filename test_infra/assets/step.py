@@ -1,4 +1,6 @@
-"""What every step that makes an asset has in common: it leaves a record, and its errors are for the person who must act."""
+"""What every step that makes an asset has in common: it leaves a record, and its errors are for the person who must
+act.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -17,9 +17,9 @@ LAST_OF_ALL = "-100"
 def verdict_asset(after: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     """The asset that judges the run.
 
-    Dagster has no dependency on a check that does not block, so the order comes from the lowest priority: with the in-process executor this
-    step runs when every gate has looked. Under an executor that runs steps side by side a gate may still be looking; it then counts as missing,
-    which is red, never green.
+    Dagster has no dependency on a check that does not block, so the order comes from the lowest priority: with the
+    in-process executor this step runs when every gate has looked. Under an executor that runs steps side by side a
+    gate may still be looking; it then counts as missing, which is red, never green.
 
     Args:
         after: every asset that has a gate.
@@ -33,7 +33,8 @@ def verdict_asset(after: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         owners=[*OWNERS],
         op_tags={"dagster/priority": LAST_OF_ALL},
         description=(
-            "Every gate of the Dagster job has evidence in this run, and all of it says passed; otherwise this step fails. "
+            "Every gate of the Dagster job has evidence in this run, and all of it says passed; otherwise this "
+            "step fails. "
             "The report is at the path in the metadata."
         ),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from test_infra.cdc.lake import TOMBSTONE, mirror_schema
 from test_infra.cdc.types import identifier, literal, rule_for
@@ -145,7 +145,9 @@ def judge(connection: DuckDBPyConnection, sides: Sides, schema: TableSchema) -> 
             for table in ("dirty", "events", "groundless", "differing"):
                 connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
     if counted.events and counted.without_tx_id:
-        findings.note(Verdict.UNKNOWN, counted.without_tx_id, "events carry no transaction id, so their visibility is unknown")
+        findings.note(
+            Verdict.UNKNOWN, counted.without_tx_id, "events carry no transaction id, so their visibility is unknown"
+        )
     if sides.marker_lsn is not None and counted.last_read_lsn > sides.marker_lsn:
         findings.note(Verdict.UNKNOWN, 1, "the connector repeated its initial snapshot while the cut was taken")
     if not (counted.source or counted.mirror or counted.events):
@@ -174,7 +176,9 @@ class _Counted:
 
 
 def _counted(connection: DuckDBPyConnection, sides: Sides) -> _Counted:
-    rows = [connection.execute(f"SELECT count(*) FROM {side}").fetchall()[0][0] for side in (sides.source, sides.mirror)]
+    rows = [
+        connection.execute(f"SELECT count(*) FROM {side}").fetchall()[0][0] for side in (sides.source, sides.mirror)
+    ]
     events = connection.execute(
         f"""SELECT count(*), count(*) FILTER (op <> 'r' AND tx_id IS NULL), coalesce(max(lsn) FILTER (op = 'r'), -1)
         FROM {sides.changes} WHERE op <> '{TOMBSTONE}'"""
@@ -203,7 +207,12 @@ class _Findings:
         self._counts[verdict] += count
 
     def keep(
-        self, verdict: Verdict, key: Iterable[str | None], column: str, values: tuple[str | None, str | None], compared: str
+        self,
+        verdict: Verdict,
+        key: Iterable[str | None],
+        column: str,
+        values: tuple[str | None, str | None],
+        compared: str,
     ) -> None:
         """Remember a place for the report."""
         if len(self.differences) < MOST_DIFFERENCES:
@@ -214,9 +223,7 @@ class _Findings:
         return {verdict: self._counts[verdict] for verdict in Verdict if self._counts[verdict]}
 
 
-def _comparable(
-    connection: DuckDBPyConnection, mirror: str, schema: TableSchema, findings: _Findings
-) -> list[Column]:
+def _comparable(connection: DuckDBPyConnection, mirror: str, schema: TableSchema, findings: _Findings) -> list[Column]:
     """The columns that both sides have with the same type; every other is a finding."""
     there = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {mirror}").fetchall()}
     wanted = {column.name: rule_for(column).duckdb for column in schema.columns}
@@ -232,7 +239,12 @@ class _Comparison:
     """The steps over one set of relations; temporary tables carry what one step leaves to the next."""
 
     def __init__(
-        self, connection: DuckDBPyConnection, sides: Sides, schema: TableSchema, columns: list[Column], findings: _Findings
+        self,
+        connection: DuckDBPyConnection,
+        sides: Sides,
+        schema: TableSchema,
+        columns: list[Column],
+        findings: _Findings,
     ) -> None:
         self._connection = connection
         self._sides = sides
@@ -315,7 +327,9 @@ class _Comparison:
         )
         count = self._number("SELECT count(*) FROM temp.groundless")
         if count:
-            self._findings.note(Verdict.UNKNOWN, count, f"{count} keys have no base in the change log to fold their events on")
+            self._findings.note(
+                Verdict.UNKNOWN, count, f"{count} keys have no base in the change log to fold their events on"
+            )
             for *key, op in self._first(f"SELECT {self._key_texts}, op FROM temp.groundless ORDER BY {self._key_list}"):
                 self._findings.keep(Verdict.UNKNOWN, key, "", (None, f"first event is {op!r}"), SOURCE_LOG)
 
@@ -329,7 +343,9 @@ class _Comparison:
         count = self._number(f"SELECT count(*) FROM ({disorder})")
         self._findings.found(Verdict.ORDER, count)
         if count:
-            shown = f"SELECT {self._key_texts}, first_invisible, last_visible FROM ({disorder}) ORDER BY {self._key_list}"
+            shown = (
+                f"SELECT {self._key_texts}, first_invisible, last_visible FROM ({disorder}) ORDER BY {self._key_list}"
+            )
             for *key, invisible, visible in self._first(shown):
                 values = (f"visible event before lsn {invisible}", f"visible event at lsn {visible}")
                 self._findings.keep(Verdict.ORDER, key, "", values, LOG)
@@ -337,7 +353,9 @@ class _Comparison:
     def _one_row_per_key(self) -> str:
         """The mirror; keys that it has twice are a finding, and one of their rows stands for them from here on."""
         mirror = self._sides.mirror
-        duplicates = f"SELECT {self._key_list}, count(*) AS rows FROM {mirror} GROUP BY {self._key_list} HAVING count(*) > 1"
+        duplicates = (
+            f"SELECT {self._key_list}, count(*) AS rows FROM {mirror} GROUP BY {self._key_list} HAVING count(*) > 1"
+        )
         count = self._number(f"SELECT count(*) FROM ({duplicates})")
         if not count:
             return mirror
@@ -414,5 +432,5 @@ class _Comparison:
     def _number(self, query: str) -> int:
         return int(self._connection.execute(query).fetchall()[0][0])
 
-    def _first(self, query: str) -> list[tuple[str, ...]]:
+    def _first(self, query: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(f"{query} LIMIT {MOST_DIFFERENCES}").fetchall()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HOPS = ("commit_to_kafka", "commit_to_changes", "commit_to_mirror")
 QUANTILES = (0.5, 0.95, 0.99)
+MOST_BYTES_IN_PLACE = 1_900
 
 Visible = Mapping[int, tuple[datetime, datetime]]
 """Micro-batch -> when its rows could be seen in the change log, and in the mirror."""
@@ -77,9 +78,7 @@ class LagReport:
         return {name: figure for name, figure in figures.items() if figure[0] > figure[1]}
 
 
-def check(
-    stack: Stack, spec: PipelineSpec, timeout_s: float = coverage.DEFAULT_TIMEOUT_S
-) -> dict[str, LagReport]:
+def check(stack: Stack, spec: PipelineSpec, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, LagReport]:
     """Measure the lag of every change that was committed since the stream was ready, up to this call.
 
     An idle table proves nothing, so the owner writes one of its rows again, unchanged, and that change is measured.
@@ -107,13 +106,18 @@ def check(
 
 def touch(connection: psycopg.Connection, schema: TableSchema) -> None:
     """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""
-    from psycopg.sql import SQL, Identifier
+    from psycopg.sql import SQL, Identifier, Literal
 
-    key = SQL(", ").join(map(Identifier, schema.key_names))
-    # A key column, because a large value elsewhere would come without its content (TOAST).
+    # A larger row may have values outside of it (TOAST), and those do not come with an update that leaves them alone.
     connection.execute(
-        SQL("UPDATE {table} SET {column} = {column} WHERE ({key}) = (SELECT {key} FROM {table} LIMIT 1)").format(
-            table=Identifier(schema.schema, schema.name), column=Identifier(schema.key_names[0]), key=key
+        SQL(
+            "UPDATE {table} SET {column} = {column} WHERE ({key}) = "
+            "(SELECT {key} FROM {table} AS t WHERE pg_column_size(t.*) < {small} LIMIT 1)"
+        ).format(
+            table=Identifier(schema.schema, schema.name),
+            column=Identifier(schema.key_names[0]),
+            key=SQL(", ").join(map(Identifier, schema.key_names)),
+            small=Literal(MOST_BYTES_IN_PLACE),
         )
     )
 
@@ -139,7 +143,8 @@ def measure(connection: DuckDBPyConnection, visible: Visible, since: datetime) -
     ends = {"commit_to_kafka": "kafka_ts", "commit_to_changes": "changes_at", "commit_to_mirror": "mirror_at"}
     seconds = ", ".join(
         # Kafka's timestamp has milliseconds only and may lie before a commit of the same millisecond.
-        f"greatest(0, epoch_us({end}) - epoch_us(commit_ts)) / 1e6 AS {hop}" for hop, end in ends.items()
+        f"greatest(0, epoch_us({end}) - epoch_us(commit_ts)) / 1e6 AS {hop}"
+        for hop, end in ends.items()
     )
     figures = ", ".join(f"quantile_cont({hop}, {list(QUANTILES)}), max({hop})" for hop in HOPS)
     try:
@@ -155,8 +160,13 @@ def measure(connection: DuckDBPyConnection, visible: Visible, since: datetime) -
         connection.unregister("visible_batches")
     hops = {}
     if measured:
-        hops = {hop: Hop(*values[2 * place], values[2 * place + 1]) for place, hop in enumerate(HOPS)}
+        hops = {hop: _hop(*values[2 * place : 2 * place + 2]) for place, hop in enumerate(HOPS)}
     return LagReport(count=measured, hops=hops, unmeasured=total - measured, since=since)
+
+
+def _hop(quantiles: list[float], longest: float) -> Hop:
+    p50, p95, p99 = quantiles
+    return Hop(p50, p95, p99, longest)
 
 
 def visible_batches(changes: list[lake.Commit], mirror: list[lake.Commit]) -> dict[int, tuple[datetime, datetime]]:
@@ -165,7 +175,9 @@ def visible_batches(changes: list[lake.Commit], mirror: list[lake.Commit]) -> di
 
     def of_stream(history: list[lake.Commit]) -> dict[int, datetime]:
         # Numbers of micro-batches begin again with another stream id.
-        return {commit.batch: commit.visible_at for commit in history if commit.wrote and commit.applied.stream == newest}
+        return {
+            commit.batch: commit.visible_at for commit in history if commit.wrote and commit.applied.stream == newest
+        }
 
     in_changes, in_mirror = of_stream(changes), of_stream(mirror)
     return {batch: (at, in_mirror[batch]) for batch, at in in_changes.items() if batch in in_mirror}
@@ -186,9 +198,5 @@ def _of_table(stack: Stack, folders: PipelineFolders, table: str, place: Covered
     visible = visible_batches(lake.commits(folders.changes(table)), lake.commits(folders.mirror(table)))
     with spool.on_disk(stack.dir) as connection:
         connection.register("changes_files", lake.dataset(folders.changes(table), place.changes_version))
-        connection.execute(
-            f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {place.below_applied_sql()}"
-        )
+        connection.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {place.below_applied_sql()}")
         return measure(connection, visible, since)
-
-

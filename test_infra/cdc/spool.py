@@ -23,7 +23,7 @@ def on_disk(stack_dir: Path) -> Iterator[DuckDBPyConnection]:
     import duckdb
 
     folder = Path(tempfile.mkdtemp(prefix="spool-", dir=private_dir(stack_dir / "spool")))
-    config = {
+    config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(folder / "spill"),
         "autoinstall_known_extensions": "false",

@@ -1,7 +1,7 @@
 """Ctrl-C once ends cleanly, twice ends hard.
 
 Dagster replaces the handlers of SIGINT and SIGTERM while it executes, and a main thread inside a C library runs no
-handler at all. So the signals are counted apart from any handler, by a thread that reads the interpreter's wake-up pipe.
+handler at all. So the signals are counted apart from any handler, by a thread that reads the wake-up pipe.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
     spec = running_pipeline(stack, pipeline)
     progress = Progress()
     with progress.doing(f"loading {pipeline}"):
+        control.stop(stack, spec)  # a load that a run left behind would be taken for this one
         control.start(stack, spec, operations=operations)
         try:
             done = control.wait_bulk(stack, spec, Deadline(timeout_s))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import tomllib
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from test_infra.base.errors import TestInfraError, UsageError
+from pydantic import ValidationError
+
+from test_infra.base.errors import BadDocument, FieldProblem, TestInfraError, UsageError
 from test_infra.base.paths import project_root
 from test_infra.base.redaction import redact
 
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
     from test_infra.stack import Stack, StackSpec
 
 T = TypeVar("T", bound="dg.Component")
+
+_PLACE = re.compile(r"`?(?:attributes\.)?(?P<field>.+) at (?P<file>.+):(?P<line>\d+)`?")
+"""How Dagster writes field, file and line into a refusal."""
 
 
 def definitions() -> dg.Definitions:
@@ -140,11 +147,34 @@ def _components(of_type: type[T]) -> list[T]:
 
 
 def _refused(error: Exception) -> TestInfraError:
-    """Dagster's refusal in our form: the first words that say something, none of its stack."""
+    """Why definitions do not load, in our form: field by field where a document is refused, Dagster's own words elsewhere."""
+    from dagster.components.core.component_tree import ComponentTreeException
+
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
     for cause in chain:
         if isinstance(cause, TestInfraError):
             return cause
-    return UsageError(redact(f"the definitions of this project do not load\n{chain[0]}"), hint="dg check yaml")
+        if isinstance(cause, ValidationError) and (problems := _problems(cause)):
+            return BadDocument("the YAML of this project", problems)
+    # The outermost only draws where in the tree of folders it happened.
+    telling = next((cause for cause in chain if not isinstance(cause, ComponentTreeException)), error)
+    return UsageError(
+        "the definitions of this project do not load",
+        details={type(telling).__name__: redact(str(telling))},
+        hint="dg check yaml; dg check defs",
+    )
+
+
+def _problems(refusal: ValidationError) -> list[FieldProblem]:
+    """Refused fields with file and line; empty when the refusal is not about a file."""
+    found = []
+    for problem in refusal.errors(include_url=False):
+        place = _PLACE.fullmatch(".".join(map(str, problem["loc"])))
+        if place is not None:
+            given = problem["input"]
+            seen = f", found {given!r}" if isinstance(given, str | int | float) else ""
+            where = f"{os.path.relpath(place['file'], project_root())}:{place['line']}"
+            found.append(FieldProblem(where, redact(f"{place['field']}: {problem['msg']}{seen}")))
+    return found

@@ -6,7 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,8 @@ def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool)
         _execute(definition, run_id, folder, progress)
         with progress.doing("writing the report"):
             result = report(folder)
+        if keep:
+            _stop_loads()
     show(result, folder, machine=machine)
     if keep:
         progress.say(f"the stack runs on and ends by itself in {in_words(ttl_s)}; look at it: test-infra status")
@@ -95,6 +97,18 @@ def _stack_of_this_run(progress: Progress, *, kept_s: float | None) -> Iterator[
                     down()
 
 
+def _stop_loads() -> None:
+    """The load belongs to the run; who keeps the stack wants it quiet, and has `test-infra load`."""
+    from test_infra.cdc.load import control
+    from test_infra.cli.project import running_pipelines
+    from test_infra.stack import StackNotRunning, attach
+
+    with suppress(StackNotRunning):
+        stack = attach()
+        for spec in running_pipelines(stack).values():
+            control.stop(stack, spec)
+
+
 def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progress) -> None:
     """Execute the job and record how Dagster saw its end; what it means is the report's business."""
     import dagster as dg
@@ -120,11 +134,13 @@ def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progres
             )
         succeeded, failures = result.success, [_failure(event) for event in result.get_step_failure_events()]
     except BaseException as error:
-        if not interrupts.deadline_passed or interrupts.received:
+        if not interrupts.deadline_passed:
             raise
         failures = ["the run's deadline passed", str(error)]
     finally:
         finish(folder, record, succeeded=succeeded, failures=failures)
+    if interrupts.received:  # where Dagster took the interrupt for a failed step
+        raise KeyboardInterrupt
 
 
 def _failure(event: dg.DagsterEvent) -> str:

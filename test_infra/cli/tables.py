@@ -15,7 +15,7 @@ MOST_ROWS = 20
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: Iterable[int] = ()) -> None:
-    """Print rows under a heading; those whose index is in ``red`` stand out. One line a row where stdout is no terminal."""
+    """Print rows under a heading; those whose index is in ``red`` stand out. A log file gets one line a row."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -35,9 +35,13 @@ def differing(subject: str, rows: Sequence[Mapping[str, str]], *, all_of_them: s
         return
     columns = list(dict.fromkeys(column for row in rows for column in row))
     print(f"{redact(subject)}:")
-    table(columns, [[row.get(column, "") for column in columns] for row in rows[:MOST_ROWS]])
+    table(columns, [[_first_line(row.get(column, "")) for column in columns] for row in rows[:MOST_ROWS]])
     if len(rows) > MOST_ROWS:
         print(f"  ... and {len(rows) - MOST_ROWS} more in {all_of_them}")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
 
 
 def verdict_line(text: str, *, green: bool) -> None:

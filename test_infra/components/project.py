@@ -13,7 +13,8 @@ from test_infra.resources.stack import StackResource
 def complete(definitions: dg.Definitions) -> dg.Definitions:
     """The definitions of a project, with what only the whole can have.
 
-    Added are the gate on the services, the verdict, the Dagster jobs e2e, smoke and parity, the resource ``stack``, and the in-process
+    Added are the gate on the services, the verdict, the Dagster jobs e2e, smoke and parity, the resource ``stack``,
+    and the in-process
     executor: steps are few and fat, a process for each would cost seconds, and the verdict needs their order.
 
     Args:

@@ -27,6 +27,6 @@ class ServiceStack(dg.Component, dg.Resolvable):
         """The component that the attributes describe."""
         return cls(resolved(model, context))
 
-    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002 - the interface's
         """One asset for each service, made by one step."""
         return dg.Definitions(assets=[service_stack(self.spec)])

@@ -32,7 +32,8 @@ def nightly_e2e() -> dg.RunRequest:
     """The nightly run."""
     stack_id = nightly_stack_id()
     return dg.RunRequest(
-        run_config={"resources": {"stack": {"config": {"stack_id": stack_id, "ttl_s": TTL_S}}}}, tags={NIGHTLY: stack_id}
+        run_config={"resources": {"stack": {"config": {"stack_id": stack_id, "ttl_s": TTL_S}}}},
+        tags={NIGHTLY: stack_id},
     )
 
 
@@ -65,9 +66,7 @@ def end_nightly_stack(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 def _in_use(instance: dg.DagsterInstance) -> set[str]:
     """Stacks of nightly runs that are not over: a new nightly may have begun on the same one."""
     begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-    return {
-        run.tags[NIGHTLY] for run in instance.get_runs(dg.RunsFilter(statuses=begun)) if NIGHTLY in run.tags
-    }
+    return {run.tags[NIGHTLY] for run in instance.get_runs(dg.RunsFilter(statuses=begun)) if NIGHTLY in run.tags}
 
 
 def _end(context: dg.SensorEvaluationContext, stack_id: str) -> None:

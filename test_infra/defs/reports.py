@@ -11,7 +11,8 @@ JOBS = frozenset({"e2e", "smoke", "parity"})
     # Runs of the command line belong to no code location: without this they are not seen.
     monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes the report of a run that Dagster calls a success. The verdict may still be red: a gate may be missing.",
+    description="Writes the report of a run that Dagster calls a success. The verdict may still be red: a gate may "
+    "be missing.",
 )
 def report_on_success(context: dg.RunStatusSensorContext) -> dg.SkipReason:
     """Write the report of a run that ended well."""

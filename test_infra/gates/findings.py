@@ -1,6 +1,7 @@
 """What the judging functions of `cdc` found out, as findings: a sentence first, then the numbers, then the rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from test_infra.verdict.evidence import Finding, Outcome
@@ -8,7 +9,10 @@ from test_infra.verdict.evidence import Finding, Outcome
 if TYPE_CHECKING:
     from test_infra.cdc.compare import Difference, TableParity
     from test_infra.cdc.connector import ConnectorStatus
+    from test_infra.cdc.lag import LagReport
     from test_infra.cdc.offsets import OffsetAccount
+    from test_infra.cdc.pipeline import LagThresholds
+    from test_infra.cdc.witness import Testimony
 
 UNKNOWN = "UNKNOWN"
 MOST_ROWS = 50
@@ -39,13 +43,63 @@ def parity(table: "TableParity") -> Finding:
     )
 
 
+def lag(report: "LagReport", thresholds: "LagThresholds") -> Finding:
+    """The lag of one table's changes against the pipeline's thresholds."""
+    verdicts = report.verdicts(thresholds)
+    return Finding(
+        outcome=_outcome(verdicts),
+        summary=_lag_summary(report, thresholds),
+        verdicts=tuple(verdict.value for verdict in verdicts),
+        numbers={
+            "changes_measured": report.count,
+            "changes_unmeasured": report.unmeasured,
+            **{
+                f"{hop}_{name}": value
+                for hop, figures in report.hops.items()
+                for name, value in asdict(figures).items()
+            },
+        },
+        details={
+            "measured since": report.since.isoformat() if report.since else "never",
+            **{f"threshold {name}": f"{limit:g}" for name, limit in thresholds.model_dump().items()},
+        },
+    )
+
+
+def witness(testimony: "Testimony") -> Finding:
+    """What the history of the load says of one table's mirror."""
+    operations = ", ".join(f"{count} {outcome.value}" for outcome, count in testimony.operations.items()) or "none"
+    judged = f"{testimony.keys} keys of the history (operations: {operations})"
+    found = ", ".join(f"{count} {verdict.value}" for verdict, count in testimony.counts.items())
+    return Finding(
+        outcome=_outcome(testimony.counts),
+        summary=testimony.reason or (f"{found} among {judged}" if found else f"the mirror agrees with {judged}"),
+        verdicts=tuple(verdict.value for verdict in testimony.counts),
+        numbers={
+            "keys_judged": testimony.keys,
+            "keys_of_others": testimony.foreign,
+            **{f"operations_{outcome.value}": count for outcome, count in testimony.operations.items()},
+        },
+        rows=tuple(
+            {
+                "verdict": fault.verdict.value,
+                "key": ", ".join(map(str, fault.key)),
+                "operation": str(fault.operation),
+                "seen": fault.seen,
+            }
+            for fault in testimony.faults[:MOST_ROWS]
+        ),
+    )
+
+
 def offsets(account: "OffsetAccount") -> Finding:
     """Where the records of one topic went."""
     counted = ", ".join(f"{count} {kind}" for kind, count in account.counts.items() if count) or "no offset"
     found = ", ".join(f"{count} {verdict.value}" for verdict, count in account.verdicts.items())
     return Finding(
         outcome=_outcome(account.verdicts),
-        summary=account.reason or (f"{found} among {counted}" if found else f"every offset in exactly one place: {counted}"),
+        summary=account.reason
+        or (f"{found} among {counted}" if found else f"every offset in exactly one place: {counted}"),
         verdicts=tuple(verdict.value for verdict in account.verdicts),
         numbers={f"offsets_{kind}": count for kind, count in account.counts.items()},
         rows=tuple(
@@ -98,9 +152,7 @@ def connector(name: str, status: "ConnectorStatus | None", slot: str, slot_activ
         slot_active: whether a walsender reads from it; None when there is no such slot.
     """
     if status is None:
-        return Finding(
-            outcome=Outcome.FAILED, verdicts=("NOT RUNNING",), summary=f"Connect knows no connector {name}"
-        )
+        return Finding(outcome=Outcome.FAILED, verdicts=("NOT RUNNING",), summary=f"Connect knows no connector {name}")
     rows = (
         {"part": "connector", "state": status.connector},
         *({"part": f"task {task}", "state": state} for task, state in status.tasks.items()),
@@ -113,9 +165,14 @@ def connector(name: str, status: "ConnectorStatus | None", slot: str, slot_activ
         outcome=Outcome.PASSED if healthy else Outcome.FAILED,
         verdicts=() if healthy else ("NOT RUNNING",),
         summary="connector and tasks run, the slot is active" if healthy else ", ".join(unwell),
-        numbers={"tasks_running": sum(state == "RUNNING" for state in status.tasks.values()), "tasks": len(status.tasks)},
+        numbers={
+            "tasks_running": sum(state == "RUNNING" for state in status.tasks.values()),
+            "tasks": len(status.tasks),
+        },
         rows=rows,
-        details={f"trace of {'the connector' if task < 0 else f'task {task}'}": text for task, text in status.traces.items()},
+        details={
+            f"trace of {'the connector' if task < 0 else f'task {task}'}": text for task, text in status.traces.items()
+        },
     )
 
 
@@ -135,6 +192,22 @@ def _parity_summary(table: "TableParity") -> str:
         return f"equal: {table.source_rows} rows, {keys}"
     found = ", ".join(f"{count} {verdict.value}" for verdict, count in table.counts.items())
     return f"{found} among {keys}"
+
+
+def _lag_summary(report: "LagReport", thresholds: "LagThresholds") -> str:
+    if report.behind:
+        return report.behind
+    if not report.count:
+        return "no change was measured, so nothing is proved"
+    mirror = report.hops["commit_to_mirror"]
+    figures = f"p50 {mirror.p50_s:.2f} s, p95 {mirror.p95_s:.2f} s, max {mirror.max_s:.2f} s"
+    said = f"{report.count} changes, visible in the mirror after {figures}"
+    if report.unmeasured:
+        return f"{report.unmeasured} changes could not be measured, beside {said}"
+    beyond = [
+        f"{name} is {seen:.2f} s, allowed {limit:g} s" for name, (seen, limit) in report.exceeded(thresholds).items()
+    ]
+    return f"{'; '.join(beyond)} ({said})" if beyond else said
 
 
 def _difference(found: "Difference") -> dict[str, str]:

@@ -1,7 +1,8 @@
 """How every gate is built: evidence first, then the recorded evaluation, then the failure.
 
-Dagster leaves a run green when a check fails, unless the check is blocking, and a blocking check also stops its siblings. A generator
-that yields the failed result and then raises does neither: the evaluation is kept, siblings go on, the run fails.
+Dagster leaves a run green when a check fails, unless the check is blocking, and a blocking check also stops its
+siblings. A generator that yields the failed result and then raises does neither: the evaluation is kept, siblings go
+on, the run fails.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,7 +101,8 @@ def evaluate(
     """Judge, keep the evidence, record the evaluations, and fail the step if any is not passed.
 
     Raises:
-        Failure: a subject failed, is unknown, or got no finding. Never retried: a second look that passes would hide the first.
+        Failure: a subject failed, is unknown, or got no finding. Never retried: a second look that passes would hide
+            the first.
     """
     subjects = [
         subject for subject in definition.subjects if definition.check_key(subject) in context.selected_asset_check_keys
@@ -120,11 +122,15 @@ def evaluate(
         yield evaluation(definition.check_key(subject), item)
     red = [item for item in kept if not item.passed]
     if red:
-        raise dg.Failure("\n".join(f"{item.asset} {item.gate}: {item.summary}" for item in red), allow_retries=False) from cause
+        raise dg.Failure(
+            "\n".join(f"{item.asset} {item.gate}: {item.summary}" for item in red), allow_retries=False
+        ) from cause
 
 
 def judge(definition: Gate, scene: Scene, subjects: Sequence[str]) -> Mapping[str, evidence.Finding]:
-    """The findings of the gate's judge. A place of its own so that a test can plant a failing judge behind every gate."""
+    """The findings of the gate's judge. A place of its own so that a test can plant a failing judge behind every
+    gate.
+    """
     return definition.judge(scene, subjects)
 
 
@@ -136,7 +142,9 @@ def evaluation(key: dg.AssetCheckKey, item: evidence.Evidence) -> dg.AssetCheckR
         **{label: dg.MetadataValue.text(text) for label, text in item.details.items()},
     }
     if item.rows:
-        metadata["rows"] = dg.MetadataValue.table([dg.TableRecord(row) for row in item.rows], schema=_columns(item.rows))
+        metadata["rows"] = dg.MetadataValue.table(
+            [dg.TableRecord(row) for row in item.rows], schema=_columns(item.rows)
+        )
     return dg.AssetCheckResult(
         passed=item.passed, asset_key=key.asset_key, check_name=key.name, description=item.summary, metadata=metadata
     )

@@ -10,53 +10,64 @@ from test_infra.gates.gate import Gate, Judge, Scene
 from test_infra.resources.keys import connector_key, stream_key, table_keys
 from test_infra.verdict.evidence import Finding
 
-PARITY = """Every row and column of the source is in the mirror, exactly, at one cut under live load; change log and mirror agree.
+PARITY = """Every row and column of the source is in the mirror, exactly, at one cut under live load; change log and
+mirror agree.
 
-Red: MISSING, EXTRA, VALUE, SCHEMA, DUPLICATE, ORDER name the keys and columns in the table of rows; LAG says that the pipeline did not get
-there in time, which is no loss; UNKNOWN that nothing could be told. Look first at the rows, then at the log of the stream."""
+Red: MISSING, EXTRA, VALUE, SCHEMA, DUPLICATE, ORDER name the keys and columns in the table of rows; LAG says that
+the pipeline did not get there in time, which is no loss; UNKNOWN that nothing could be told. Look first at the rows,
+then at the log of the stream."""
 
-LAG = """Changes committed while the stream ran were durable in the change log and visible in the mirror within the pipeline's thresholds.
+LAG = """Changes committed while the stream ran were durable in the change log and visible in the mirror within the
+pipeline's thresholds.
 
-Red also when nothing was measured: an idle source proves nothing. Look first at which hop is slow: commit to Kafka is the connector, Kafka to
-change log is the stream's micro-batch, change log to mirror is the merge."""
+Red also when nothing was measured: an idle source proves nothing. Look first at which hop is slow: commit to Kafka
+is the connector, Kafka to change log is the stream's micro-batch, change log to mirror is the merge."""
 
-WITNESS = """What the load's own history says happened is what the mirror shows: nothing acknowledged is absent, nothing rolled back is present.
+WITNESS = """What the load's own history says happened is what the mirror shows: nothing acknowledged is absent,
+nothing rolled back is present.
 
-Red: LOST or GHOST, with table and key. This witness does not depend on the source's snapshot. Look first at the operation in the history."""
+Red: LOST or GHOST, with table and key. This witness does not depend on the source's snapshot. Look first at the
+operation in the history."""
 
-OFFSETS = """Every offset of the topic up to the cut is exactly one of change, tombstone, quarantined, re-delivery, control record.
+OFFSETS = """Every offset of the topic up to the cut is exactly one of change, tombstone, quarantined, re-delivery,
+control record.
 
-Red: an offset that is nowhere, or in two places. Look first at the record in Kafka with that offset, then at the stream's log."""
+Red: an offset that is nowhere, or in two places. Look first at the record in Kafka with that offset, then at the
+stream's log."""
 
 QUARANTINE = """Nothing on the pipeline's topics was set aside because it could not be read.
 
-Red: records with topic, partition, offset and reason in the table. The stream went on without them, so rows are missing. Look first at the
-reason, then at the record."""
+Red: records with topic, partition, offset and reason in the table. The stream went on without them, so rows are
+missing. Look first at the reason, then at the record."""
 
 CONNECTOR = """The connector and every one of its tasks run, and the replication slot is active.
 
-Red: a task may be FAILED under a RUNNING connector; its trace is in the details. Look first there, then at the log of Connect."""
+Red: a task may be FAILED under a RUNNING connector; its trace is in the details. Look first there, then at the log
+of Connect."""
 
 
 def pipeline_gates(spec: PipelineSpec) -> list[Gate]:
-    """Every gate of a pipeline.
+    """Every gate of a pipeline; all look when load, change log and mirror are there.
 
     Args:
         spec: the pipeline, with absolute paths.
     """
     mirror, changes = table_keys(spec, "mirror"), table_keys(spec, "changes")
-    gates = [
-        _gate(spec, "parity", PARITY, mirror, _parity(spec)),
-        _gate(spec, "lag", LAG, mirror, _lag(spec)),
-        _gate(spec, "offsets", OFFSETS, changes, _offsets(spec)),
-        _gate(spec, "quarantine", QUARANTINE, {"stream": stream_key(spec.name)}, _quarantine(spec)),
-        _gate(spec, "connector", CONNECTOR, {"connector": connector_key(spec.name)}, _connector(spec)),
+    connector, stream = {"connector": connector_key(spec.name)}, {"stream": stream_key(spec.name)}
+    judges: list[tuple[str, str, Mapping[str, dg.AssetKey], Judge]] = [
+        ("parity", PARITY, mirror, _parity(spec)),
+        ("lag", LAG, mirror, _lag(spec)),
+        ("offsets", OFFSETS, changes, _offsets(spec)),
+        ("quarantine", QUARANTINE, stream, _quarantine(spec)),
+        ("connector", CONNECTOR, connector, _connector(spec)),
     ]
-    return [*gates, _gate(spec, "witness", WITNESS, mirror, _witness(spec))] if spec.load else gates
-
-
-def _gate(spec: PipelineSpec, name: str, promise: str, subjects: Mapping[str, dg.AssetKey], judge: Judge) -> Gate:
-    return Gate(name=name, step=f"{spec.name}__gate_{name}", promise=promise, subjects=subjects, judge=judge)
+    if spec.load:
+        judges.append(("witness", WITNESS, mirror, _witness(spec)))
+    after = tuple(mirror.values())
+    return [
+        Gate(name, f"{spec.name}__gate_{name}", promise, subjects, judge, after=after)
+        for name, promise, subjects, judge in judges
+    ]
 
 
 def _parity(spec: PipelineSpec) -> Judge:
@@ -70,7 +81,7 @@ def _parity(spec: PipelineSpec) -> Judge:
 
 
 def _lag(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
+    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         from test_infra.cdc import lag
 
         return {table: findings.lag(result, spec.lag) for table, result in lag.check(scene.stack, spec).items()}
@@ -79,7 +90,7 @@ def _lag(spec: PipelineSpec) -> Judge:
 
 
 def _witness(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
+    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         from test_infra.cdc import witness
 
         return {table: findings.witness(result) for table, result in witness.check(scene.stack, spec).items()}
@@ -97,14 +108,14 @@ def _offsets(spec: PipelineSpec) -> Judge:
 
 
 def _quarantine(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
+    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         return {"stream": looks.quarantine(scene.stack, spec)}
 
     return judge
 
 
 def _connector(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
+    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         return {"connector": looks.connector(scene.stack, spec)}
 
     return judge

@@ -11,8 +11,9 @@ from test_infra.verdict.run import read_record
 
 PROMISE = """No service ended by itself or was restarted during the run, and each is usable at its end.
 
-A service that dies and comes back may hide what it lost, so a restart that nobody planned is red even when every table is right.
-Look first at the events in the table, then at the log of the service, then at `test-infra doctor` (memory)."""
+A service that dies and comes back may hide what it lost, so a restart that nobody planned is red even when every
+table is right. Look first at the events in the table, then at the log of the service, then at `test-infra doctor`
+(memory)."""
 
 
 def service_stability(services: Sequence[str], after: Sequence[dg.AssetKey] = ()) -> Gate:
@@ -41,9 +42,7 @@ def _judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
     return {service: judge_service(service, states.get(service), events) for service in subjects}
 
 
-def judge_service(
-    service: str, state: tuple[str, str] | None, events: Sequence[Mapping[str, object]]
-) -> Finding:
+def judge_service(service: str, state: tuple[str, str] | None, events: Sequence[Mapping[str, object]]) -> Finding:
     """The verdict on one service.
 
     Args:
@@ -55,7 +54,9 @@ def judge_service(
     rows = tuple({name: str(event.get(name, "")) for name in ("time", "event", "detail")} for event in unplanned)
     numbers = {"unplanned_events": float(len(unplanned))}
     if state is None:
-        return Finding(outcome=Outcome.UNKNOWN, verdicts=("UNKNOWN",), summary=f"the stack has no service {service}", rows=rows)
+        return Finding(
+            outcome=Outcome.UNKNOWN, verdicts=("UNKNOWN",), summary=f"the stack has no service {service}", rows=rows
+        )
     if unplanned:
         return Finding(
             outcome=Outcome.FAILED,
@@ -66,7 +67,10 @@ def judge_service(
         )
     if state[0] not in USABLE:
         return Finding(
-            outcome=Outcome.FAILED, verdicts=("UNSTABLE",), summary=f"{service} is {state[0]}: {state[1]}", numbers=numbers
+            outcome=Outcome.FAILED,
+            verdicts=("UNSTABLE",),
+            summary=f"{service} is {state[0]}: {state[1]}",
+            numbers=numbers,
         )
     return Finding(outcome=Outcome.PASSED, summary=f"{service} is {state[0]} and was never restarted", numbers=numbers)
 

@@ -10,14 +10,14 @@ from test_infra.verdict.evidence import Finding
 
 PROMISE = """Every test of the suite ran and passed.
 
-Red when a test failed, was skipped, or was planned and never reported; when files could not be collected; when there is no test at all.
-Look first at the table of tests, then at the log at the path in the metadata."""
+Red when a test failed, was skipped, or was planned and never reported; when files could not be collected; when there
+is no test at all. Look first at the table of tests, then at the log at the path in the metadata."""
 
 
 def suite_gate(spec: SuiteSpec) -> Gate:
     """The gate that judges what a suite reported in this run."""
 
-    def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
+    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         folder = SuiteFolder(scene.run_dir, spec.name)
         return {spec.name: finding(read(folder), folder.log)}
 

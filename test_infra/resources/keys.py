@@ -45,7 +45,9 @@ def table_keys(spec: PipelineSpec, kind: str) -> dict[str, dg.AssetKey]:
 
 
 def table_parts(tables: Sequence[str]) -> Mapping[str, str]:
-    """Table -> its part of an asset key: its name where Dagster accepts it, else a name made from it that stays unique."""
+    """Table -> its part of an asset key: its name where Dagster accepts it, else a name made from it that stays
+    unique.
+    """
     return {table: table if _IDENTIFIER.fullmatch(table) else _made_up(table) for table in tables}
 
 

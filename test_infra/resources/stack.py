@@ -46,8 +46,8 @@ class StackResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def lease(self) -> "AttachedLease | DetachedLease":
         """The lease for a stack that a step of this run makes.
 
-        The command line says through ``TEST_INFRA_LEASE=attached`` that it holds the stack and ends it; anywhere else (``dagster job
-        execute``, the UI, a schedule) nobody would, so the stack gets an expiry.
+        The command line says through ``TEST_INFRA_LEASE=attached`` that it holds the stack and ends it; anywhere
+        else (``dagster job execute``, the UI, a schedule) nobody would, so the stack gets an expiry.
         """
         from test_infra.stack import AttachedLease, DetachedLease
 

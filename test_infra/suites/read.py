@@ -54,6 +54,7 @@ class SuiteReport:
     exit: str = ""
 
     def with_ending(self, ending: Ending) -> list[TestEnding]:
+        """The tests that ended like this."""
         return [test for test in self.tests if test.ending is ending]
 
 
@@ -115,7 +116,12 @@ def finding(report: SuiteReport, log: Path) -> Finding:
         numbers={f"tests_{ending.value}": float(count) for ending, count in counts.items()}
         | {"tests_s": sum(test.seconds for test in report.tests)},
         rows=tuple(
-            {"test": test.nodeid, "outcome": test.ending.value, "seconds": f"{test.seconds:.3f}", "message": test.message}
+            {
+                "test": test.nodeid,
+                "outcome": test.ending.value,
+                "seconds": f"{test.seconds:.3f}",
+                "message": test.message,
+            }
             for test in sorted(report.tests, key=lambda test: test.ending is Ending.PASSED)
         ),
         details={"log": str(log)}

@@ -1,5 +1,6 @@
 """Plan and run a suite: pytest in a process of its own, reporting through pytest-reportlog."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,17 +25,22 @@ xfail_strict = true
 
 
 def plan(spec: SuiteSpec, folder: SuiteFolder, stack_id: str | None) -> None:
-    """Collect the suite; afterwards ``folder.planned`` says what there is to run, ``folder.plan`` what could not be collected."""
+    """Collect the suite; afterwards ``folder.planned`` says what there is to run, ``folder.plan`` what could not be
+    collected.
+    """
     _prepare(folder)
     folder.plan.unlink(missing_ok=True)
     folder.planned.unlink(missing_ok=True)
-    _pytest(["--collect-only", "--quiet", *_arguments(spec, folder, folder.plan)], spec, folder, stack_id, PLAN_TIMEOUT_S)
+    _pytest(
+        ["--collect-only", "--quiet", *_arguments(spec, folder, folder.plan)], spec, folder, stack_id, PLAN_TIMEOUT_S
+    )
 
 
 def run(spec: SuiteSpec, folder: SuiteFolder, stack_id: str | None) -> None:
     """Run the suite; afterwards ``folder.report`` holds every test that reported, and ``folder.exit`` how pytest ended.
 
-    Nothing is judged here, and a failing suite raises nothing. The process and what it started are gone when this returns.
+    Nothing is judged here, and a failing suite raises nothing. The process and what it started are gone when this
+    returns.
     """
     _prepare(folder)
     folder.report.unlink(missing_ok=True)
@@ -88,14 +94,14 @@ def _pytest(
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
-def _environment(inherited: Mapping[str, str], spec: SuiteSpec, folder: SuiteFolder, stack_id: str | None) -> dict[str, str]:
+def _environment(
+    inherited: Mapping[str, str], spec: SuiteSpec, folder: SuiteFolder, stack_id: str | None
+) -> dict[str, str]:
     # A suite may itself be started by a test: pytest's own variables are not meant for it.
     environment = {name: value for name, value in inherited.items() if not name.startswith("PYTEST_")}
     environment[HOME_VARIABLE] = str(home())

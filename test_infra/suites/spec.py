@@ -36,6 +36,7 @@ class SuiteFolder:
 
     @property
     def path(self) -> Path:
+        """All files of the suite in this run."""
         return self.run_dir / "suites" / self.suite
 
     @property

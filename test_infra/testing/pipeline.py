@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import UsageError
+from test_infra.cdc.lake import TOMBSTONE
 from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
 
 if TYPE_CHECKING:
@@ -52,10 +53,12 @@ class PipelineHandle:
 
     @property
     def names(self) -> PipelineNames:
+        """Connector, slot, topics as they are called in this stack."""
         return PipelineNames(self.stack.id, self.spec.name)
 
     @property
     def folders(self) -> PipelineFolders:
+        """Where its tables and its history lie."""
         return PipelineFolders(self.stack.dir, self.spec.name)
 
     def execute(self, sql: LiteralString, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -74,9 +77,10 @@ class PipelineHandle:
         return rows[0] if rows else None
 
     def change_rows(self, table: str, key: Mapping[str, Any]) -> list[Row]:
-        """The change log's rows with this key, in the source's order."""
+        """The change log's changes of this key (tombstones are none), in the source's order."""
         rows = _rows(self.folders.changes(table), {f"key.{column}": value for column, value in key.items()})
-        return sorted(rows, key=lambda row: (not row["snapshot"], row["lsn"], row["kafka_offset"]))
+        changes = [row for row in rows if row["op"] != TOMBSTONE]
+        return sorted(changes, key=lambda row: (not row["snapshot"], row["lsn"], row["kafka_offset"]))
 
     def wait_in_mirror(
         self, table: str, key: Mapping[str, Any], expected: Mapping[str, Any], *, timeout_s: float = TIMEOUT_S

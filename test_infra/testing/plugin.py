@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,7 @@ PLANNED_VARIABLE = "TEST_INFRA_SUITE_PLANNED"
 PARENT_LOOK_S = 0.5
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """A suite's tests end with the process that started the suite, however that one ends."""
     parent = os.environ.get(PARENT_VARIABLE)
     if parent:
@@ -33,7 +34,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Tell the suite what there is to run: pytest-reportlog does not."""
     planned = os.environ.get(PLANNED_VARIABLE)
     if planned:
-        with open(planned, "a") as file:
+        with Path(planned).open("a") as file:
             file.writelines(json.dumps(item.nodeid) + "\n" for item in session.items)
 
 
@@ -50,7 +51,10 @@ def pipeline(stack: "Stack") -> Iterator[PipelineHandle]:
     """The pipeline named by ``TEST_INFRA_PIPELINE``, as it runs in the stack."""
     name = os.environ.get(PIPELINE_VARIABLE)
     if not name:
-        raise UsageError("the fixture `pipeline` needs a pipeline", hint=f"set {PIPELINE_VARIABLE}, or `pipeline:` in the suite's YAML")
+        raise UsageError(
+            "the fixture `pipeline` needs a pipeline",
+            hint=f"set {PIPELINE_VARIABLE}, or `pipeline:` in the suite's YAML",
+        )
     with PipelineHandle.attach(stack, name) as handle:
         yield handle
 

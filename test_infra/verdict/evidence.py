@@ -51,6 +51,7 @@ class Finding(BaseModel):
 
     @property
     def passed(self) -> bool:
+        """Whether this is green."""
         return self.outcome is Outcome.PASSED
 
     def redacted(self) -> Self:
@@ -91,7 +92,9 @@ def gate_id(asset: str, gate: str) -> str:
 
 
 def write(run_dir: Path, evidence: Evidence) -> Path:
-    """Keep evidence in the run's folder, secrets masked, whole or not at all; the same gate's earlier one is replaced."""
+    """Keep evidence in the run's folder, secrets masked, whole or not at all; the same gate's earlier one is
+    replaced.
+    """
     path = private_dir(run_dir / FOLDER) / _file_name(evidence.gate_id)
     write_private(path, evidence.redacted().model_dump_json(indent=1))
     return path

@@ -29,12 +29,17 @@ class GateResult(BaseModel):
 
     @property
     def passed(self) -> bool:
+        """Whether this gate is green."""
         return self.outcome == Outcome.PASSED
 
     @property
     def summary(self) -> str:
         """The evidence's sentence, or why there is none."""
-        return self.evidence.summary if self.evidence else "the gate belongs to the Dagster job but left no evidence in this run"
+        return (
+            self.evidence.summary
+            if self.evidence
+            else "the gate belongs to the Dagster job but left no evidence in this run"
+        )
 
 
 class Result(BaseModel):
@@ -63,6 +68,7 @@ class Result(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def green(self) -> bool:
+        """Whether the run is green."""
         return self.exit_code == 0
 
     @computed_field  # type: ignore[prop-decorator]
@@ -73,9 +79,14 @@ class Result(BaseModel):
 
 
 def judge(
-    record: RunRecord, evidence: Sequence[Evidence], steps: Sequence[StepRecord] = (), services: Sequence[ServiceRecord] = ()
+    record: RunRecord,
+    evidence: Sequence[Evidence],
+    steps: Sequence[StepRecord] = (),
+    services: Sequence[ServiceRecord] = (),
 ) -> Result:
-    """The verdict on what a run left behind. Nothing expected and nothing found is red: a run without gates proves nothing."""
+    """The verdict on what a run left behind. Nothing expected and nothing found is red: a run without gates proves
+    nothing.
+    """
     found = {item.gate_id: item for item in evidence}
     gates = [_gate(identity, found.get(identity)) for identity in sorted({*record.expected, *found})]
     failed_steps = [step for step in steps if step.exit_code is not None]

@@ -65,7 +65,8 @@ class StepRecord(_Record):
     """One step that makes an asset.
 
     Args:
-        exit_code: what the error asks for (2 usage, 3 infrastructure); None when the step succeeded, 1 for an error of no such kind.
+        exit_code: what the error asks for (2 usage, 3 infrastructure); None when the step succeeded, 1 for an error
+            of no such kind.
         error: the text for the person who must act; empty when the step succeeded.
     """
 
@@ -161,7 +162,9 @@ def read_services(folder: Path) -> list[ServiceRecord]:
 
 def write_step(folder: Path, step: StepRecord) -> None:
     """Keep how a step went."""
-    name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', step.step)[:100]}.{hashlib.sha256(step.step.encode()).hexdigest()[:8]}.json"
+    name = (
+        f"{re.sub(r'[^A-Za-z0-9_.-]', '_', step.step)[:100]}.{hashlib.sha256(step.step.encode()).hexdigest()[:8]}.json"
+    )
     masked = step.model_copy(update={"error": redact(step.error)})
     write_private(private_dir(folder / STEPS) / name, masked.model_dump_json(indent=1))
 

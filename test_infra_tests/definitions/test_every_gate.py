@@ -36,7 +36,10 @@ def definitions() -> dg.Definitions:
         asset_checks=loaded.asset_checks,
         resources={"stack": NoStack(stack_id="s1")},
         jobs=[
-            *(dg.define_asset_job(f"gate_{place}", selection=dg.AssetSelection.checks(key)) for place, key in enumerate(keys)),
+            *(
+                dg.define_asset_job(f"gate_{place}", selection=dg.AssetSelection.checks(key))
+                for place, key in enumerate(keys)
+            ),
             dg.define_asset_job(
                 "all_gates",
                 selection=dg.AssetSelection.checks(*keys) | dg.AssetSelection.assets("verdict"),

@@ -72,7 +72,9 @@ def project(judge):
 
 
 @pytest.mark.parametrize(
-    ("judge", "exit_code"), [("passes", 0), ("fails", 1), ("raises", 1), ("silent", 1)], ids=["green", "red", "raised", "silent"]
+    ("judge", "exit_code"),
+    [("passes", 0), ("fails", 1), ("raises", 1), ("silent", 1)],
+    ids=["green", "red", "raised", "silent"],
 )
 def test_exit_code_of_a_gated_job(tmp_path: Path, judge: str, exit_code: int) -> None:
     (tmp_path / "gated.py").write_text(f"{DEFINITIONS}\n\ndefs = project({judge})\n")

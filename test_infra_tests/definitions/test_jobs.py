@@ -19,7 +19,9 @@ def gates(definitions: dg.Definitions, job: str) -> set[str]:
 
 
 def test_e2e_has_every_gate(definitions: dg.Definitions) -> None:
-    everything = {f"{key.asset_key.to_user_string()}:{key.name}" for key in definitions.resolve_asset_graph().asset_check_keys}
+    everything = {
+        f"{key.asset_key.to_user_string()}:{key.name}" for key in definitions.resolve_asset_graph().asset_check_keys
+    }
     assert gates(definitions, "e2e") == everything
     tables = ("customers", "orders", "order_items")
     assert everything >= {f"shop/mirror/{table}:{gate}" for table in tables for gate in ("parity", "lag", "witness")}

@@ -12,7 +12,20 @@ import test_infra
 from test_infra.definitions import defs
 
 PROJECT = Path(test_infra.__file__).parent.parent
-HEAVY = ("docker", "pyspark", "kubernetes", "pandas", "deltalake", "pyarrow", "duckdb", "kafka", "psycopg", "httpx", "azure", "circus")
+HEAVY = (
+    "docker",
+    "pyspark",
+    "kubernetes",
+    "pandas",
+    "deltalake",
+    "pyarrow",
+    "duckdb",
+    "kafka",
+    "psycopg",
+    "httpx",
+    "azure",
+    "circus",
+)
 LOAD = f"""
 import json, socket, sys, time
 def blocked(*args, **kwargs): raise AssertionError("a socket while loading definitions")

@@ -55,7 +55,9 @@ def test_a_mistake_in_a_pipeline_is_refused_with_file_and_line(more: str, field:
 
 
 def test_a_mistake_in_a_stack_is_refused_with_file_and_line() -> None:
-    words = refusal("type: test_infra.components.ServiceStack\nattributes:\n  services:\n    kafka:\n      prot: 9092\n")
+    words = refusal(
+        "type: test_infra.components.ServiceStack\nattributes:\n  services:\n    kafka:\n      prot: 9092\n"
+    )
     assert "attributes.services.kafka.prot at " in words
     assert "defs.yaml:5" in words
 
@@ -69,7 +71,10 @@ def test_a_mistake_in_a_suite_is_refused_with_file_and_line() -> None:
 def test_assets_and_gates_of_a_users_pipeline() -> None:
     definitions, _ = load(PIPELINE + "  load: null\n")
     keys = {
-        key.to_user_string() for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition) for key in asset.keys
+        key.to_user_string()
+        for asset in definitions.assets or ()
+        if isinstance(asset, dg.AssetsDefinition)
+        for key in asset.keys
     }
     assert keys == {
         f"billing/{name}"

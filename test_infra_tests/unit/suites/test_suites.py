@@ -73,10 +73,13 @@ def test_a_test_that_vanished_between_plan_and_run_is_unreported(tmp_path: Path)
 
 def test_a_suite_that_hangs_is_ended_with_everything_it_started(tmp_path: Path) -> None:
     marker = tmp_path / "pid"
-    source = (
-        "import subprocess, time\n"
-        f"def test_a():\n    p = subprocess.Popen(['sleep', '600']); open({str(marker)!r}, 'w').write(str(p.pid)); time.sleep(600)\n"
-    )
+    source = f"""
+import subprocess, time
+def test_a():
+    started = subprocess.Popen(["sleep", "600"])
+    open({str(marker)!r}, "w").write(str(started.pid))
+    time.sleep(600)
+"""
     found = judged(tmp_path, source, timeout_s=5)
     assert "UNREPORTED" in found.verdicts
     assert "timed out" in found.summary

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
-
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -22,7 +21,12 @@ NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
 
 def an_evidence(gate: str = "parity", asset: str = "shop/mirror/orders", **more: Any) -> Evidence:
-    given_or = {"outcome": Outcome.PASSED, "summary": "equal", "started_at": NOW, "ended_at": NOW + timedelta(seconds=1.5)}
+    given_or = {
+        "outcome": Outcome.PASSED,
+        "summary": "equal",
+        "started_at": NOW,
+        "ended_at": NOW + timedelta(seconds=1.5),
+    }
     return Evidence(gate=gate, asset=asset, **given_or | more)
 
 
@@ -31,7 +35,14 @@ def a_record(*expected: str, **more: Any) -> RunRecord:
 
 
 def a_step(exit_code: int | None, error: str = "") -> StepRecord:
-    return StepRecord(step="shop__connector", assets=("shop/connector",), started_at=NOW, ended_at=NOW, exit_code=exit_code, error=error)
+    return StepRecord(
+        step="shop__connector",
+        assets=("shop/connector",),
+        started_at=NOW,
+        ended_at=NOW,
+        exit_code=exit_code,
+        error=error,
+    )
 
 
 FAILED = an_evidence(
@@ -73,7 +84,8 @@ def test_exit_code(record: RunRecord, found: list[Evidence], steps: list[StepRec
 @given(st.sets(st.sampled_from("abcdef")), st.sets(st.sampled_from("abcdef")), st.sets(st.sampled_from("abcdef")))
 def test_green_only_when_every_expected_gate_passed(expected: set[str], found: set[str], red: set[str]) -> None:
     kept = [
-        an_evidence(gate=name, asset="x", outcome=Outcome.FAILED if name in red else Outcome.PASSED) for name in sorted(found)
+        an_evidence(gate=name, asset="x", outcome=Outcome.FAILED if name in red else Outcome.PASSED)
+        for name in sorted(found)
     ]
     result = judge(a_record(*(f"x:{name}" for name in expected)), kept)
     assert result.green == bool(found and expected <= found and not found & red)
@@ -107,7 +119,7 @@ def test_report_writes_three_files_that_agree(tmp_path: Path) -> None:
     folder = written(tmp_path, FAILED, expected=(PARITY, "shop/mirror/orders:lag"))
     result = report(folder)
     assert Result.model_validate_json((folder / "result.json").read_bytes(), extra="ignore").exit_code == 1
-    root = ElementTree.parse(folder / "junit.xml").getroot()
+    root = ET.parse(folder / "junit.xml").getroot()
     [suite] = root.findall("testsuite")
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "1")
     assert MISSING in (folder / "report.html").read_text()
@@ -128,7 +140,7 @@ def test_junit_holds_the_tests_of_a_suite() -> None:
         {"test": "t.py::b", "outcome": "failed", "seconds": "0.2", "message": "assert \x1b[1m1 == 2"},
     )
     item = an_evidence("suite", "suites/cdc_e2e", outcome=Outcome.FAILED, rows=rows)
-    root = ElementTree.fromstring(junit(judge(a_record(), [item])))
+    root = ET.fromstring(junit(judge(a_record(), [item])))
     assert [suite.get("name") for suite in root.findall("testsuite")] == ["gates", "suites/cdc_e2e"]
     assert [case.get("name") for case in root.findall("testsuite/testcase/failure/..")] == ["suite", "t.py::b"]
 
@@ -137,7 +149,9 @@ def test_secrets_are_masked_in_every_file(tmp_path: Path) -> None:
     redact.learn("s3cr3t-value")
     folder = written(
         tmp_path,
-        an_evidence(summary="s3cr3t-value", rows=({"a": "s3cr3t-value"},), details={"error": 'password="s3cr3t-value"'}),
+        an_evidence(
+            summary="s3cr3t-value", rows=({"a": "s3cr3t-value"},), details={"error": 'password="s3cr3t-value"'}
+        ),
     )
     run.write_step(folder, a_step(3, "s3cr3t-value"))
     run.finish(folder, a_record(), succeeded=False, failures=["s3cr3t-value"])

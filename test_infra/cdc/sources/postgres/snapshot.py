@@ -129,7 +129,8 @@ def rows_as_arrow(endpoint: Endpoint, exported: str, schema: TableSchema) -> Ite
     from adbc_driver_postgresql import dbapi
 
     columns = ", ".join(
-        f"{rule_for(column).source_select(identifier(column.name))} AS {identifier(column.name)}" for column in schema.columns
+        f"{rule_for(column).source_select(identifier(column.name))} AS {identifier(column.name)}"
+        for column in schema.columns
     )
     table = f"{identifier(schema.schema)}.{identifier(schema.name)}"
     try:
@@ -140,7 +141,9 @@ def rows_as_arrow(endpoint: Endpoint, exported: str, schema: TableSchema) -> Ite
             yield cursor.fetch_record_batch()
             cursor.execute("COMMIT")
     except Error as error:
-        raise InfrastructureError(f"the rows of {schema.qualified} were not read", details={"seen": redact(str(error))}) from None
+        raise InfrastructureError(
+            f"the rows of {schema.qualified} were not read", details={"seen": redact(str(error))}
+        ) from None
 
 
 def emit_marker(connection: psycopg.Connection, token: str) -> int:

@@ -1,5 +1,7 @@
 """A deleted row leaves the mirror; inserted again under its key, it comes back."""
 
+# ruff: noqa: D103 - a test's name says its behaviour
+
 from collections.abc import Callable
 from decimal import Decimal
 

@@ -1,5 +1,7 @@
 """An inserted row arrives with every value as it was written."""
 
+# ruff: noqa: D103 - a test's name says its behaviour
+
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal

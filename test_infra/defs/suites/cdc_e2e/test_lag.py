@@ -1,5 +1,7 @@
 """A single change is visible in the mirror within the pipeline's own limit."""
 
+# ruff: noqa: D103 - a test's name says its behaviour
+
 import time
 from collections.abc import Callable
 from decimal import Decimal

@@ -1,5 +1,7 @@
 """A restart of the stream loses nothing and doubles nothing."""
 
+# ruff: noqa: D103 - a test's name says its behaviour
+
 from collections.abc import Callable
 from decimal import Decimal
 

@@ -1,5 +1,7 @@
 """The newest update of a row is what the mirror shows, and the change log has every step."""
 
+# ruff: noqa: D103 - a test's name says its behaviour
+
 from collections.abc import Callable
 from decimal import Decimal
 

@@ -1,0 +1,1 @@
+"""A seeded workload that writes down what became of every operation."""

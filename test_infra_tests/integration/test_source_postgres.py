@@ -1,0 +1,308 @@
+"""Preparing, describing, freezing and reading a real PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pytest
+
+from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.errors import UsageError
+from test_infra.cdc.load import history
+from test_infra.cdc.load.history import Phase
+from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineNames, PipelineSpec, SourceSpec
+from test_infra.cdc.sources import postgres
+from test_infra.cdc.sources.postgres import (
+    LockNotTaken,
+    NoPrimaryKey,
+    NoSuchTable,
+    SourceUnreachable,
+    connect,
+    emit_marker,
+    freeze,
+    prepare,
+    rows_as_arrow,
+    schemas,
+)
+from test_infra.cdc.types import identifier, rule_for
+from test_infra.stack import AttachedLease, Endpoint, Stack, StackSpec, down, up
+from test_infra.stack.spec import Services
+
+SHOP = Path(__file__).parents[2] / "test_infra" / "defs" / "shop" / "shop.sql"
+TABLES = ["customers", "orders", "order_items"]
+
+
+@pytest.fixture(scope="module")
+def stack(test_home: Path) -> Iterator[Stack]:
+    lease = AttachedLease()
+    yield up(StackSpec(services=Services(kafka=None, connect=None)), lease=lease, stack_id="testsource")
+    lease.release()
+    down("testsource")
+
+
+@pytest.fixture
+def owner(stack: Stack) -> Iterator[psycopg.Connection]:
+    """The owner, in an empty schema public."""
+    with connect(stack.endpoint("postgres"), "owner") as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+        for (name,) in connection.execute("SELECT pubname FROM pg_publication").fetchall():
+            connection.execute(f"DROP PUBLICATION {identifier(name)}")
+        yield connection
+    folders = PipelineFolders(stack.dir, "shop")
+    folders.record.unlink(missing_ok=True)
+    folders.history.unlink(missing_ok=True)
+
+
+def shop(rows_before: int = 30) -> PipelineSpec:
+    return PipelineSpec(
+        name="shop", tables=TABLES, source=SourceSpec(ddl=SHOP), load=LoadSpec(rows_before=rows_before)
+    )
+
+
+def existing(*tables: str) -> PipelineSpec:
+    return PipelineSpec(name="shop", tables=list(tables), load=None)
+
+
+def published(owner: psycopg.Connection, stack: Stack) -> set[str]:
+    query = "SELECT tablename FROM pg_publication_tables WHERE pubname = %s"
+    return {row[0] for row in owner.execute(query, [PipelineNames(stack.id, "shop").publication]).fetchall()}
+
+
+def test_prepare_makes_tables_publication_rights_rows_and_record(stack: Stack, owner: psycopg.Connection) -> None:
+    found = prepare(stack, shop())
+    assert [schema.name for schema in found] == TABLES
+    assert [schema.key_names for schema in found] == [("id",), ("id",), ("order_id", "line_no")]
+    assert published(owner, stack) == set(TABLES)
+    assert [owner.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES] == [(30,)] * 3
+    folders = PipelineFolders(stack.dir, "shop")
+    assert PipelineSpec.model_validate_json(folders.record.read_text()) == shop()
+    written = list(history.read(folders.history))
+    assert len(written) == 90
+    assert {(operation.phase, operation.outcome) for operation in written} == {(Phase.SEED, "ok")}
+
+
+def test_prepare_again_changes_nothing(stack: Stack, owner: psycopg.Connection) -> None:
+    first = prepare(stack, shop())
+    before = owner.execute("SELECT * FROM customers ORDER BY id").fetchall()
+    assert prepare(stack, shop()) == first
+    assert owner.execute("SELECT * FROM customers ORDER BY id").fetchall() == before
+
+
+def test_table_dropped_and_made_again_is_published_again(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)")
+    prepare(stack, existing("a", "b"))
+    owner.execute("DROP TABLE a; CREATE TABLE a (id int PRIMARY KEY)")
+    assert published(owner, stack) == {"b"}
+    prepare(stack, existing("a", "b"))
+    assert published(owner, stack) == {"a", "b"}
+
+
+def test_publication_holds_exactly_the_tables_of_the_pipeline(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)")
+    prepare(stack, existing("a", "b"))
+    prepare(stack, existing("b"))
+    assert published(owner, stack) == {"b"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO customers SELECT * FROM customers LIMIT 0",
+        "UPDATE customers SET name = ''",
+        "DELETE FROM customers",
+        "TRUNCATE customers",
+        "DROP TABLE customers",
+        "ALTER TABLE customers ADD COLUMN x int",
+        "CREATE TABLE mine (id int)",
+        "CREATE SCHEMA mine",
+        "CREATE PUBLICATION mine FOR ALL TABLES",
+        "SELECT * FROM secrets",
+    ],
+)
+def test_capture_role_can_read_the_captured_tables_and_nothing_else(
+    stack: Stack, owner: psycopg.Connection, statement: str
+) -> None:
+    owner.execute("CREATE TABLE secrets (id int)")
+    prepare(stack, shop())
+    with connect(stack.endpoint("postgres"), "capture") as capture:
+        assert capture.execute("SELECT count(*) FROM customers").fetchone() == (30,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            capture.execute(statement)
+
+
+def test_table_that_does_not_exist_is_named(stack: Stack, owner: psycopg.Connection) -> None:
+    with pytest.raises(NoSuchTable, match=r"table public\.nowhere does not exist"):
+        prepare(stack, existing("nowhere"))
+
+
+def test_table_without_primary_key_is_named(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE keyless (id int)")
+    with pytest.raises(NoPrimaryKey, match=r"table public\.keyless has no primary key"):
+        prepare(stack, existing("keyless"))
+
+
+@pytest.mark.parametrize(
+    ("ddl", "message"),
+    [
+        ("CREATE TABLE t (id int PRIMARY KEY, p point)", r"table public\.t: column p of type point"),
+        ("CREATE TABLE t (id int PRIMARY KEY, n numeric)", r"table public\.t: column n of type numeric"),
+        ("CREATE UNLOGGED TABLE t (id int PRIMARY KEY)", r"table public\.t is unlogged"),
+        ("CREATE VIEW t AS SELECT 1 AS id", r"public\.t is a view"),
+        ("CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id)", r"public\.t is a partitioned table"),
+        ("CREATE TABLE t (id int PRIMARY KEY, _lsn bigint)", r"table public\.t has a column _lsn"),
+    ],
+)
+def test_table_that_cannot_be_captured_is_named(stack, owner, ddl, message) -> None:
+    owner.execute(ddl)
+    with pytest.raises(UsageError, match=message):
+        prepare(stack, existing("t"))
+
+
+def test_generated_columns_are_left_out(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE t (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)")
+    (schema,) = schemas(owner, existing("t"))
+    assert [column.name for column in schema.columns] == ["id"]
+
+
+def test_odd_names_are_quoted_everywhere(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute('CREATE TABLE "Odd ""name"" %s" ("Key; -- " int, "b" text, PRIMARY KEY ("b", "Key; -- "))')
+    (schema,) = prepare(stack, existing('Odd "name" %s'))
+    assert schema.key_names == ("b", "Key; -- ")
+
+
+def test_broken_sql_file_is_refused_and_leaves_nothing(stack: Stack, owner, tmp_path: Path) -> None:
+    ddl = tmp_path / "broken.sql"
+    ddl.write_text("CREATE TABLE t (id int PRIMARY KEY); CREATE TABBLE u (id int)")
+    spec = PipelineSpec(name="shop", tables=["t"], source=SourceSpec(ddl=ddl), load=None)
+    with pytest.raises(UsageError, match="SQL file of pipeline shop failed") as refused:
+        prepare(stack, spec)
+    assert "TABBLE" in str(refused.value)
+    assert owner.execute("SELECT to_regclass('t')").fetchone() == (None,)
+
+
+def test_missing_sql_file_is_refused(stack: Stack, owner, tmp_path: Path) -> None:
+    spec = PipelineSpec(name="shop", tables=["t"], source=SourceSpec(ddl=tmp_path / "no.sql"), load=None)
+    with pytest.raises(UsageError, match="cannot be read"):
+        prepare(stack, spec)
+
+
+def test_exhausted_slots_are_told(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    with connect(stack.endpoint("postgres"), "capture") as capture:
+        most = int(owner.execute("SHOW max_replication_slots").fetchone()[0])
+        for number in range(most):
+            capture.execute("SELECT pg_create_physical_replication_slot(%s)", [f"s{number}"])
+        try:
+            with pytest.raises(UsageError, match=f"all {most} replication slots"):
+                prepare(stack, existing("t"))
+        finally:
+            for number in range(most):
+                capture.execute("SELECT pg_drop_replication_slot(%s)", [f"s{number}"])
+
+
+def test_wrong_password_is_never_printed(stack: Stack, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("wr0ng-and-secret")
+    endpoint = stack.endpoint("postgres")
+    wrong = endpoint.model_copy(update={"secret_files": {**endpoint.secret_files, "owner_password": secret}})
+    with pytest.raises(SourceUnreachable, match="refuses role") as refused:
+        connect(wrong, "owner")
+    assert "wr0ng-and-secret" not in f"{refused.value}{refused.value.__cause__}{refused.value.__context__!r}"
+
+
+def test_nobody_answering_is_told(stack: Stack) -> None:
+    endpoint = stack.endpoint("postgres").model_copy(update={"port": 1})
+    with pytest.raises(SourceUnreachable, match="cannot be reached"):
+        connect(endpoint, "owner")
+
+
+def read(endpoint: Endpoint, exported: str, schema) -> duckdb.DuckDBPyRelation:
+    columns = ", ".join(
+        f"{rule_for(column).from_source(identifier(column.name))} AS {identifier(column.name)}"
+        for column in schema.columns
+    )
+    with rows_as_arrow(endpoint, exported, schema) as rows, duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("rows", rows)
+        return connection.execute(f"SELECT {columns} FROM rows").to_arrow_table()
+
+
+def test_rows_are_those_of_the_moment_and_typed(stack: Stack, owner: psycopg.Connection) -> None:
+    found = prepare(stack, shop())
+    expected = {
+        schema.name: owner.execute(f"SELECT * FROM {schema.name} ORDER BY 1, 2").fetchall() for schema in found
+    }
+    with connect(stack.endpoint("postgres"), "owner") as reader, freeze(reader, shop(), TABLES) as frozen:
+        owner.execute("UPDATE customers SET name = 'later'; DELETE FROM orders; INSERT INTO order_items VALUES (-1,1,1,1)")
+        for schema in found:
+            table = read(stack.endpoint("postgres"), frozen.exported, schema)
+            for column in schema.columns:
+                assert table.schema.field(column.name).type == rule_for(column).arrow, column
+            got = sorted(tuple(row.values()) for row in table.to_pylist())
+            assert [row[:2] for row in got] == [row[:2] for row in expected[schema.name]]
+            if schema.name == "orders":
+                assert got == expected["orders"]
+
+
+def test_snapshot_knows_what_is_running_and_what_comes_later(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    xid = "SELECT pg_current_xact_id()::text::bigint"
+    endpoint = stack.endpoint("postgres")
+    with connect(endpoint, "owner") as running, connect(endpoint, "owner") as reader:
+        done = owner.execute(xid).fetchone()[0]
+        running.execute("BEGIN")
+        open_id = running.execute(xid).fetchone()[0]
+        after = owner.execute(xid).fetchone()[0]
+        with freeze(reader, existing("t"), ["t"]) as frozen:
+            later = owner.execute(xid).fetchone()[0]
+        running.execute("COMMIT")
+    assert [frozen.snapshot.sees(tx_id) for tx_id in (done, open_id, after, later)] == [True, False, True, False]
+
+
+def test_truncate_under_way_is_waited_for_or_told_but_never_read_as_empty(stack: Stack, owner) -> None:
+    owner.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 100)")
+    endpoint = stack.endpoint("postgres")
+    with connect(endpoint, "owner") as truncating, connect(endpoint, "owner") as reader:
+        truncating.execute("BEGIN")
+        truncating.execute("TRUNCATE t")
+        with pytest.raises(LockNotTaken), freeze(reader, existing("t"), ["t"]):
+            pass
+        truncating.execute("ROLLBACK")
+        with freeze(reader, existing("t"), ["t"]) as frozen:
+            assert read(endpoint, frozen.exported, frozen.tables[0].schema).num_rows == 100
+
+
+def test_truncate_waits_while_the_moment_is_read_and_goes_on_afterwards(stack: Stack, owner) -> None:
+    owner.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 100)")
+    endpoint = stack.endpoint("postgres")
+    truncate = threading.Thread(target=owner.execute, args=("TRUNCATE t",))
+    with connect(endpoint, "owner") as reader, connect(endpoint, "owner") as observer:
+        with freeze(reader, existing("t"), ["t"]) as frozen:
+            truncate.start()
+
+            def waits() -> None:
+                query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+                if observer.execute(query).fetchone() != (1,):
+                    raise StillWaiting("nobody waits")
+
+            wait_for(waits, Deadline(10), what="truncate", awaited="it waits")
+            assert read(endpoint, frozen.exported, frozen.tables[0].schema).num_rows == 100
+        truncate.join(10)
+        assert observer.execute("SELECT count(*) FROM t").fetchone() == (0,)
+        (now,) = postgres.tables(observer, "public", ["t"])
+        assert (now.oid, now.schema) == (frozen.tables[0].oid, frozen.tables[0].schema)
+        assert now.relfilenode != frozen.tables[0].relfilenode
+
+
+def test_marker_lies_behind_everything_committed_before(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    owner.execute("INSERT INTO t VALUES (1)")
+    before = owner.execute("SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint").fetchone()[0]
+    marker = emit_marker(owner, "token")
+    after = owner.execute("SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint").fetchone()[0]
+    assert before <= marker <= after
