@@ -93,7 +93,9 @@ class ConnectClient:
         traces = {task["id"]: task["trace"] for task in body["tasks"] if task.get("trace")}
         if trace := body["connector"].get("trace"):
             traces[-1] = trace
-        return ConnectorStatus(body["connector"]["state"], {task["id"]: task["state"] for task in body["tasks"]}, traces)
+        return ConnectorStatus(
+            body["connector"]["state"], {task["id"]: task["state"] for task in body["tasks"]}, traces
+        )
 
     def delete_and_wait(self, name: str, timeout_s: float = 30.0) -> None:
         """Delete the connector and wait until Connect no longer knows it; one that is not there is fine.
@@ -266,7 +268,9 @@ def wait_running(client: ConnectClient, name: str, deadline: Deadline) -> None:
         if status is not None and status.failed:
             raise failure(name, status)
         if status is None or not status.running:
-            raise StillWaiting("Connect does not know it" if status is None else f"{status.connector}, tasks {status.tasks}")
+            raise StillWaiting(
+                "Connect does not know it" if status is None else f"{status.connector}, tasks {status.tasks}"
+            )
 
     wait_for(running, deadline, what=f"connector {name}", awaited="connector and every task RUNNING")
 
@@ -277,7 +281,11 @@ def failure(name: str, status: ConnectorStatus) -> ConnectorFailed:
     causes = [line.strip() for line in trace.splitlines() if line and not line.startswith(("\t", " "))]
     return ConnectorFailed(
         f"connector {name} failed",
-        details={"connector": status.connector, "tasks": str(status.tasks), "trace": "\n             ".join(causes[:8])},
+        details={
+            "connector": status.connector,
+            "tasks": str(status.tasks),
+            "trace": "\n             ".join(causes[:8]),
+        },
         hint="test-infra logs connect",
     )
 

@@ -119,18 +119,18 @@ def _taken(
 ) -> Cut:
     endpoint = stack.endpoint(spec.source.service)
     seconds = _Stopwatch()
-    with postgres.connect(endpoint, "owner") as reader, postgres.connect(endpoint, "owner") as other:
+    with postgres.connect(endpoint, "owner") as other:
         coverage.wait_streaming(stack, spec, other, deadline)
         seconds.lap("entry")
         seen = "nothing"
         for attempt in range(1, MOST_CUTS + 1):
             started_at = datetime.now(UTC)
             try:
-                with postgres.freeze(reader, spec, tables) as frozen:
+                with postgres.freeze(endpoint, spec, tables) as frozen:
                     # Emitted before the rows are read, so that Kafka gets there meanwhile.
                     marker_lsn = postgres.emit_marker(other, token())
                     for table in frozen.tables:
-                        with postgres.rows_as_arrow(endpoint, frozen.exported, table.schema) as rows:
+                        with frozen.rows(table.schema) as rows:
                             _spool_rows(connection, table, rows)
             except postgres.LockNotTaken as error:
                 seen = coverage.reason(error)

@@ -100,14 +100,17 @@ class Commit:
 
     @property
     def batch(self) -> int:
+        """Micro-batch that wrote last; -1 before the first."""
         return self.applied.batch
 
     @property
     def offsets(self) -> dict[int, int]:
+        """Partition -> end offset, exclusive, of all that is applied."""
         return self.applied.offsets
 
     @property
     def max_commit_ts_us(self) -> int:
+        """Largest commit time of an applied event, microseconds since 1970; 0 for none."""
         return self.applied.max_commit_ts_us
 
 

@@ -169,9 +169,7 @@ def as_text(quoted: str) -> str:
 
 
 _TEXT = TypeRule("VARCHAR", STRING_JSON, identity)
-_TIMESTAMP = TypeRule(
-    "TIMESTAMP", INTEGER_JSON, lambda expr: f"TRY(make_timestamp(TRY_CAST({expr} AS BIGINT)))"
-)
+_TIMESTAMP = TypeRule("TIMESTAMP", INTEGER_JSON, lambda expr: f"TRY(make_timestamp(TRY_CAST({expr} AS BIGINT)))")
 _TIMESTAMPTZ = TypeRule("TIMESTAMP WITH TIME ZONE", STRING_JSON, _cast("TIMESTAMP WITH TIME ZONE"))
 
 _SIMPLE: dict[str, TypeRule] = {
@@ -182,12 +180,8 @@ _SIMPLE: dict[str, TypeRule] = {
     "double precision": _float("DOUBLE"),
     "boolean": TypeRule("BOOLEAN", ("BOOLEAN",), _cast("BOOLEAN")),
     "text": _TEXT,
-    "uuid": TypeRule(
-        "VARCHAR", STRING_JSON, lambda expr: f"CAST(TRY_CAST({expr} AS UUID) AS VARCHAR)", as_text
-    ),
-    "date": TypeRule(
-        "DATE", INTEGER_JSON, lambda expr: f"TRY(DATE '1970-01-01' + TRY_CAST({expr} AS INTEGER))"
-    ),
+    "uuid": TypeRule("VARCHAR", STRING_JSON, lambda expr: f"CAST(TRY_CAST({expr} AS UUID) AS VARCHAR)", as_text),
+    "date": TypeRule("DATE", INTEGER_JSON, lambda expr: f"TRY(DATE '1970-01-01' + TRY_CAST({expr} AS INTEGER))"),
     "json": TypeRule("VARCHAR", STRING_JSON, identity, as_text),
     "jsonb": TypeRule("VARCHAR", STRING_JSON, identity, as_text),
     "bytea": TypeRule("BLOB", STRING_JSON, lambda expr: f"TRY(from_base64({expr}))"),

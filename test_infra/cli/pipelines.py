@@ -15,6 +15,17 @@ from test_infra.cli.progress import Progress
 if TYPE_CHECKING:
     from test_infra.verdict.evidence import Finding
 
+PARITY_FIGURES = {"rows": "source_rows", "clean keys": "clean_keys", "dirty keys": "dirty_keys", "faults": "faults"}
+LAG_FIGURES = {
+    "changes": "changes_measured",
+    "kafka p95 s": "commit_to_kafka_p95_s",
+    "log p50 s": "commit_to_changes_p50_s",
+    "log p95 s": "commit_to_changes_p95_s",
+    "mirror p50 s": "commit_to_mirror_p50_s",
+    "mirror p95 s": "commit_to_mirror_p95_s",
+    "mirror max s": "commit_to_mirror_max_s",
+}
+
 
 @click.command()
 @click.argument("pipeline")
@@ -73,7 +84,10 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
     with Progress().doing(f"comparing {', '.join(only or spec.tables)}"):
         report = judging.check(stack, spec, tables=list(only or spec.tables), timeout_s=timeout_s)
     return _judged(
-        {table: findings.parity(result) for table, result in report.tables.items()}, "parity", machine=machine
+        {table: findings.parity(result) for table, result in report.tables.items()},
+        "parity",
+        PARITY_FIGURES,
+        machine=machine,
     )
 
 
@@ -92,23 +106,41 @@ def lag(pipeline: str, *, machine: bool) -> int:
     with Progress().doing(f"measuring {', '.join(spec.tables)}"):
         measured = judging.check(stack, spec)
     return _judged(
-        {table: findings.lag(result, spec.lag) for table, result in measured.items()}, "lag", machine=machine
+        {table: findings.lag(result, spec.lag) for table, result in measured.items()},
+        "lag",
+        LAG_FIGURES,
+        machine=machine,
     )
 
 
-def _judged(found: Mapping[str, Finding], subject: str, *, machine: bool) -> int:
-    """Show what was found out about each table; the exit code that follows."""
+def _judged(found: Mapping[str, Finding], subject: str, figures: Mapping[str, str], *, machine: bool) -> int:
+    """Show what was found out about each table, ``figures`` being heading -> number; the exit code that follows."""
     red = [table for table, finding in found.items() if not finding.passed]
     if machine:
         judged = {table: finding.redacted().model_dump(mode="json") for table, finding in found.items()}
-        tables.as_json({"green": not red, "tables": judged})
+        tables.as_json({"green": bool(found) and not red, "tables": judged})
     else:
         tables.table(
-            ["table", "outcome", "verdict", "summary"],
-            [[table, finding.outcome, " ".join(finding.verdicts), finding.summary] for table, finding in found.items()],
+            ["table", "outcome", "verdict", *figures, "summary"],
+            [
+                [
+                    table,
+                    finding.outcome,
+                    " ".join(finding.verdicts),
+                    *(_figure(finding.numbers.get(number)) for number in figures.values()),
+                    finding.summary,
+                ]
+                for table, finding in found.items()
+            ],
             red=[index for index, table in enumerate(found) if table in red],
         )
         for table in red:
             tables.differing(table, found[table].rows, all_of_them="--json")
         tables.verdict_line(f"{'RED' if red else 'GREEN'}  {subject} of {', '.join(red or found)}", green=not red)
     return ExitCode.RED if red or not found else ExitCode.GREEN
+
+
+def _figure(number: float | None) -> str:
+    if number is None:
+        return ""
+    return f"{number:,.0f}" if number == int(number) else f"{number:.3f}"

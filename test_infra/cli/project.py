@@ -147,7 +147,7 @@ def _components(of_type: type[T]) -> list[T]:
 
 
 def _refused(error: Exception) -> TestInfraError:
-    """Why definitions do not load, in our form: field by field where a document is refused, Dagster's own words elsewhere."""
+    """Why definitions do not load, in our form: field by field where a document is refused, else Dagster's words."""
     from dagster.components.core.component_tree import ComponentTreeException
 
     chain: list[BaseException] = [error]

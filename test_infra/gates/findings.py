@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from test_infra.spark.states import JobState
 from test_infra.verdict.evidence import Finding, Outcome
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from test_infra.cdc.offsets import OffsetAccount
     from test_infra.cdc.pipeline import LagThresholds
     from test_infra.cdc.witness import Testimony
+    from test_infra.spark.record import Execution
 
 UNKNOWN = "UNKNOWN"
 MOST_ROWS = 50
@@ -173,6 +176,19 @@ def connector(name: str, status: "ConnectorStatus | None", slot: str, slot_activ
         details={
             f"trace of {'the connector' if task < 0 else f'task {task}'}": text for task, text in status.traces.items()
         },
+    )
+
+
+def stream(execution: "Execution", log: Path) -> Finding:
+    """The newest submission of a stream."""
+    running = execution.state is JobState.RUNNING
+    error = execution.error.strip().splitlines()[0] if execution.error.strip() else f"exit code {execution.exit_code}"
+    return Finding(
+        outcome=Outcome.PASSED if running else Outcome.FAILED,
+        verdicts=() if running else ("NOT RUNNING",),
+        summary="the stream runs" if running else f"the stream is {execution.state.value}: {error}",
+        details={"execution id": execution.execution_id, "state": execution.state.value, "log": str(log)}
+        | ({"error": execution.error} if execution.error else {}),
     )
 
 

@@ -23,6 +23,15 @@ def connector(stack: "Stack", spec: PipelineSpec) -> Finding:
     return findings.connector(names.connector, status, names.slot, None if row is None else bool(row[0]))
 
 
+def stream(stack: "Stack", spec: PipelineSpec) -> Finding:
+    """The newest driver of the stream, now."""
+    from test_infra.cdc.stream.control import newest
+    from test_infra.spark.gateway import SparkGateway
+
+    execution = newest(stack, spec)
+    return findings.stream(execution, SparkGateway(stack).log_path(execution.execution_id))
+
+
 def quarantine(stack: "Stack", spec: PipelineSpec) -> Finding:
     """What is quarantined, once the stream has read everything that is on the topics now."""
     from test_infra.cdc import coverage

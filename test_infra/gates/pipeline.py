@@ -40,6 +40,10 @@ QUARANTINE = """Nothing on the pipeline's topics was set aside because it could 
 Red: records with topic, partition, offset and reason in the table. The stream went on without them, so rows are
 missing. Look first at the reason, then at the record."""
 
+STREAM = """The Spark application that writes change log and mirror runs.
+
+Red: it ended by itself; its last words are in the details. Everything behind it is LAG then. Look first at its log."""
+
 CONNECTOR = """The connector and every one of its tasks run, and the replication slot is active.
 
 Red: a task may be FAILED under a RUNNING connector; its trace is in the details. Look first there, then at the log
@@ -60,6 +64,7 @@ def pipeline_gates(spec: PipelineSpec) -> list[Gate]:
         ("offsets", OFFSETS, changes, _offsets(spec)),
         ("quarantine", QUARANTINE, stream, _quarantine(spec)),
         ("connector", CONNECTOR, connector, _connector(spec)),
+        ("stream", STREAM, stream, _stream(spec)),
     ]
     if spec.load:
         judges.append(("witness", WITNESS, mirror, _witness(spec)))
@@ -117,5 +122,12 @@ def _quarantine(spec: PipelineSpec) -> Judge:
 def _connector(spec: PipelineSpec) -> Judge:
     def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         return {"connector": looks.connector(scene.stack, spec)}
+
+    return judge
+
+
+def _stream(spec: PipelineSpec) -> Judge:
+    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+        return {"stream": looks.stream(scene.stack, spec)}
 
     return judge

@@ -88,7 +88,7 @@ class SparkGateway:
             return self._record.get(execution_id)
 
     def cancel(self, execution_id: str, *, team: str) -> Execution:
-        """Ask a job to end and wait until it did: SIGTERM, then SIGKILL after its patience. A terminal job stays as it is.
+        """Ask a job to end and wait until it did: SIGTERM, then SIGKILL. An ended job stays as it is.
 
         Raises:
             UnknownJob: no such execution.
@@ -96,9 +96,7 @@ class SparkGateway:
         """
         execution = self.check(execution_id)
         if execution.spec.team != team:
-            raise NotYourJob(
-                f"Spark job {execution_id} belongs to another team", details={"team": execution.spec.team}
-            )
+            raise NotYourJob(f"Spark job {execution_id} belongs to another team", details={"team": execution.spec.team})
         if execution.state.terminal:
             return execution
         if execution.state is not JobState.CANCELLING:
@@ -202,7 +200,7 @@ class SparkGateway:
             return Observation(found=age_s < 5.0, running=age_s < 5.0, age_s=age_s)
         return Observation(
             found=True,
-            running=process.running or process.exit_code is None and age_s < 5.0,
+            running=process.running or (process.exit_code is None and age_s < 5.0),
             exit_code=process.exit_code,
             driver_ready=status.driver_ready_at is not None,
             at_work=status.ready_at is not None,

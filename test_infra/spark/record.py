@@ -114,9 +114,7 @@ class JobRecord:
         with self._reading() as database:
             return [_execution(row) for row in database.execute("SELECT * FROM job ORDER BY submitted_at, rowid")]
 
-    def move(
-        self, execution_id: str, new: JobState, *, exit_code: int | None = None, error: str = ""
-    ) -> Execution:
+    def move(self, execution_id: str, new: JobState, *, exit_code: int | None = None, error: str = "") -> Execution:
         """Record a new state; the state that another process recorded meanwhile counts.
 
         Raises:

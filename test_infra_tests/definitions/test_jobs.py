@@ -27,7 +27,12 @@ def test_e2e_has_every_gate(definitions: dg.Definitions) -> None:
     assert everything >= {f"shop/mirror/{table}:{gate}" for table in tables for gate in ("parity", "lag", "witness")}
     assert everything >= {f"shop/changes/{table}:offsets" for table in tables}
     assert everything >= {f"stack/{name}:service_stability" for name in ("postgres", "kafka", "connect")}
-    assert everything >= {"shop/stream:quarantine", "shop/connector:connector", "suites/cdc_e2e:suite"}
+    assert everything >= {
+        "shop/stream:quarantine",
+        "shop/stream:stream",
+        "shop/connector:connector",
+        "suites/cdc_e2e:suite",
+    }
 
 
 def test_smoke_is_e2e_without_suites_and_with_a_small_load(definitions: dg.Definitions) -> None:

@@ -54,7 +54,7 @@ def test_once_ends_cleanly(shell: Shell, signum: signal.Signals) -> None:
     try:
         services_run(shell, command)
         command.send_signal(signum)
-        printed, said = command.communicate(timeout=60)
+        _, said = command.communicate(timeout=60)
     finally:
         command.kill()
 

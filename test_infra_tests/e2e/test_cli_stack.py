@@ -43,20 +43,13 @@ def test_status_is_green_and_machines_can_read_it(up: Shell) -> None:
 def test_env_leads_a_program_to_every_service(up: Shell) -> None:
     found = environment_of(up)
 
-    connected = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import os, psycopg\n"
-            "names = dict(host='HOST', port='PORT', dbname='DB', user='USER', password='PASSWORD')\n"
-            "with psycopg.connect(**{k: os.environ['POSTGRES_' + v] for k, v in names.items()}) as connection:\n"
-            "    print(connection.execute('SELECT 40 + 2').fetchone()[0])\n",
-        ],
-        env=found,
-        capture_output=True,
-        text=True,
-        timeout=30,
+    program = (
+        "import os, psycopg\n"
+        "names = dict(host='HOST', port='PORT', dbname='DB', user='USER', password='PASSWORD')\n"
+        "with psycopg.connect(**{k: os.environ['POSTGRES_' + v] for k, v in names.items()}) as connection:\n"
+        "    print(connection.execute('SELECT 40 + 2').fetchone()[0])\n"
     )
+    connected = subprocess.run([sys.executable, "-c", program], env=found, capture_output=True, text=True, timeout=30)
     assert connected.stdout == "42\n", connected.stderr
     assert found["KAFKA_BOOTSTRAP_SERVERS"].startswith("127.0.0.1:")
     assert found["DEBEZIUM_URL"].startswith("http://127.0.0.1:")

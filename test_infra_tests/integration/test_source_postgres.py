@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import psycopg
+import pyarrow as pa
 import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
@@ -17,6 +18,7 @@ from test_infra.cdc.load.history import Phase
 from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineNames, PipelineSpec, SourceSpec
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.sources.postgres import (
+    Frozen,
     LockNotTaken,
     NoPrimaryKey,
     NoSuchTable,
@@ -25,11 +27,11 @@ from test_infra.cdc.sources.postgres import (
     emit_marker,
     freeze,
     prepare,
-    rows_as_arrow,
     schemas,
 )
+from test_infra.cdc.table import TableSchema
 from test_infra.cdc.types import identifier, rule_for
-from test_infra.stack import AttachedLease, Endpoint, Stack, StackSpec, down, up
+from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import Services
 
 SHOP = Path(__file__).parents[2] / "test_infra" / "defs" / "shop" / "shop.sql"
@@ -221,15 +223,15 @@ def test_nobody_answering_is_told(stack: Stack) -> None:
         connect(endpoint, "owner")
 
 
-def read(endpoint: Endpoint, exported: str, schema) -> duckdb.DuckDBPyRelation:
+def read(frozen: Frozen, schema: TableSchema) -> pa.Table:
     columns = ", ".join(
         f"{rule_for(column).from_source(identifier(column.name))} AS {identifier(column.name)}"
         for column in schema.columns
     )
-    with rows_as_arrow(endpoint, exported, schema) as rows, duckdb.connect(":memory:") as connection:
+    with frozen.rows(schema) as rows, duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("rows", rows)
-        return connection.execute(f"SELECT {columns} FROM rows").to_arrow_table()
+        return connection.sql(f"SELECT {columns} FROM rows").to_arrow_table()
 
 
 def test_rows_are_those_of_the_moment_and_typed(stack: Stack, owner: psycopg.Connection) -> None:
@@ -237,10 +239,10 @@ def test_rows_are_those_of_the_moment_and_typed(stack: Stack, owner: psycopg.Con
     expected = {
         schema.name: owner.execute(f"SELECT * FROM {schema.name} ORDER BY 1, 2").fetchall() for schema in found
     }
-    with connect(stack.endpoint("postgres"), "owner") as reader, freeze(reader, shop(), TABLES) as frozen:
+    with freeze(stack.endpoint("postgres"), shop(), TABLES) as frozen:
         owner.execute("UPDATE customers SET name = 'later'; DELETE FROM orders; INSERT INTO order_items VALUES (-1,1,1,1)")
         for schema in found:
-            table = read(stack.endpoint("postgres"), frozen.exported, schema)
+            table = read(frozen, schema)
             for column in schema.columns:
                 assert table.schema.field(column.name).type == rule_for(column).arrow, column
             got = sorted(tuple(row.values()) for row in table.to_pylist())
@@ -253,12 +255,12 @@ def test_snapshot_knows_what_is_running_and_what_comes_later(stack: Stack, owner
     owner.execute("CREATE TABLE t (id int PRIMARY KEY)")
     xid = "SELECT pg_current_xact_id()::text::bigint"
     endpoint = stack.endpoint("postgres")
-    with connect(endpoint, "owner") as running, connect(endpoint, "owner") as reader:
+    with connect(endpoint, "owner") as running:
         done = owner.execute(xid).fetchone()[0]
         running.execute("BEGIN")
         open_id = running.execute(xid).fetchone()[0]
         after = owner.execute(xid).fetchone()[0]
-        with freeze(reader, existing("t"), ["t"]) as frozen:
+        with freeze(endpoint, existing("t"), ["t"]) as frozen:
             later = owner.execute(xid).fetchone()[0]
         running.execute("COMMIT")
     assert [frozen.snapshot.sees(tx_id) for tx_id in (done, open_id, after, later)] == [True, False, True, False]
@@ -267,22 +269,22 @@ def test_snapshot_knows_what_is_running_and_what_comes_later(stack: Stack, owner
 def test_truncate_under_way_is_waited_for_or_told_but_never_read_as_empty(stack: Stack, owner) -> None:
     owner.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 100)")
     endpoint = stack.endpoint("postgres")
-    with connect(endpoint, "owner") as truncating, connect(endpoint, "owner") as reader:
+    with connect(endpoint, "owner") as truncating:
         truncating.execute("BEGIN")
         truncating.execute("TRUNCATE t")
-        with pytest.raises(LockNotTaken), freeze(reader, existing("t"), ["t"]):
+        with pytest.raises(LockNotTaken), freeze(endpoint, existing("t"), ["t"]):
             pass
         truncating.execute("ROLLBACK")
-        with freeze(reader, existing("t"), ["t"]) as frozen:
-            assert read(endpoint, frozen.exported, frozen.tables[0].schema).num_rows == 100
+        with freeze(endpoint, existing("t"), ["t"]) as frozen:
+            assert read(frozen, frozen.tables[0].schema).num_rows == 100
 
 
 def test_truncate_waits_while_the_moment_is_read_and_goes_on_afterwards(stack: Stack, owner) -> None:
     owner.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 100)")
     endpoint = stack.endpoint("postgres")
     truncate = threading.Thread(target=owner.execute, args=("TRUNCATE t",))
-    with connect(endpoint, "owner") as reader, connect(endpoint, "owner") as observer:
-        with freeze(reader, existing("t"), ["t"]) as frozen:
+    with connect(endpoint, "owner") as observer:
+        with freeze(endpoint, existing("t"), ["t"]) as frozen:
             truncate.start()
 
             def waits() -> None:
@@ -291,7 +293,7 @@ def test_truncate_waits_while_the_moment_is_read_and_goes_on_afterwards(stack: S
                     raise StillWaiting("nobody waits")
 
             wait_for(waits, Deadline(10), what="truncate", awaited="it waits")
-            assert read(endpoint, frozen.exported, frozen.tables[0].schema).num_rows == 100
+            assert read(frozen, frozen.tables[0].schema).num_rows == 100
         truncate.join(10)
         assert observer.execute("SELECT count(*) FROM t").fetchone() == (0,)
         (now,) = postgres.tables(observer, "public", ["t"])

@@ -35,7 +35,9 @@ def awaited(gateway: SparkGateway, execution_id: str, *states: JobState) -> Exec
     return wait_for(there, Deadline(20), what=f"job {execution_id}", awaited=" or ".join(states))
 
 
-@pytest.mark.parametrize(("module", "state", "exit_code"), [("this", JobState.SUCCEEDED, 0), ("none_such", JobState.FAILED, 1)])
+@pytest.mark.parametrize(
+    ("module", "state", "exit_code"), [("this", JobState.SUCCEEDED, 0), ("none_such", JobState.FAILED, 1)]
+)
 def test_the_exit_code_decides(stack: Stack, module: str, state: JobState, exit_code: int) -> None:
     gateway = SparkGateway(stack)
     execution_id = gateway.submit(JobSpec(name="ends", module=module), idempotency_key=module)

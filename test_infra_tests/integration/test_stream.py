@@ -59,7 +59,7 @@ class Live:
 
     def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with connect(self.stack.endpoint("postgres"), "owner") as session:
-            cursor = session.execute(query, values or None)  # type: ignore[arg-type]
+            cursor = session.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def source(self, schema: TableSchema) -> list[tuple[Any, ...]]:
@@ -85,7 +85,10 @@ class Live:
             for schema in self.schemas:
                 source, mirror = self.source(schema), self.mirror(schema)
                 if source != mirror:
-                    only = [row for row in source if row not in mirror][:1], [row for row in mirror if row not in source][:1]
+                    only = (
+                        [row for row in source if row not in mirror][:1],
+                        [row for row in mirror if row not in source][:1],
+                    )
                     raise StillWaiting(f"{schema.name}: {len(source)} and {len(mirror)} rows, {only}")
 
         eventually(equal, within_s, "source and mirror are equal")
@@ -129,9 +132,11 @@ def live(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         stream=StreamSpec(max_offsets_per_trigger=2_000),
         load=None,
     )
-    stack = up(
-        StackSpec(), stack_id=STACK, lease=AttachedLease(), alongside=lambda stack: control.submit(stack, spec)
-    )
+
+    def submit(stack: Stack) -> None:
+        control.submit(stack, spec)
+
+    stack = up(StackSpec(), stack_id=STACK, lease=AttachedLease(), alongside=submit)
     try:
         schemas = prepare(stack, spec)
         pipeline = Live(stack, spec, schemas)

@@ -220,7 +220,8 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, stream.request_stop)
     try:
         stream.run()
-    except Exception as error:  # noqa: BLE001 - the last line of defence of a process: tell, then exit 1
+    except Exception as error:
+        # The last line of defence of a process: say why, then exit 1.
         traceback.print_exc()
         stream.fail(error)
         return 1

@@ -132,8 +132,10 @@ class Applier:
             self._tables[topic].graves.forget_after(committed_lsn, ends)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads and close what they used."""
         self._pool.shutdown()
+        for table in self._tables.values():
+            table.close()
 
     def _quarantined(self, refused: pa.Table, batch_id: int) -> int:
         from deltalake import write_deltalake
@@ -203,12 +205,14 @@ class TableApplier:
             self._mirror.optimize.compact()
         self.graves.forget(self._in_mirror.offsets)
 
+    def close(self) -> None:
+        """Close the table's DuckDB."""
+        self._connection.close()
+
     def _merged(self, newest: pa.Table, properties: CommitProperties) -> None:
         same_key = " AND ".join(f"t.{name} = s.{name}" for name in map(identifier, self._schema.key_names))
         values = {identifier(name): f"s.{identifier(name)}" for name in lake.mirror_schema(self._schema).names}
-        merge = self._mirror.merge(
-            newest, same_key, source_alias="s", target_alias="t", commit_properties=properties
-        )
+        merge = self._mirror.merge(newest, same_key, source_alias="s", target_alias="t", commit_properties=properties)
         merge = merge.when_matched_delete(f"s.{DELETED} AND {NEWER}")
         merge = merge.when_matched_update(values, f"NOT s.{DELETED} AND {NEWER}")
         merge.when_not_matched_insert(values, f"NOT s.{DELETED}").execute()

@@ -73,9 +73,7 @@ class Graves:
 
     def forget(self, applied: dict[int, int]) -> None:
         """Forget the deletes whose bound is passed by the applied end offsets."""
-        passed = [
-            bound for bound in self._bounds if all(applied.get(part, 0) >= end for part, end in bound[1].items())
-        ]
+        passed = [bound for bound in self._bounds if all(applied.get(part, 0) >= end for part, end in bound[1].items())]
         if passed:
             lsn = max(bound[0] for bound in passed)
             self._connection.execute("DELETE FROM graves WHERE lsn <= ?", [lsn])
@@ -101,9 +99,10 @@ def _newest_sql(schema: TableSchema) -> str:
         SELECT "key" AS grave_key, max(lsn) AS grave_lsn FROM graves
         WHERE "key" IN (SELECT "key" FROM newest) GROUP BY "key"
     )
-    SELECT {columns}, lsn AS _lsn, tx_id AS _tx_id, commit_ts AS _commit_ts, snapshot AS _snapshot, op = 'd' AS {DELETED}
+    SELECT {columns}, lsn AS _lsn, tx_id AS _tx_id, commit_ts AS _commit_ts, snapshot AS _snapshot,
+        op = 'd' AS {DELETED}
     FROM newest LEFT JOIN buried ON "key" = grave_key
     WHERE op = 'd' OR NOT (
         (snapshot AND grave_lsn IS NOT NULL) OR coalesce(NOT snapshot AND lsn <= grave_lsn, false)
         OR (snapshot AND $truncated >= 0) OR (NOT snapshot AND lsn < $truncated)
-    )"""
+    )"""  # noqa: S608 - identifiers are quoted, values are parameters

@@ -13,8 +13,10 @@ from test_infra.cdc.table import TableSchema
 if TYPE_CHECKING:
     from test_infra.cdc.stream.apply import Targets
 
+
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
 
 class StreamConfig(_Document):
     """Known at the submission, before there is a topic or a table.
@@ -31,6 +33,7 @@ class StreamConfig(_Document):
     max_offsets_per_trigger: int
     trigger_interval_ms: int
 
+
 class TopicOfTable(_Document):
     """A topic, its table and where the table's rows go."""
 
@@ -38,6 +41,7 @@ class TopicOfTable(_Document):
     table: TableSchema
     changes: Path
     mirror: Path
+
 
 class Release(_Document):
     """Known when the source is prepared: the driver may begin.
@@ -75,7 +79,7 @@ class Release(_Document):
             quarantine=self.quarantine,
         )
 
+
 def write(document: StreamConfig | Release, path: Path) -> None:
     """Write a document whole or not at all, for the owner only."""
     write_private(path, document.model_dump_json())
-

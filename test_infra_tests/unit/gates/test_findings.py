@@ -1,9 +1,11 @@
 """From what `cdc` found out to evidence: nothing red is shown as green, and the place is named."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from test_infra.cdc import witness
 from test_infra.cdc.compare import Difference, TableParity
 from test_infra.cdc.connector import ConnectorStatus
 from test_infra.cdc.lag import Hop, LagReport
@@ -12,6 +14,9 @@ from test_infra.cdc.pipeline import LagThresholds
 from test_infra.cdc.verdicts import Verdict
 from test_infra.gates import findings
 from test_infra.gates.stack import judge_service
+from test_infra.spark.record import Execution
+from test_infra.spark.spec import JobSpec
+from test_infra.spark.states import JobState
 from test_infra.verdict.evidence import Outcome
 
 QUICK = Hop(p50_s=0.2, p95_s=0.3, p99_s=0.4, max_s=0.5)
@@ -119,3 +124,22 @@ def test_the_trace_of_a_failed_task_is_shown() -> None:
 )
 def test_service_stability(state: tuple[str, str] | None, events: list[dict[str, object]], outcome: Outcome) -> None:
     assert judge_service("kafka", state, events).outcome is outcome
+
+
+@pytest.mark.parametrize("state", list(JobState))
+def test_a_stream_that_does_not_run_is_red(state: JobState) -> None:
+    spec = JobSpec(name="ti-1-shop", team="test_infra", module="m")
+    execution = Execution("e1", "k", spec, state, submitted_at=0.0, error="CommitFailedError: no\nmore")
+    found = findings.stream(execution, Path("driver.log"))
+    assert found.passed is (state is JobState.RUNNING)
+    assert found.passed or "CommitFailedError: no" in found.summary
+
+
+def test_an_acknowledged_key_that_is_absent_is_red_and_named() -> None:
+    fault = witness.WitnessFault((7,), Verdict.LOST, 41, "no row, though its insert was acknowledged")
+    found = findings.witness(witness.Testimony("orders", keys=9, counts={Verdict.LOST: 1}, faults=(fault,)))
+    assert found.outcome is Outcome.FAILED
+    assert (found.rows[0]["key"], found.rows[0]["operation"]) == ("7", "41")
+    assert findings.witness(witness.Testimony("orders", keys=9)).passed
+    nothing = findings.witness(witness.Testimony("orders", counts={Verdict.UNKNOWN: 1}, reason="no operation"))
+    assert nothing.outcome is Outcome.UNKNOWN

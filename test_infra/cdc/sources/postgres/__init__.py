@@ -9,7 +9,7 @@ from test_infra.cdc.sources.postgres.catalogue import (
 )
 from test_infra.cdc.sources.postgres.connection import Role, SourceUnreachable, connect, conninfo
 from test_infra.cdc.sources.postgres.preparation import prepare
-from test_infra.cdc.sources.postgres.snapshot import Frozen, LockNotTaken, Snapshot, emit_marker, freeze, rows_as_arrow
+from test_infra.cdc.sources.postgres.snapshot import Frozen, LockNotTaken, Snapshot, emit_marker, freeze
 
 __all__ = [
     "Frozen",
@@ -25,7 +25,6 @@ __all__ = [
     "emit_marker",
     "freeze",
     "prepare",
-    "rows_as_arrow",
     "schemas",
     "tables",
 ]

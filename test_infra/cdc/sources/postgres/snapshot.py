@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.redaction import redact
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, tables
-from test_infra.cdc.sources.postgres.connection import conninfo
-from test_infra.cdc.types import identifier, literal, rule_for
+from test_infra.cdc.sources.postgres.connection import conninfo, connect
+from test_infra.cdc.types import identifier, rule_for
 
 if TYPE_CHECKING:
     import psycopg
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MARKER_PREFIX = "test_infra"
 LOCK_TIMEOUT_MS = 2_000
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 class LockNotTaken(InfrastructureError):
@@ -65,85 +66,85 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Frozen:
-    """A moment of the source that other sessions may read.
+    """A moment of the source, held by one session.
 
     Args:
         snapshot: what it contains.
-        exported: its name for `rows_as_arrow`; valid while the session that made it holds it.
         tables: the captured tables as they are in it.
+        session: ADBC connection that holds moment and locks.
     """
 
     snapshot: Snapshot
-    exported: str
     tables: list[SourceTable]
+    session: Any
+
+    @contextmanager
+    def rows(self, schema: TableSchema) -> Iterator[pa.RecordBatchReader]:
+        """All rows of a table, streamed for the time of the block; column types are those of ``source_select``.
+
+        Raises:
+            InfrastructureError: the read failed.
+        """
+        from adbc_driver_manager import Error
+
+        columns = ", ".join(
+            f"{rule_for(column).source_select(identifier(column.name))} AS {identifier(column.name)}"
+            for column in schema.columns
+        )
+        table = f"{identifier(schema.schema)}.{identifier(schema.name)}"
+        try:
+            with self.session.cursor() as cursor:
+                cursor.execute(f"SELECT {columns} FROM {table}")  # noqa: S608 - quoted names of the catalogue
+                yield cursor.fetch_record_batch()
+        except Error as error:
+            raise InfrastructureError(
+                f"the rows of {schema.qualified} were not read", details={"seen": redact(str(error))}
+            ) from None
 
 
 @contextmanager
-def freeze(connection: psycopg.Connection, spec: PipelineSpec, names: list[str]) -> Iterator[Frozen]:
+def freeze(endpoint: Endpoint, spec: PipelineSpec, names: list[str]) -> Iterator[Frozen]:
     """Hold a moment of the source for the time of the block; it must be short, because it holds locks.
 
-    The locks come before the first snapshot: between a snapshot and its first read a truncate could slip in, and the
-    read would see an empty table (facts/exact-cut.md: 6 of 7 cuts false without).
+    The locks come before the snapshot: between a snapshot and its first read a truncate could slip in, and the read
+    would see an empty table (facts/exact-cut.md: 6 of 7 cuts false without). The same session locks and reads: a
+    second one, with the snapshot exported, would queue behind a truncate that waits for the first, for ever.
 
     Args:
-        connection: an own session with the primary.
+        endpoint: of the primary.
         spec: the pipeline.
         names: tables to hold.
 
     Raises:
         LockNotTaken: a table stayed locked.
+        SourceUnreachable: the source did not accept a session.
         UsageError: a table is gone or cannot be captured any more.
-    """
-    import psycopg
-    from psycopg.sql import SQL, Identifier
-
-    listed = SQL(", ").join(Identifier(spec.source.schema_name, name) for name in names)
-    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    try:
-        connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-        try:
-            connection.execute(SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(listed))
-        except psycopg.errors.LockNotAvailable as error:
-            raise LockNotTaken(
-                f"a table of pipeline {spec.name} stayed locked for {LOCK_TIMEOUT_MS / 1_000:.0f} s",
-                details={"seen": str(error).strip()},
-                hint="look for a truncate, a rewrite or DDL in pg_stat_activity",
-            ) from error
-        row = connection.execute("SELECT pg_current_snapshot()::text, pg_export_snapshot()").fetchone()
-        assert row is not None
-        yield Frozen(Snapshot.parse(row[0]), row[1], tables(connection, spec.source.schema_name, names))
-    finally:
-        # Nothing was written: an end without commit is as good, and also right after an error.
-        if not connection.closed:
-            connection.execute("ROLLBACK")
-
-
-@contextmanager
-def rows_as_arrow(endpoint: Endpoint, exported: str, schema: TableSchema) -> Iterator[pa.RecordBatchReader]:
-    """All rows of a table at an exported moment, streamed; column types are those of ``source_select``.
-
-    Raises:
-        InfrastructureError: the read failed.
     """
     from adbc_driver_manager import Error
     from adbc_driver_postgresql import dbapi
 
-    columns = ", ".join(
-        f"{rule_for(column).source_select(identifier(column.name))} AS {identifier(column.name)}"
-        for column in schema.columns
-    )
-    table = f"{identifier(schema.schema)}.{identifier(schema.name)}"
-    try:
+    listed = ", ".join(f"{identifier(spec.source.schema_name)}.{identifier(name)}" for name in names)
+    # First, because its errors say who was refused and why.
+    with connect(endpoint, "owner") as catalogue:
+        tables(catalogue, spec.source.schema_name, names)
         with dbapi.connect(conninfo(endpoint, "owner"), autocommit=True) as session, session.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            cursor.execute(f"SET TRANSACTION SNAPSHOT {literal(exported)}")
-            cursor.execute(f"SELECT {columns} FROM {table}")  # noqa: S608 - quoted names of the catalogue
-            yield cursor.fetch_record_batch()
+            cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+            try:
+                cursor.execute(f"LOCK TABLE {listed} IN ACCESS SHARE MODE")
+            except Error as error:
+                if error.sqlstate != LOCK_NOT_AVAILABLE:
+                    raise InfrastructureError("the source was not frozen", details={"seen": redact(str(error))}) from None
+                raise LockNotTaken(
+                    f"a table of pipeline {spec.name} stayed locked for {LOCK_TIMEOUT_MS / 1_000:.0f} s",
+                    details={"tables": ", ".join(names)},
+                    hint="look for a truncate, a rewrite or DDL in pg_stat_activity",
+                ) from None
+            cursor.execute("SELECT pg_current_snapshot()::text")
+            snapshot = Snapshot.parse(cursor.fetchone()[0])
+            yield Frozen(snapshot, tables(catalogue, spec.source.schema_name, names), session)
+            # After an error the session is closed, and nothing was written that could need an end.
             cursor.execute("COMMIT")
-    except Error as error:
-        raise InfrastructureError(
-            f"the rows of {schema.qualified} were not read", details={"seen": redact(str(error))}
-        ) from None
 
 
 def emit_marker(connection: psycopg.Connection, token: str) -> int:
