@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 # Dagster's own tools look for an instance even when they only load definitions: ours, which has telemetry off.
-DG := DAGSTER_HOME="$$($(BIN)/python -m test_infra.cli.instance)" $(BIN)/dg
+DG := VIRTUAL_ENV="$(CURDIR)/.venv" DAGSTER_HOME="$$($(BIN)/python -m test_infra.cli.instance)" $(BIN)/dg
 
 .PHONY: help setup java e2e test lint format types layers definitions unit integration tests bench dev lock clean distclean
 

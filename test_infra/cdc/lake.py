@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STREAM = "test_infra.stream"
 BATCH = "test_infra.batch"
+BEGINS = "test_infra.begins"
 OFFSETS = "test_infra.offsets"
 MAX_COMMIT_TS_US = "test_infra.max_commit_ts_us"
 MAX_TX_ID = "test_infra.max_tx_id"
@@ -90,12 +91,14 @@ class Commit:
         version: Delta version.
         applied: what the table contains at this version; inherited when the commit itself does not say.
         wrote: whether this very commit applied a micro-batch.
+        begins: whether this very commit is the first part of a micro-batch that a later one completes.
         visible_at: when readers could see it: the time of its log file, which is Delta's own definition.
     """
 
     version: int
     applied: Applied
     wrote: bool
+    begins: bool
     visible_at: datetime
 
     @property
@@ -193,6 +196,13 @@ def commit_properties(applied: Applied, app_id: str | None = None) -> CommitProp
     return CommitProperties(custom_metadata=applied.metadata(), app_transactions=transactions)
 
 
+def begins_batch(batch: int) -> CommitProperties:
+    """Metadata of a commit that applies only the first part of a micro-batch: no cut is taken at its version."""
+    from deltalake import CommitProperties
+
+    return CommitProperties(custom_metadata={BEGINS: str(batch)})
+
+
 def create_table(table_dir: Path, schema: pa.Schema, applied: Applied) -> DeltaTable:
     """The table, opened; made first when there is none, with version 0 carrying the starting offsets.
 
@@ -246,10 +256,12 @@ def commits(table_dir: Path) -> list[Commit]:
     found: list[Commit] = []
     applied = Applied(stream="", batch=-1, offsets={})
     for path in _log_files(table_dir):
-        own = Applied.of(commit_info(path))
+        info = commit_info(path)
+        own = Applied.of(info)
         applied = own or applied
+        wrote = own is not None and own.batch >= 0
         visible_at = datetime.fromtimestamp(path.stat().st_mtime_ns / 1e9, tz=UTC)
-        found.append(Commit(int(path.stem), applied, own is not None and own.batch >= 0, visible_at))
+        found.append(Commit(int(path.stem), applied, wrote, BEGINS in info, visible_at))
     return found
 
 
@@ -266,8 +278,21 @@ def newest_applied(table_dir: Path) -> Applied:
 
 
 def first_covering(history: Iterable[Commit], wanted: Mapping[int, int]) -> Commit | None:
-    """The first version whose applied offsets cover every wanted end offset; None when there is none yet."""
-    return next((commit for commit in history if commit.applied.covers(wanted)), None)
+    """The first version that covers every wanted end offset, as it stood before the stream went on.
+
+    What somebody else did to that version (a compaction, or a row changed behind the stream's back) is part of it:
+    the stream applied nothing in between, and a reader of the table saw it.
+
+    Returns:
+        The last version before the stream's next commit; None when no version covers the offsets yet.
+    """
+    covering: Commit | None = None
+    for commit in history:
+        if covering is not None and (commit.wrote or commit.begins):
+            break
+        if covering is not None or commit.applied.covers(wanted):
+            covering = commit
+    return covering
 
 
 def commit_info(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The same Dagster jobs by Dagster's own ways: `dagster job execute`, the UI (driven over GraphQL), the schedule's tick."""
+"""The same Dagster jobs by Dagster's own ways: `dagster job execute`, the UI over GraphQL, the schedule's tick."""
 
 import json
 import os

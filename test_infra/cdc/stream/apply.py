@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import tenacity
 
 from test_infra.cdc import lake
 from test_infra.cdc.stream.order import DELETED, NEWER, Graves
@@ -181,18 +184,21 @@ class TableApplier:
         properties = lake.commit_properties(self._in_changes, app_id)
         write_deltalake(self._changes, batch.changes, mode="append", commit_properties=properties)
         if batch_id % COMPACT_EVERY == COMPACT_EVERY - 1:
-            self._changes.optimize.compact(target_size=CHANGES_FILE_BYTES)
+            _compact(self._changes, CHANGES_FILE_BYTES)
 
     def merge(self, batch: Parsed, app_id: str, batch_id: int) -> None:
         """Bring the newest event of each key into the mirror, unless this micro-batch already did."""
         from deltalake import write_deltalake
 
         newest = self.graves.newest(batch.changes, self._schema)
+        self._mirror.update_incremental()
         if _applied(self._mirror, app_id, batch_id):
             return
         if "t" in batch.changes["op"].unique().to_pylist():
             # A commit of its own; a crash after it is harmless, as the micro-batch comes again and deletes the same.
-            self._mirror.delete(f"_snapshot OR _lsn < {self.graves.truncated_lsn}")
+            self._mirror.delete(
+                f"_snapshot OR _lsn < {self.graves.truncated_lsn}", commit_properties=lake.begins_batch(batch_id)
+            )
         self._in_mirror = _advanced(self._in_mirror, batch, app_id, batch_id)
         properties = lake.commit_properties(self._in_mirror, app_id)
         if newest.num_rows:
@@ -202,7 +208,7 @@ class TableApplier:
             empty = lake.mirror_schema(self._schema).empty_table()
             write_deltalake(self._mirror, empty, mode="append", commit_properties=properties)
         if batch_id % COMPACT_EVERY == COMPACT_EVERY - 1:
-            self._mirror.optimize.compact()
+            _compact(self._mirror)
         self.graves.forget(self._in_mirror.offsets)
 
     def close(self) -> None:
@@ -212,10 +218,32 @@ class TableApplier:
     def _merged(self, newest: pa.Table, properties: CommitProperties) -> None:
         same_key = " AND ".join(f"t.{name} = s.{name}" for name in map(identifier, self._schema.key_names))
         values = {identifier(name): f"s.{identifier(name)}" for name in lake.mirror_schema(self._schema).names}
-        merge = self._mirror.merge(newest, same_key, source_alias="s", target_alias="t", commit_properties=properties)
-        merge = merge.when_matched_delete(f"s.{DELETED} AND {NEWER}")
-        merge = merge.when_matched_update(values, f"NOT s.{DELETED} AND {NEWER}")
-        merge.when_not_matched_insert(values, f"NOT s.{DELETED}").execute()
+        for attempt in _despite_foreign_commits():
+            with attempt:
+                self._mirror.update_incremental()
+                merge = self._mirror.merge(
+                    newest, same_key, source_alias="s", target_alias="t", commit_properties=properties
+                )
+                merge = merge.when_matched_delete(f"s.{DELETED} AND {NEWER}")
+                merge = merge.when_matched_update(values, f"NOT s.{DELETED} AND {NEWER}")
+                merge.when_not_matched_insert(values, f"NOT s.{DELETED}").execute()
+
+
+def _despite_foreign_commits() -> tenacity.Retrying:
+    """Attempts at a write that somebody else's commit (a compaction, a person) may have overtaken."""
+    from deltalake.exceptions import CommitFailedError
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(CommitFailedError), stop=tenacity.stop_after_attempt(5), reraise=True
+    )
+
+
+def _compact(table: DeltaTable, target_size_bytes: int | None = None) -> None:
+    """Join small files; when a foreign commit comes between, the next time does it."""
+    from deltalake.exceptions import CommitFailedError
+
+    with suppress(CommitFailedError):
+        table.optimize.compact(target_size=target_size_bytes)
 
 
 def _applied(table: DeltaTable, app_id: str, batch_id: int) -> bool:

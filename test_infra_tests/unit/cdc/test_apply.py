@@ -168,6 +168,29 @@ def test_both_tables_advance_their_offsets_with_every_batch(pipeline: Pipeline) 
         assert lake.first_covering(history, {0: 5}) is None
 
 
+def test_a_foreign_commit_belongs_to_the_version_it_changed(pipeline: Pipeline) -> None:
+    for lsn in range(3):
+        pipeline.feed(upsert("c", lsn, lsn + 1))
+    mirror = pipeline.targets.mirror["orders"]
+    first = lake.first_covering(lake.commits(mirror), {0: 3})
+    lake.open_table(mirror).delete("id = 1")
+    spoiled = lake.first_covering(lake.commits(mirror), {0: 3})
+    assert first is not None
+    assert spoiled is not None
+    assert spoiled.version == first.version + 1
+    pipeline.feed(upsert("c", 9, 9))
+    assert lake.first_covering(lake.commits(mirror), {0: 3}) == spoiled
+
+
+def test_no_cut_is_taken_inside_a_micro_batch_that_truncates(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("c", 1, 10))
+    mirror = pipeline.targets.mirror["orders"]
+    before = lake.first_covering(lake.commits(mirror), {0: 1})
+    pipeline.feed(truncate(20))
+    assert lake.first_covering(lake.commits(mirror), {0: 1}) == before
+    assert any(commit.begins for commit in lake.commits(mirror))
+
+
 def test_a_compaction_inherits_the_offsets(pipeline: Pipeline) -> None:
     for lsn in range(3):
         pipeline.feed(upsert("c", lsn, lsn + 1))

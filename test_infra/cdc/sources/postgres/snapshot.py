@@ -134,7 +134,9 @@ def freeze(endpoint: Endpoint, spec: PipelineSpec, names: list[str]) -> Iterator
                 cursor.execute(f"LOCK TABLE {listed} IN ACCESS SHARE MODE")
             except Error as error:
                 if error.sqlstate != LOCK_NOT_AVAILABLE:
-                    raise InfrastructureError("the source was not frozen", details={"seen": redact(str(error))}) from None
+                    raise InfrastructureError(
+                        "the source was not frozen", details={"seen": redact(str(error))}
+                    ) from None
                 raise LockNotTaken(
                     f"a table of pipeline {spec.name} stayed locked for {LOCK_TIMEOUT_MS / 1_000:.0f} s",
                     details={"tables": ", ".join(names)},
