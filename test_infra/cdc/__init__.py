@@ -1,1 +1,1 @@
-
+"""Sources, connector, stream, lag, parity and load: what happens between two databases."""

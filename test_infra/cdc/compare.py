@@ -41,7 +41,7 @@ class Sides:
         mirror: rows of the mirror at its version; the table's columns and ``_lsn, _tx_id, ...``.
         changes: change log up to the offsets that the mirror has applied, exactly; columns of ``changes_schema``.
         snapshot: what the source's rows contain.
-        marker_lsn: an LSN behind everything visible; a snapshot read (``r``) above it belongs to a later moment. None: unknown.
+        marker_lsn: an LSN behind everything visible; an ``r`` above it is of a later moment. None: unknown.
         before_images: whether events carry the whole row before the change (REPLICA IDENTITY FULL).
     """
 
@@ -112,14 +112,17 @@ class TableParity:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
+        """What was found, the same order each time."""
         return tuple(self.counts)
 
     @property
     def green(self) -> bool:
+        """Whether nothing was found."""
         return not self.counts
 
     @property
     def faults(self) -> int:
+        """How many were found, shown or not."""
         return sum(self.counts.values())
 
 
@@ -140,7 +143,7 @@ def judge(connection: DuckDBPyConnection, sides: Sides, schema: TableSchema) -> 
     dirty = 0
     if key_is_there:
         try:
-            dirty = _Comparison(connection, sides, schema, columns, findings).run()
+            dirty = _Comparison(connection, sides, schema, columns, findings, counted).run()
         finally:
             for table in ("dirty", "events", "groundless", "differing"):
                 connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
@@ -168,19 +171,27 @@ def judge(connection: DuckDBPyConnection, sides: Sides, schema: TableSchema) -> 
 
 @dataclass(frozen=True)
 class _Counted:
+    """One look over both sides and the whole change log; LSNs are -1 where there is none."""
+
     source: int
     mirror: int
     events: int
     without_tx_id: int
     last_read_lsn: int
+    truncated_lsn: int
+    visibly_truncated_lsn: int
+    invisible_truncates: int
 
 
 def _counted(connection: DuckDBPyConnection, sides: Sides) -> _Counted:
     rows = [
         connection.execute(f"SELECT count(*) FROM {side}").fetchall()[0][0] for side in (sides.source, sides.mirror)
     ]
+    seen = sides.snapshot.sees_sql("tx_id")
     events = connection.execute(
-        f"""SELECT count(*), count(*) FILTER (op <> 'r' AND tx_id IS NULL), coalesce(max(lsn) FILTER (op = 'r'), -1)
+        f"""SELECT count(*), count(*) FILTER (op <> 'r' AND tx_id IS NULL), coalesce(max(lsn) FILTER (op = 'r'), -1),
+            coalesce(max(lsn) FILTER (op = 't'), -1), coalesce(max(lsn) FILTER (op = 't' AND {seen}), -1),
+            count(*) FILTER (op = 't' AND NOT {seen})
         FROM {sides.changes} WHERE op <> '{TOMBSTONE}'"""
     ).fetchall()[0]
     return _Counted(*rows, *events)
@@ -245,11 +256,13 @@ class _Comparison:
         schema: TableSchema,
         columns: list[Column],
         findings: _Findings,
+        counted: _Counted,
     ) -> None:
         self._connection = connection
         self._sides = sides
         self._columns = columns
         self._findings = findings
+        self._counted = counted
         self._keys = [identifier(name) for name in schema.key_names]
         self._key_list = ", ".join(self._keys)
         self._key_texts = ", ".join(f"{key}::VARCHAR" for key in self._keys)
@@ -269,10 +282,12 @@ class _Comparison:
             founded = f"ANTI JOIN temp.groundless USING ({self._key_list})"
             self._compare(
                 f"SELECT * FROM (SELECT * FROM {source} {touched}) {founded}",
-                f"SELECT * FROM ({self._folded('visible')}) {founded}",
+                f"SELECT * FROM ({self._folded('visible', self._counted.visibly_truncated_lsn)}) {founded}",
                 SOURCE_LOG,
             )
-            self._compare(self._folded("true"), f"SELECT * FROM {mirror} {touched}", LOG_MIRROR)
+            self._compare(
+                self._folded("true", self._counted.truncated_lsn), f"SELECT * FROM {mirror} {touched}", LOG_MIRROR
+            )
         if self._sides.before_images:
             self._find_broken_chains()
         return dirty
@@ -283,7 +298,7 @@ class _Comparison:
         own_keys = ", ".join(f'"key".{key} AS {key}' for key in self._keys)
         invisible = f"op NOT IN ('r', '{TOMBSTONE}') AND NOT {self._visible}"
         dirty = f"""SELECT {own_keys} FROM {changes} WHERE {invisible} AND op <> 't'"""
-        if self._number(f"SELECT count(*) FROM {changes} WHERE {invisible} AND op = 't'"):
+        if self._counted.invisible_truncates:
             dirty = f"""SELECT {own_keys} FROM {changes} WHERE op NOT IN ('t', '{TOMBSTONE}')
                 UNION ALL SELECT {keys} FROM {self._sides.source} UNION ALL SELECT {keys} FROM {self._sides.mirror}"""
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE dirty AS SELECT DISTINCT {keys} FROM ({dirty})")
@@ -298,12 +313,11 @@ class _Comparison:
         )
         return self._number("SELECT count(*) FROM temp.dirty")
 
-    def _folded(self, which: str) -> str:
-        """Rows of the dirty keys after the events ``which``: the newest event of each key, unless a truncate is newer.
+    def _folded(self, which: str, killed: int) -> str:
+        """Rows of the dirty keys after the events ``which``: each newest event, unless a truncate is newer than it.
 
         Snapshot reads are older than every streamed event, whatever their LSN says.
         """
-        killed = self._truncated_lsn(which)
         values = [
             name if column.key_position is not None else f"after.{name} AS {name}"
             for column, name in ((column, identifier(column.name)) for column in self._columns)
@@ -313,10 +327,6 @@ class _Comparison:
                 SELECT * FROM temp.events WHERE {which}
                 QUALIFY row_number() OVER (PARTITION BY {self._key_list} ORDER BY snapshot, lsn DESC) = 1
             ) WHERE op <> 'd' AND {survives}"""
-
-    def _truncated_lsn(self, which: str) -> int:
-        condition = self._visible if which == "visible" else which
-        return self._number(f"SELECT coalesce(max(lsn), -1) FROM {self._sides.changes} WHERE op = 't' AND {condition}")
 
     def _find_groundless(self) -> None:
         """Dirty keys whose first event needs a row before it that the change log does not have."""
@@ -335,7 +345,7 @@ class _Comparison:
 
     def _find_disorder(self) -> None:
         """Keys with a visible event after an invisible one: row locks make that impossible in the source."""
-        truncated = self._truncated_lsn("visible")
+        truncated = self._counted.visibly_truncated_lsn
         first_invisible = "min(lsn) FILTER (NOT visible)"
         last_visible = f"greatest(coalesce(max(lsn) FILTER (visible AND NOT snapshot), -1), {truncated})"
         disorder = f"""SELECT {self._key_list}, {first_invisible} AS first_invisible, {last_visible} AS last_visible

@@ -65,7 +65,7 @@ class Cut:
 
     @contextmanager
     def sides(self, folders: PipelineFolders, table: str) -> Iterator[Sides]:
-        """The relations of one covered table, for the time of the block; the Delta tables are read at their versions."""
+        """The relations of one covered table, for the time of the block; Delta tables are read at their versions."""
         covered = self.covered[table]
         connection = self.connection
         changes = lake.dataset(folders.changes(table), covered.changes_version)
@@ -76,7 +76,8 @@ class Cut:
             # Both sides of the mirror's comparison are read several times, so its rows are spooled like the source's.
             connection.execute("CREATE OR REPLACE TABLE mirror AS SELECT * FROM mirror_files")
             connection.execute(
-                f"CREATE OR REPLACE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {covered.below_applied_sql()}"
+                "CREATE OR REPLACE TEMP VIEW changes AS "
+                f"SELECT * FROM changes_files WHERE {covered.below_applied_sql()}"
             )
             yield Sides(
                 source=_spool(table),

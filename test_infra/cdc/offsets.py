@@ -65,6 +65,7 @@ class OffsetAccount:
 
     @property
     def green(self) -> bool:
+        """Whether nothing was found."""
         return not self.verdicts
 
 

@@ -42,6 +42,7 @@ class ParityReport:
 
     @property
     def green(self) -> bool:
+        """Whether nothing was found."""
         return bool(self.tables) and all(table.green for table in self.tables.values())
 
 

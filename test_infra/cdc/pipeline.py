@@ -14,7 +14,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 def _text(value: object) -> object:
     # Pydantic's own error for a path of another type is one that Dagster cannot give a file and a line.
     if not isinstance(value, str | Path):
-        raise ValueError("a path is a text")
+        raise ValueError("a path is a text")  # noqa: TRY004 - pydantic turns a ValueError into its own error
     return value
 
 

@@ -83,6 +83,7 @@ class Testimony:
 
     @property
     def green(self) -> bool:
+        """Whether nothing was found."""
         return not self.counts
 
 

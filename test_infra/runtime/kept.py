@@ -1,7 +1,8 @@
 """Runs one command and writes down how it ended; without imports of ours, so that it starts in 20 ms.
 
 Usage: ``python -I kept.py EXIT_PATH|- [--with-parent] [--as UID:GID] -- COMMAND...``. With ``--with-parent`` the
-command's whole session is killed when the process that started us dies: what a PID namespace does where the system has none.
+command's whole session is killed when the process that started us dies: what a PID
+namespace does where the system has none.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ Loaded only by the keeper process, so circus is imported here at once.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -29,7 +31,7 @@ from test_infra.runtime.restarts import Again, decide
 
 LOOK_EVERY_S = 0.1
 MEMORY_EVERY_S = 2.0
-PATIENCE_AT_THE_END_S = 3.0
+PATIENCE_AT_THE_END_S = 2.0
 MIB = 1024 * 1024
 
 
@@ -62,6 +64,7 @@ class Supervisor:
         self._unasked: dict[str, list[float]] = {}
         self._stopping: set[str] = set()
         self._memory_seen = 0.0
+        self._ending = False
         self._turns: queues.Queue[Callable[[], Awaitable[None]]] = queues.Queue()
         logging.getLogger("tornado.application").addFilter(_BusyArbiter())
         os.chdir(control_dir)  # socket names are relative: a unix socket path holds 107 bytes
@@ -84,6 +87,9 @@ class Supervisor:
         def begin() -> None:
             self._ticker = ioloop.PeriodicCallback(look, LOOK_EVERY_S * 1000)
             self._ticker.start()
+            # In place of circus's own handlers, which would grant every process its whole patience.
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(signum, self.stop)
             ioloop.IOLoop.current().add_callback(self._take_turns)
             self._write_states()
 
@@ -91,10 +97,13 @@ class Supervisor:
         self._arbiter.start()
 
     def stop(self) -> None:
-        """Ask every process to end, kill what does not within 3 s, and leave `run`.
+        """Ask every process to end, kill what does not within 2 s, and leave `run`.
 
         No longer patience: what they keep is thrown away with the stack.
         """
+        if self._ending:
+            return
+        self._ending = True
         self._ticker.stop()
         self._stopping.update(self._specs)
         for watcher in self._arbiter.iter_watchers():

@@ -61,9 +61,7 @@ def owner(stack: Stack) -> Iterator[psycopg.Connection]:
 
 
 def shop(rows_before: int = 30) -> PipelineSpec:
-    return PipelineSpec(
-        name="shop", tables=TABLES, source=SourceSpec(ddl=SHOP), load=LoadSpec(rows_before=rows_before)
-    )
+    return PipelineSpec(name="shop", tables=TABLES, source=SourceSpec(ddl=SHOP), load=LoadSpec(rows_before=rows_before))
 
 
 def existing(*tables: str) -> PipelineSpec:
@@ -236,11 +234,11 @@ def read(frozen: Frozen, schema: TableSchema) -> pa.Table:
 
 def test_rows_are_those_of_the_moment_and_typed(stack: Stack, owner: psycopg.Connection) -> None:
     found = prepare(stack, shop())
-    expected = {
-        schema.name: owner.execute(f"SELECT * FROM {schema.name} ORDER BY 1, 2").fetchall() for schema in found
-    }
+    expected = {schema.name: owner.execute(f"SELECT * FROM {schema.name} ORDER BY 1, 2").fetchall() for schema in found}
     with freeze(stack.endpoint("postgres"), shop(), TABLES) as frozen:
-        owner.execute("UPDATE customers SET name = 'later'; DELETE FROM orders; INSERT INTO order_items VALUES (-1,1,1,1)")
+        owner.execute(
+            "UPDATE customers SET name = 'later'; DELETE FROM orders; INSERT INTO order_items VALUES (-1,1,1,1)"
+        )
         for schema in found:
             table = read(frozen, schema)
             for column in schema.columns:

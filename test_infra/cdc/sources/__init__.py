@@ -1,1 +1,1 @@
-
+"""Source databases, one room each: preflight, cut, rows as Arrow."""

@@ -105,4 +105,4 @@ def _newest_sql(schema: TableSchema) -> str:
     WHERE op = 'd' OR NOT (
         (snapshot AND grave_lsn IS NOT NULL) OR coalesce(NOT snapshot AND lsn <= grave_lsn, false)
         OR (snapshot AND $truncated >= 0) OR (NOT snapshot AND lsn < $truncated)
-    )"""  # noqa: S608 - identifiers are quoted, values are parameters
+    )"""

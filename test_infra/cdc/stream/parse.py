@@ -234,7 +234,7 @@ def full_sql(schema: TableSchema) -> str:
             WHEN before_problems <> '' THEN before_problems
             WHEN after IS NOT NULL AND NOT ({images.key_of_after()}) THEN 'key differs from the after image'
         END AS reason
-    FROM checked"""  # noqa: S608 - identifiers are quoted, values are parameters
+    FROM checked"""
 
 
 _SELECT = f"""
@@ -295,7 +295,7 @@ class _Images:
                 CASE WHEN t[{_BEFORE}] = 'OBJECT' THEN {self.before.struct()} END AS before,
                 CASE WHEN t[{_AFTER}] = 'OBJECT' THEN {self.after.struct()} END AS after
             FROM fields
-        )"""  # noqa: S608 - identifiers are quoted, values are parameters
+        )"""
 
 
 def _paths(image: str | None, columns: Sequence[Column]) -> list[str]:

@@ -153,5 +153,12 @@ class World:
                 }
             )
             if event.op == "d":
-                rows.append({"op": "tombstone", "key": rows[-1]["key"], "kafka_partition": 0, "kafka_offset": 10_000 + event.offset})
+                rows.append(
+                    {
+                        "op": "tombstone",
+                        "key": rows[-1]["key"],
+                        "kafka_partition": 0,
+                        "kafka_offset": 10_000 + event.offset,
+                    }
+                )
         return pa.Table.from_pylist(rows, changes_schema(self.schema))

@@ -36,7 +36,13 @@ def only(parity: TableParity, verdict: Verdict, key: tuple[int, str], column: st
 def test_equal_sides_are_green_and_counted() -> None:
     parity = world().judge()
     assert parity.green
-    assert (parity.clean_keys, parity.dirty_keys, parity.source_rows, parity.mirror_rows, parity.changes) == (2, 2, 4, 4, 7)
+    assert (parity.clean_keys, parity.dirty_keys, parity.source_rows, parity.mirror_rows, parity.changes) == (
+        2,
+        2,
+        4,
+        4,
+        7,
+    )
 
 
 def test_row_missing_in_the_mirror() -> None:
@@ -197,7 +203,9 @@ def test_visible_create_lost_of_a_dirty_key_has_no_base() -> None:
 
 
 def test_create_that_the_source_already_had_is_missing_in_the_log() -> None:
-    planted = World().create(VISIBLE, A).delete(VISIBLE, A).create(VISIBLE, A, small=1).delete(LATER, A).create(LATER, A)
+    planted = (
+        World().create(VISIBLE, A).delete(VISIBLE, A).create(VISIBLE, A, small=1).delete(LATER, A).create(LATER, A)
+    )
     del planted.events[2:4]
     only(planted.judge(), Verdict.MISSING, A, "", SOURCE_LOG)
 

@@ -1,4 +1,4 @@
-"""Random histories: what follows truthfully from one is always green, and one planted fault is always found at its key."""
+"""Random histories: what follows truthfully from one is always green; a planted fault is found at its key."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ KEYS: list[Key] = [(1, "a"), (1, "b"), (2, "a"), (3, "ü")]
 SNAPSHOT = Snapshot(400, 1_000, frozenset({500, 501}))
 VISIBLE, INVISIBLE = (100, 399, 450, 999), (500, 501, 1_000, 2**40)
 
-relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+relaxed = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """A history that a source can have committed: row locks put the visible events of a key before its invisible ones."""
+    """A history that a source can have committed: row locks put a key's visible events before its invisible ones."""
     world = World(snapshot=SNAPSHOT)
     value = 0
     for key in draw(st.lists(st.sampled_from(KEYS), unique=True)):
@@ -79,9 +81,9 @@ def test_fault_planted_in_the_mirror_is_found(world: World, data: st.DataObject)
     }
     parity = world.judge()
     assert parity.counts == {expected[fault]: 1}
-    assert {(difference.verdict, difference.key["id"], difference.key["kind"]) for difference in parity.differences} == {
-        (expected[fault], str(key[0]), key[1])
-    }
+    assert {
+        (difference.verdict, difference.key["id"], difference.key["kind"]) for difference in parity.differences
+    } == {(expected[fault], str(key[0]), key[1])}
 
 
 @relaxed

@@ -122,7 +122,9 @@ def test_empty_topic_is_not_green() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.sampled_from(["change", TOMBSTONE, "quarantined", "lost", "control", "twice"]), min_size=1, max_size=30))
+@given(
+    st.lists(st.sampled_from(["change", TOMBSTONE, "quarantined", "lost", "control", "twice"]), min_size=1, max_size=30)
+)
 def test_every_offset_is_found_in_its_place(places: list[str]) -> None:
     changes, refused, in_kafka = [], [], []
     for offset, place in enumerate(places):

@@ -131,7 +131,8 @@ def _check_capture(endpoint: Endpoint, found: list[TableSchema]) -> None:
     with connect(endpoint, "capture") as connection:
         for schema in found:
             row = connection.execute(
-                "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
+                "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c "
+                "JOIN pg_namespace n ON n.oid = relnamespace "
                 "WHERE nspname = %s AND relname = %s",
                 [schema.schema, schema.name],
             ).fetchone()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.redaction import redact
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, tables
-from test_infra.cdc.sources.postgres.connection import conninfo, connect
+from test_infra.cdc.sources.postgres.connection import connect, conninfo
 from test_infra.cdc.types import identifier, rule_for
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Frozen:
         table = f"{identifier(schema.schema)}.{identifier(schema.name)}"
         try:
             with self.session.cursor() as cursor:
-                cursor.execute(f"SELECT {columns} FROM {table}")  # noqa: S608 - quoted names of the catalogue
+                cursor.execute(f"SELECT {columns} FROM {table}")
                 yield cursor.fetch_record_batch()
         except Error as error:
             raise InfrastructureError(
