@@ -5,6 +5,7 @@ Steps 1 and 3 to 5 of the cut (design.md, Parity). What is not reached in time i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_S = 90.0
 """After a kill of Connect it took up to 35 s until its offsets moved again (facts/exact-cut.md)."""
+
+RESTARTED_WITHIN_S = 10.0
+"""A stream that ended and was not started again by then will not get there."""
 
 
 class Behind(NotReady):
@@ -143,10 +147,14 @@ def reach(
                 else:
                     behind[table] = found
         if behind:
+            if ended := _ended_stream(stack, spec):
+                raise Behind(ended)
             raise StillWaiting("; ".join(behind.values()))
 
     try:
         wait_for(look, deadline, what=spec.name, awaited="its tables cover their topics", interval_s=0.03)
+    except Behind as error:
+        return covered, {table: f"{error.what}; {why}" for table, why in behind.items()}
     except NotReady:
         return covered, dict(behind)
     return covered, {}
@@ -174,6 +182,19 @@ def reason(error: InfrastructureError) -> str:
 def as_lsn(number: int) -> str:
     """A position as PostgreSQL writes it."""
     return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
+
+
+def _ended_stream(stack: Stack, spec: PipelineSpec) -> str | None:
+    """That the stream has ended and nobody starts it again; None while it may still get there."""
+    from test_infra.cdc.stream import control
+
+    try:
+        newest = control.newest(stack, spec)
+    except InfrastructureError as error:
+        return error.what
+    if newest.ended_at is None or time.time() - newest.ended_at < RESTARTED_WITHIN_S:
+        return None
+    return f"the stream of {spec.name} is {newest.state.value}"
 
 
 def _committed_lsn(stack: Stack, spec: PipelineSpec) -> int | None:

@@ -16,6 +16,7 @@ import click
 from test_infra.base.errors import UsageError
 from test_infra.cli.durations import Duration, in_words
 from test_infra.cli.interrupts import interrupts
+from test_infra.cli.jars import bring_jars
 from test_infra.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool)
     dagster_home()
     with progress.doing("reading the project's definitions"):
         definition = _job(job)
+    bring_jars(progress)
     run_id = str(uuid.uuid4())
     folder = run_dir(run_id)
     progress.say(f"run {run_id} of {job}")

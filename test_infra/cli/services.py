@@ -14,6 +14,7 @@ from test_infra.base.errors import UsageError
 from test_infra.base.redaction import redact
 from test_infra.cli.durations import Duration, in_words
 from test_infra.cli.exit_codes import ExitCode
+from test_infra.cli.jars import bring_jars
 from test_infra.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def up(ttl_s: float) -> None:
     started = time.monotonic()
     with progress.doing("reading the project's definitions"):
         spec = stack_spec()
+    bring_jars(progress)
     with interrupts.before_hard_end(end_stack_at_once), progress.doing("starting the stack"):
         stack = stack_up(
             spec,

@@ -118,7 +118,7 @@ def fetch(
     """
     wanted = (locked or lock()).group(group)
     folder = private_dir(cache() / "jars")
-    missing = [jar for jar in wanted if not (folder / jar.sha256 / jar.file_name).exists()]
+    missing = [jar for jar in wanted if not _cached(jar).exists()]
     total_bytes = sum(jar.size_bytes for jar in missing)
     with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
         done_bytes = 0
@@ -128,9 +128,14 @@ def fetch(
             done_bytes += jar.size_bytes
             if progress is not None:
                 progress(Download(jar.file_name, done, len(missing), done_bytes, total_bytes))
-        paths = [folder / jar.sha256 / jar.file_name for jar in wanted]
+        paths = [_cached(jar) for jar in wanted]
         list(pool.map(_verify, wanted, paths))
     return tuple(paths)
+
+
+def all_cached() -> bool:
+    """Whether every file of the shipped lock is in the cache; their hashes are another question."""
+    return all(_cached(jar).exists() for jar in lock().jars)
 
 
 def plugin_dir(group: str) -> Path:
@@ -153,6 +158,10 @@ def plugin_dir(group: str) -> Path:
             if not target.exists():
                 raise
     return target
+
+
+def _cached(jar: LockedJar) -> Path:
+    return cache() / "jars" / jar.sha256 / jar.file_name
 
 
 def _download(jar: LockedJar, folder: Path) -> None:

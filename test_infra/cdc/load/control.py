@@ -78,7 +78,6 @@ def start(stack: Stack, spec: PipelineSpec, operations: int | None = None, rate_
             log_path=_log_path(stack, spec),
             memory_limit_mib=MEMORY_LIMIT_MIB,
             stop_timeout_s=10.0,
-            exit_path=_folder(stack, spec) / "exit.json",
         )
     )
 

@@ -1,0 +1,165 @@
+"""The load against a real PostgreSQL: what it writes down is what happened, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.errors import UsageError
+from test_infra.cdc.load import control, history
+from test_infra.cdc.load.control import LoadFailed
+from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, written
+from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineSpec, SourceSpec
+from test_infra.cdc.sources.postgres import connect, prepare
+from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+from test_infra.stack.spec import Services
+
+SHOP = Path(__file__).parents[2] / "test_infra" / "defs" / "shop" / "shop.sql"
+SPEC = PipelineSpec(
+    name="shop",
+    tables=["customers", "orders", "order_items"],
+    source=SourceSpec(ddl=SHOP),
+    load=LoadSpec(operations=2_000, rows_before=50, background_rate_per_s=100),
+)
+
+
+@pytest.fixture(scope="module")
+def stack(test_home: Path) -> Iterator[Stack]:
+    lease = AttachedLease()
+    yield up(StackSpec(services=Services(kafka=None, connect=None)), lease=lease, stack_id="testload")
+    lease.release()
+    down("testload")
+
+
+@pytest.fixture
+def owner(stack: Stack) -> Iterator[psycopg.Connection]:
+    """The owner of a freshly seeded shop; no load runs before or after."""
+    with connect(stack.endpoint("postgres"), "owner") as connection:
+        connection.execute("DROP TABLE IF EXISTS customers, orders, order_items")
+        PipelineFolders(stack.dir, "shop").history.unlink(missing_ok=True)
+        prepare(stack, SPEC)
+        yield connection
+    control.stop(stack, SPEC)
+
+
+def operations(stack: Stack) -> list[Operation]:
+    return list(history.read(PipelineFolders(stack.dir, "shop").history))
+
+
+def contradictions(owner: psycopg.Connection, done: list[Operation]) -> list[object]:
+    """Where tables or transaction states differ from what was written down."""
+    found: list[object] = []
+    for table, key in (("customers", "id"), ("orders", "id"), ("order_items", "order_id, line_no")):
+        there: set[Key] = {tuple(map(written, row)) for row in owner.execute(f"SELECT {key} FROM {table}").fetchall()}
+        last: dict[Key, Operation] = {}
+        either: set[Key] = set()
+        for operation in done:
+            if operation.table == table and operation.outcome is Outcome.OK:
+                last[operation.key] = operation
+            if operation.table == table and operation.outcome is Outcome.UNKNOWN:
+                either.add(operation.key)
+        expected = {name for name, operation in last.items() if operation.kind is not Kind.DELETE}
+        found += [(table, name) for name in (there ^ expected) - either]
+    ok = {operation.tx_id for operation in done if operation.outcome is Outcome.OK}
+    not_ok = {operation.tx_id for operation in done if operation.outcome is Outcome.FAILED} - ok
+    query = "SELECT id FROM unnest(%s::text[]) AS id WHERE pg_xact_status(id::xid8) IS DISTINCT FROM %s"
+    found += owner.execute(query, [[str(tx) for tx in ok], "committed"]).fetchall()
+    # A transaction of which nothing but undone operations is left commits too.
+    undone_only = owner.execute(query, [[str(tx) for tx in not_ok if tx is not None], "aborted"]).fetchall()
+    return found if len(undone_only) < max(5, 0.3 * len(not_ok)) else [*found, *undone_only]
+
+
+def test_history_says_what_the_tables_hold(stack: Stack, owner: psycopg.Connection) -> None:
+    control.start(stack, SPEC)
+    bulk = control.wait_bulk(stack, SPEC, Deadline(60))
+    assert bulk.operations_done >= 2_000
+    ended = control.stop(stack, SPEC)
+    done = operations(stack)
+    assert contradictions(owner, done) == []
+    loaded = done[150:]
+    assert (ended.operations_done, ended.ok, ended.failed, ended.unknown) == (
+        len(loaded),
+        sum(operation.outcome is Outcome.OK for operation in loaded),
+        sum(operation.outcome is Outcome.FAILED for operation in loaded),
+        0,
+    )
+    # Rolled back on purpose, and nothing else: a real error would fail whole transactions more.
+    assert 0.02 < ended.failed / ended.operations_done < 0.25
+    assert ended.ended_at is not None
+    assert ended.error == ""
+
+
+def test_background_goes_on_until_it_is_stopped(stack: Stack, owner: psycopg.Connection) -> None:
+    control.start(stack, SPEC, operations=10)
+    bulk = control.wait_bulk(stack, SPEC, Deadline(60))
+
+    def more() -> None:
+        if control.status(stack, SPEC).operations_done < bulk.operations_done + 100:
+            raise StillWaiting(str(control.status(stack, SPEC)))
+
+    wait_for(more, Deadline(20), what="load", awaited="100 more operations")
+    ended = control.stop(stack, SPEC)
+    assert contradictions(owner, operations(stack)) == []
+    assert control.stop(stack, SPEC) == ended
+
+
+def test_second_load_does_not_collide_with_the_first(stack: Stack, owner: psycopg.Connection) -> None:
+    shares = []
+    for _ in range(2):
+        control.start(stack, SPEC, rate_per_s=0)
+        control.wait_bulk(stack, SPEC, Deadline(60))
+        ended = control.stop(stack, SPEC)
+        shares.append(ended.failed / ended.operations_done)
+    assert max(shares) < 0.25
+    assert contradictions(owner, operations(stack)) == []
+
+
+def test_killed_load_leaves_a_history_and_the_next_one_goes_on(stack: Stack, owner: psycopg.Connection) -> None:
+    control.start(stack, SPEC, operations=500_000)
+
+    def busy() -> int:
+        if control.status(stack, SPEC).operations_done < 500:
+            raise StillWaiting("it has not begun")
+        pid = stack.runtime.observe("load-shop").pid
+        assert pid is not None
+        return pid
+
+    os.kill(wait_for(busy, Deadline(30), what="load", awaited="500 operations"), signal.SIGKILL)
+    with pytest.raises(LoadFailed, match="the load of shop ended after"):
+        control.wait_bulk(stack, SPEC, Deadline(20))
+    before = operations(stack)
+    assert len(before) > 500
+    control.start(stack, SPEC, operations=1_000, rate_per_s=0)
+    done = control.wait_bulk(stack, SPEC, Deadline(60))
+    assert done.failed / done.operations_done < 0.25
+    assert [operation.number for operation in operations(stack)] == list(range(len(operations(stack))))
+
+
+def test_lost_connections_are_unknown_and_the_load_goes_on(stack: Stack, owner: psycopg.Connection) -> None:
+    control.start(stack, SPEC, operations=6_000, rate_per_s=0)
+    terminate = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE application_name = 'test_infra' AND pid <> pg_backend_pid() AND usename = current_user AND state <> 'idle'"""
+
+    def terminated_often() -> None:
+        owner.execute(terminate)
+        if control.status(stack, SPEC).bulk_done_at is None:
+            raise StillWaiting(f"{control.status(stack, SPEC).operations_done} operations done")
+
+    wait_for(terminated_often, Deadline(60), what="load", awaited="its end", interval_s=0.2)
+    ended = control.stop(stack, SPEC)
+    assert ended.unknown > 0
+    assert ended.error == ""
+    done = operations(stack)
+    assert contradictions(owner, done) == []
+    assert sum(operation.outcome is Outcome.UNKNOWN for operation in done) == ended.unknown
+
+
+def test_pipeline_without_load_is_refused(stack: Stack, owner: psycopg.Connection) -> None:
+    with pytest.raises(UsageError, match="pipeline shop has no load"):
+        control.start(stack, SPEC.model_copy(update={"load": None}))

@@ -1,0 +1,270 @@
+"""Cuts of a real pipeline under live load, and faults planted behind its back. The order of the tests does not matter."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from test_infra.base.deadline import Deadline
+from test_infra.cdc import connector, lag, offsets, parity, witness
+from test_infra.cdc.compare import LOG_MIRROR, SOURCE_MIRROR, TableParity
+from test_infra.cdc.load import control as load
+from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineSpec, SourceSpec
+from test_infra.cdc.sources.postgres import connect, prepare
+from test_infra.cdc.stream import control as stream
+from test_infra.cdc.verdicts import Verdict
+from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+
+SHOP = Path(__file__).parents[2] / "test_infra" / "defs" / "shop" / "shop.sql"
+STACK = "testparity"
+SPEC = PipelineSpec(
+    name="shop",
+    tables=["customers", "orders", "order_items"],
+    source=SourceSpec(ddl=SHOP),
+    load=LoadSpec(operations=1_500, rows_before=100, background_rate_per_s=100),
+)
+
+
+@dataclass
+class Live:
+    """A running pipeline."""
+
+    stack: Stack
+
+    def check(self, timeout_s: float = 60.0) -> dict[str, TableParity]:
+        return parity.check(self.stack, SPEC, timeout_s=timeout_s).tables
+
+    def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with connect(self.stack.endpoint("postgres"), "owner") as session:
+            cursor = session.execute(query, values)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def mirror(self, table: str) -> Any:
+        from deltalake import DeltaTable
+
+        return DeltaTable(str(PipelineFolders(self.stack.dir, "shop").mirror(table)))
+
+    def changes(self, table: str) -> Any:
+        from deltalake import DeltaTable
+
+        return DeltaTable(str(PipelineFolders(self.stack.dir, "shop").changes(table)))
+
+
+@pytest.fixture(scope="module")
+def pipeline(test_home: Path) -> Iterator[Live]:
+    """Source, connector and stream are at work, and the bulk of the load is done."""
+    lease = AttachedLease()
+    stack = up(
+        StackSpec(), lease=lease, stack_id=STACK, alongside=lambda early: stream.submit(early, SPEC), timeout_s=120
+    )
+    schemas = prepare(stack, SPEC)
+    connector.create(stack, SPEC, schemas)
+    stream.submit(stack, SPEC, schemas)
+    stream.wait_running(stack, SPEC, Deadline(90))
+    load.start(stack, SPEC)
+    load.wait_bulk(stack, SPEC, Deadline(60))
+    yield Live(stack)
+    lease.release()
+    down(STACK)
+
+
+@pytest.fixture
+def busy(pipeline: Live) -> Live:
+    """Under live load."""
+    load.start(pipeline.stack, SPEC, operations=1)
+    load.wait_bulk(pipeline.stack, SPEC, Deadline(60))
+    return pipeline
+
+
+@pytest.fixture
+def quiet(pipeline: Live) -> Iterator[Live]:
+    """Without load and green; what a test does to the lake is undone afterwards."""
+    load.stop(pipeline.stack, SPEC)
+    assert {table: found.verdicts for table, found in pipeline.check().items()} == dict.fromkeys(SPEC.tables, ())
+    tables = [delta for name in SPEC.tables for delta in (pipeline.mirror(name), pipeline.changes(name))]
+    before = [delta.version() for delta in tables]
+    yield pipeline
+    for delta, version in zip(tables, before, strict=True):
+        delta.update_incremental()
+        if delta.version() != version:
+            delta.restore(version)
+    assert {table: found.verdicts for table, found in pipeline.check().items()} == dict.fromkeys(SPEC.tables, ())
+
+
+def some_order(live: Live) -> tuple[int, str, str]:
+    """Key, amount and status of an order, as text that DuckDB and PostgreSQL share."""
+    ((key, amount, status),) = live.sql("SELECT id, amount::text, status FROM orders ORDER BY id LIMIT 1 OFFSET 20")
+    return key, amount, status
+
+
+def test_cuts_under_live_load_are_green_and_judge_clean_and_dirty_keys(busy: Live) -> None:
+    dirty = 0
+    for _ in range(4):
+        for table, found in busy.check().items():
+            assert found.green, (table, found)
+            assert found.clean_keys > 100
+            dirty += found.dirty_keys
+    assert dirty > 0
+
+
+def test_all_witnesses_agree_under_live_load(busy: Live) -> None:
+    for table in SPEC.tables:
+        account = offsets.account(busy.stack, SPEC, table)
+        assert account.green, account
+        assert sum(account.counts.values()) == sum(account.upto.values()) > 0
+    for testimony in witness.check(busy.stack, SPEC).values():
+        assert testimony.green, testimony
+        assert testimony.keys > 100
+    for measured in lag.check(busy.stack, SPEC).values():
+        assert measured.count > 0
+        assert measured.unmeasured == 0
+        hops = measured.hops
+        assert 0 <= hops["commit_to_kafka"].p50_s < hops["commit_to_changes"].p50_s <= hops["commit_to_mirror"].p50_s
+
+
+def test_changed_value_is_named_with_table_key_column_and_both_values(quiet: Live) -> None:
+    key, _, status = some_order(quiet)
+    quiet.mirror("orders").update(updates={"status": "'tampered'"}, predicate=f"id = {key}")
+    found = quiet.check()
+    assert found["customers"].green
+    assert found["order_items"].green
+    assert found["orders"].counts == {Verdict.VALUE: 1}
+    (difference,) = found["orders"].differences
+    assert (difference.table, difference.key, difference.column) == ("public.orders", {"id": str(key)}, "status")
+    assert (difference.source_value, difference.mirror_value) == (status[:400], "tampered")
+    assert difference.compared == SOURCE_MIRROR
+
+
+def test_dropped_row_is_missing(quiet: Live) -> None:
+    key, amount, _ = some_order(quiet)
+    quiet.mirror("orders").delete(f"id = {key}")
+    found = quiet.check()["orders"]
+    assert found.counts == {Verdict.MISSING: 1}
+    assert found.differences[0].key == {"id": str(key)}
+    assert amount in (found.differences[0].source_value or "")
+    lost = witness.check(quiet.stack, SPEC)["orders"]
+    assert lost.counts == {Verdict.LOST: 1}
+    assert lost.faults[0].key == (key,)
+
+
+def test_added_row_is_extra_and_a_repeated_one_a_duplicate(quiet: Live) -> None:
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    mirror = quiet.mirror("customers")
+    row = mirror.to_pyarrow_table().slice(3, 1)
+    twice = row.column("id")[0].as_py()
+    invented = row.set_column(row.schema.get_field_index("id"), row.schema.field("id"), pa.array([-77], pa.int64()))
+    write_deltalake(mirror, pa.concat_tables([row, invented]), mode="append")
+    found = quiet.check()["customers"]
+    assert found.counts == {Verdict.EXTRA: 1, Verdict.DUPLICATE: 1}
+    assert {(difference.verdict, difference.key["id"]) for difference in found.differences} == {
+        (Verdict.DUPLICATE, str(twice)),
+        (Verdict.EXTRA, "-77"),
+    }
+
+
+def test_row_lost_from_the_change_log_is_an_offset_that_is_nowhere(quiet: Live) -> None:
+    changes = quiet.changes("orders")
+    changes.delete("kafka_offset = 42")
+    found = offsets.account(quiet.stack, SPEC, "orders")
+    assert found.verdicts == {Verdict.MISSING: 1}
+    assert (found.faults[0].partition, found.faults[0].offset) == (0, 42)
+
+
+def test_dirty_key_is_compared_with_the_mirror_through_the_log(quiet: Live) -> None:
+    key, _, _ = some_order(quiet)
+    endpoint = quiet.stack.endpoint("postgres")
+    before = quiet.sql("SELECT status FROM orders WHERE id = %s", key)[0][0]
+    # A transaction that is open when the snapshot is taken and commits while the cut waits: its key is dirty.
+    from test_infra.cdc import cut
+    from test_infra.cdc.compare import judge
+
+    with connect(endpoint, "owner") as writer:
+        writer.execute("BEGIN")
+        writer.execute("UPDATE orders SET status = 'open' WHERE id = %s", [key])
+        emit = parity.cut.postgres.emit_marker
+
+        def commit_then_emit(connection: object, token: str) -> int:
+            writer.execute("COMMIT") if writer.info.transaction_status else None
+            return emit(connection, token)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(cut.postgres, "emit_marker", commit_then_emit)
+            with cut.take(quiet.stack, SPEC, ["orders"], 60.0) as taken:
+                folders = PipelineFolders(quiet.stack.dir, "shop")
+                with taken.sides(folders, "orders") as sides:
+                    found = judge(taken.connection, sides, taken.tables["orders"].schema)
+                    assert found.green, found
+                    assert found.dirty_keys == 1
+                    taken.connection.execute(f"UPDATE mirror SET status = 'tampered' WHERE id = {key}")
+                    found = judge(taken.connection, sides, taken.tables["orders"].schema)
+    quiet.sql("UPDATE orders SET status = %s WHERE id = %s", before, key)
+    assert found.counts == {Verdict.VALUE: 1}
+    (difference,) = found.differences
+    assert (difference.compared, difference.source_value, difference.mirror_value) == (LOG_MIRROR, "open", "tampered")
+
+
+def test_stopped_stream_is_lag_and_never_missing(quiet: Live) -> None:
+    stream.stop(quiet.stack, SPEC)
+    quiet.sql("UPDATE orders SET status = 'late' WHERE id = %s", some_order(quiet)[0])
+    found = quiet.check(timeout_s=3)
+    assert found["orders"].counts == {Verdict.LAG: 1}
+    assert "mirror of orders has applied" in found["orders"].reason
+    assert found["customers"].green
+    assert offsets.account(quiet.stack, SPEC, "orders", timeout_s=3).verdicts == {Verdict.LAG: 1}
+    stream.submit(quiet.stack, SPEC)
+    stream.wait_running(quiet.stack, SPEC, Deadline(90))
+    assert quiet.check()["orders"].green
+
+
+def test_killed_connect_delays_the_cut_and_falsifies_nothing(busy: Live) -> None:
+    (connect_service,) = [one for one in busy.stack.status().services if one.name == "connect"]
+    assert connect_service.pid is not None
+    os.kill(connect_service.pid, signal.SIGKILL)
+    assert {table: found.verdicts for table, found in busy.check(90).items()} == dict.fromkeys(SPEC.tables, ())
+
+
+def test_table_that_stays_locked_voids_the_cut_and_is_unknown(busy: Live) -> None:
+    load.stop(busy.stack, SPEC)
+    with connect(busy.stack.endpoint("postgres"), "owner") as locking:
+        locking.execute("BEGIN")
+        locking.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        found = busy.check()
+        locking.execute("ROLLBACK")
+    assert found["orders"].counts == {Verdict.UNKNOWN: 1}
+    assert "stayed locked" in found["orders"].reason
+
+
+def test_idle_table_is_measured_all_the_same(quiet: Live) -> None:
+    stream.restart(quiet.stack, SPEC)
+    stream.wait_running(quiet.stack, SPEC, Deadline(90))
+    measured = lag.check(quiet.stack, SPEC)
+    assert [report.count for report in measured.values()] == [1, 1, 1]
+
+
+def test_truncate_is_followed(busy: Live) -> None:
+    load.stop(busy.stack, SPEC)
+    busy.sql("CREATE TABLE IF NOT EXISTS scratch AS SELECT * FROM order_items")
+    busy.sql("TRUNCATE order_items")
+    found = busy.check()["order_items"]
+    busy.sql("INSERT INTO order_items SELECT * FROM scratch")
+    assert found.green, found
+    assert found.source_rows == found.mirror_rows == 0
+    assert busy.check()["order_items"].green
+
+
+def test_column_added_in_the_source_is_a_schema_fault(quiet: Live) -> None:
+    quiet.sql("ALTER TABLE customers ADD COLUMN added text")
+    try:
+        found = quiet.check()["customers"]
+    finally:
+        quiet.sql("ALTER TABLE customers DROP COLUMN added")
+    assert found.counts == {Verdict.SCHEMA: 1}
+    assert (found.differences[0].column, found.differences[0].source_value) == ("added", "VARCHAR")
