@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from test_infra.base.deadline import Deadline
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import token
-from test_infra.cdc import coverage, lake, spool
+from test_infra.cdc import coverage, spool
 from test_infra.cdc.compare import Sides
 from test_infra.cdc.coverage import Covered
 from test_infra.cdc.pipeline import PipelineFolders
@@ -68,17 +68,13 @@ class Cut:
         """The relations of one covered table, for the time of the block; Delta tables are read at their versions."""
         covered = self.covered[table]
         connection = self.connection
-        changes = lake.dataset(folders.changes(table), covered.changes_version)
-        mirror = lake.dataset(folders.mirror(table), covered.mirror_version)
-        connection.register("mirror_files", mirror)
-        connection.register("changes_files", changes)
+        spool.view(connection, "mirror_files", folders.mirror(table), covered.mirror_version)
+        spool.view(connection, "changes_files", folders.changes(table), covered.changes_version)
         try:
-            # Both sides of the mirror's comparison are read several times, so its rows are spooled like the source's.
+            # The comparison reads the mirror several times, so its rows are spooled like the source's.
             connection.execute("CREATE OR REPLACE TABLE mirror AS SELECT * FROM mirror_files")
-            connection.execute(
-                "CREATE OR REPLACE TEMP VIEW changes AS "
-                f"SELECT * FROM changes_files WHERE {covered.below_applied_sql()}"
-            )
+            below = covered.below_applied_sql()
+            connection.execute(f"CREATE OR REPLACE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {below}")
             yield Sides(
                 source=_spool(table),
                 mirror="mirror",
@@ -90,8 +86,6 @@ class Cut:
         finally:
             connection.execute("DROP TABLE IF EXISTS mirror")
             connection.execute("DROP VIEW IF EXISTS changes")
-            connection.unregister("mirror_files")
-            connection.unregister("changes_files")
 
 
 @contextmanager

@@ -197,6 +197,6 @@ def _measured(
 def _of_table(stack: Stack, folders: PipelineFolders, table: str, place: Covered, since: datetime) -> LagReport:
     visible = visible_batches(lake.commits(folders.changes(table)), lake.commits(folders.mirror(table)))
     with spool.on_disk(stack.dir) as connection:
-        connection.register("changes_files", lake.dataset(folders.changes(table), place.changes_version))
+        spool.view(connection, "changes_files", folders.changes(table), place.changes_version)
         connection.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {place.below_applied_sql()}")
         return measure(connection, visible, since)

@@ -91,15 +91,15 @@ class Commit:
         version: Delta version.
         applied: what the table contains at this version; inherited when the commit itself does not say.
         wrote: whether this very commit applied a micro-batch.
-        begins: whether this very commit is the first part of a micro-batch that a later one completes.
         visible_at: when readers could see it: the time of its log file, which is Delta's own definition.
+        begins: whether this very commit is the first part of a micro-batch that a later one completes.
     """
 
     version: int
     applied: Applied
     wrote: bool
-    begins: bool
     visible_at: datetime
+    begins: bool = False
 
     @property
     def batch(self) -> int:
@@ -261,7 +261,7 @@ def commits(table_dir: Path) -> list[Commit]:
         applied = own or applied
         wrote = own is not None and own.batch >= 0
         visible_at = datetime.fromtimestamp(path.stat().st_mtime_ns / 1e9, tz=UTC)
-        found.append(Commit(int(path.stem), applied, wrote, BEGINS in info, visible_at))
+        found.append(Commit(int(path.stem), applied, wrote, visible_at, BEGINS in info))
     return found
 
 

@@ -95,8 +95,8 @@ def account(
         return topics.read_records(bootstrap, topic, partition, first, end)
 
     with spool.on_disk(stack.dir) as connection:
-        connection.register("changes", lake.dataset(folders.changes(table), covered[table].changes_version))
-        connection.register("quarantine", lake.dataset(folders.quarantine))
+        spool.view(connection, "changes", folders.changes(table), covered[table].changes_version)
+        spool.view(connection, "quarantine", folders.quarantine)
         starts = lake.commits(folders.changes(table))[0]
         first = starts.offsets if starts.version == 0 else {}
         ends = covered[table].applied

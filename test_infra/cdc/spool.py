@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.paths import private_dir
+from test_infra.cdc import lake
+from test_infra.cdc.types import identifier, literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -36,3 +38,27 @@ def on_disk(stack_dir: Path) -> Iterator[DuckDBPyConnection]:
             yield connection
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def view(connection: DuckDBPyConnection, name: str, table_dir: Path, version: int | None = None) -> None:
+    """Name the rows of a Delta table at a version, or at its newest, for SQL of this connection.
+
+    DuckDB reads the files itself: so its memory limit holds, and only the columns and row groups that a query needs
+    are read. Tables that need more of a reader than files (deletion vectors, column mapping) go through delta-rs.
+
+    Raises:
+        TableMissing: there is no table.
+    """
+    import pyarrow as pa
+
+    table = lake.open_table(table_dir, version)
+    if table.protocol().min_reader_version > 1 or table.metadata().partition_columns:
+        connection.register(name, table.to_pyarrow_dataset())
+        return
+    # The files may be none, and may lack a column that the table got later.
+    shape = lake.plain(pa.schema(table.schema().to_arrow())).empty_table()
+    connection.register(f"shape of {name}", shape)
+    rows = f"SELECT * FROM {identifier(f'shape of {name}')}"
+    if files := ", ".join(literal(uri) for uri in table.file_uris()):
+        rows = f"{rows} UNION ALL BY NAME SELECT * FROM read_parquet([{files}], union_by_name = true)"
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS {rows}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from test_infra.base.paths import home, private_dir, project_root, write_private
 
 VARIABLE = "DAGSTER_HOME"
-SETTINGS = "telemetry:\n  enabled: false\n"
+SETTINGS = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 """What an instance gets where the project has no ``docker/dagster.yaml``."""
 
 

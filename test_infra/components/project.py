@@ -14,8 +14,8 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
     """The definitions of a project, with what only the whole can have.
 
     Added are the gate on the services, the verdict, the Dagster jobs e2e, smoke and parity, the resource ``stack``,
-    and the in-process
-    executor: steps are few and fat, a process for each would cost seconds, and the verdict needs their order.
+    and the in-process executor: steps are few and fat, a process for each would cost seconds, and the verdict needs
+    their order.
 
     Args:
         definitions: everything the project's components made.
@@ -27,6 +27,8 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
     ).resolve_asset_graph()
     assets = sorted(graph.materializable_asset_keys)
     services = [key.path[-1] for key in assets if key.path[0] == "stack"]
+    # What nothing else stands on; edges from every asset would hide the way of a row in the UI's graph.
+    ends = [key for key in assets if not graph.get(key).child_keys]
     suites = [key for key in assets if key.path[0] == "suites"]
     loads = [key for key in assets if key == load_key(key.path[0])]
     stability = service_stability(services, after=assets)
@@ -35,7 +37,7 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
         definitions,
         jobs(checks, suites, loads),
         dg.Definitions(
-            assets=[verdict_asset(assets)],
+            assets=[verdict_asset(ends)],
             asset_checks=[gate(stability)],
             resources=resources,
             executor=dg.in_process_executor,

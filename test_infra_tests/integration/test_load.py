@@ -144,7 +144,8 @@ def test_killed_load_leaves_a_history_and_the_next_one_goes_on(stack: Stack, own
 def test_lost_connections_are_unknown_and_the_load_goes_on(stack: Stack, owner: psycopg.Connection) -> None:
     control.start(stack, SPEC, operations=6_000, rate_per_s=0)
     terminate = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-        WHERE application_name = 'test_infra' AND pid <> pg_backend_pid() AND usename = current_user AND state <> 'idle'"""
+        WHERE application_name = 'test_infra' AND pid <> pg_backend_pid()
+            AND usename = current_user AND state <> 'idle'"""
 
     def terminated_often() -> None:
         owner.execute(terminate)

@@ -1,19 +1,19 @@
-"""Cuts of a real pipeline under live load, and faults planted behind its back. The order of the tests does not matter."""
+"""Cuts of a real pipeline under live load, and faults planted behind its back."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import connector, lag, offsets, parity, witness
-from test_infra.cdc.compare import LOG_MIRROR, SOURCE_MIRROR, TableParity
+from test_infra.cdc import connector, cut, lag, offsets, parity, witness
+from test_infra.cdc.compare import LOG_MIRROR, SOURCE_MIRROR, TableParity, judge
 from test_infra.cdc.load import control as load
 from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect, prepare
@@ -36,6 +36,7 @@ class Live:
     """A running pipeline."""
 
     stack: Stack
+    planted: list[tuple[Any, int]] = field(default_factory=list)
 
     def check(self, timeout_s: float = 60.0) -> dict[str, TableParity]:
         return parity.check(self.stack, SPEC, timeout_s=timeout_s).tables
@@ -46,14 +47,26 @@ class Live:
             return cursor.fetchall() if cursor.description else []
 
     def mirror(self, table: str) -> Any:
-        from deltalake import DeltaTable
-
-        return DeltaTable(str(PipelineFolders(self.stack.dir, "shop").mirror(table)))
+        """The mirror, to plant a fault in it; undone when the test ends."""
+        return self._opened(PipelineFolders(self.stack.dir, "shop").mirror(table))
 
     def changes(self, table: str) -> Any:
+        """The change log, to plant a fault in it; undone when the test ends."""
+        return self._opened(PipelineFolders(self.stack.dir, "shop").changes(table))
+
+    def undo(self) -> None:
+        """Bring the tables back to what they were before a fault was planted in them."""
+        for delta, version in self.planted:
+            delta.update_incremental()
+            delta.restore(version)
+        self.planted.clear()
+
+    def _opened(self, folder: Path) -> Any:
         from deltalake import DeltaTable
 
-        return DeltaTable(str(PipelineFolders(self.stack.dir, "shop").changes(table)))
+        delta = DeltaTable(str(folder))
+        self.planted.append((delta, delta.version()))
+        return delta
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +97,11 @@ def busy(pipeline: Live) -> Live:
 
 @pytest.fixture
 def quiet(pipeline: Live) -> Iterator[Live]:
-    """Without load and green; what a test does to the lake is undone afterwards."""
+    """Without load and green, before and after."""
     load.stop(pipeline.stack, SPEC)
     assert {table: found.verdicts for table, found in pipeline.check().items()} == dict.fromkeys(SPEC.tables, ())
-    tables = [delta for name in SPEC.tables for delta in (pipeline.mirror(name), pipeline.changes(name))]
-    before = [delta.version() for delta in tables]
     yield pipeline
-    for delta, version in zip(tables, before, strict=True):
-        delta.update_incremental()
-        if delta.version() != version:
-            delta.restore(version)
+    pipeline.undo()
     assert {table: found.verdicts for table, found in pipeline.check().items()} == dict.fromkeys(SPEC.tables, ())
 
 
@@ -179,32 +187,26 @@ def test_row_lost_from_the_change_log_is_an_offset_that_is_nowhere(quiet: Live) 
 
 
 def test_dirty_key_is_compared_with_the_mirror_through_the_log(quiet: Live) -> None:
-    key, _, _ = some_order(quiet)
-    endpoint = quiet.stack.endpoint("postgres")
-    before = quiet.sql("SELECT status FROM orders WHERE id = %s", key)[0][0]
-    # A transaction that is open when the snapshot is taken and commits while the cut waits: its key is dirty.
-    from test_infra.cdc import cut
-    from test_infra.cdc.compare import judge
-
-    with connect(endpoint, "owner") as writer:
+    key, _, before = some_order(quiet)
+    emit_marker = cut.postgres.emit_marker
+    with connect(quiet.stack.endpoint("postgres"), "owner") as writer, pytest.MonkeyPatch.context() as patched:
+        # Open when the snapshot is taken, committed before the marker: invisible, and in the mirror for certain.
         writer.execute("BEGIN")
         writer.execute("UPDATE orders SET status = 'open' WHERE id = %s", [key])
-        emit = parity.cut.postgres.emit_marker
 
-        def commit_then_emit(connection: object, token: str) -> int:
-            writer.execute("COMMIT") if writer.info.transaction_status else None
-            return emit(connection, token)  # type: ignore[arg-type]
+        def commit_before(connection: Any, token: str) -> int:
+            writer.execute("COMMIT")
+            return emit_marker(connection, token)
 
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(cut.postgres, "emit_marker", commit_then_emit)
-            with cut.take(quiet.stack, SPEC, ["orders"], 60.0) as taken:
-                folders = PipelineFolders(quiet.stack.dir, "shop")
-                with taken.sides(folders, "orders") as sides:
-                    found = judge(taken.connection, sides, taken.tables["orders"].schema)
-                    assert found.green, found
-                    assert found.dirty_keys == 1
-                    taken.connection.execute(f"UPDATE mirror SET status = 'tampered' WHERE id = {key}")
-                    found = judge(taken.connection, sides, taken.tables["orders"].schema)
+        patched.setattr(cut.postgres, "emit_marker", commit_before)
+        folders = PipelineFolders(quiet.stack.dir, "shop")
+        with cut.take(quiet.stack, SPEC, ["orders"]) as taken, taken.sides(folders, "orders") as sides:
+            schema = taken.tables["orders"].schema
+            found = judge(taken.connection, sides, schema)
+            assert found.green, found
+            assert found.dirty_keys == 1
+            taken.connection.execute(f"UPDATE mirror SET status = 'tampered' WHERE id = {key}")
+            found = judge(taken.connection, sides, schema)
     quiet.sql("UPDATE orders SET status = %s WHERE id = %s", before, key)
     assert found.counts == {Verdict.VALUE: 1}
     (difference,) = found.differences

@@ -400,6 +400,32 @@ def test_a_process_that_keeps_dying_is_given_up(stack_id: str, tmp_path: Path) -
     assert stack.runtime.observe("flapping").restarts == 5
 
 
+def test_of_many_kills_at_once_each_is_seen(stack_id: str, tmp_path: Path) -> None:
+    stack = up(POSTGRES_ONLY, lease=AttachedLease(), stack_id=stack_id)
+    names = [f"sleeper-{number}" for number in range(20)]
+    for name in names:
+        stack.runtime.start(
+            ProcessSpec(name=name, argv=("/bin/sleep", "60"), cwd=tmp_path, log_path=tmp_path / f"{name}.log")
+        )
+
+    def started() -> None:
+        if any(stack.runtime.observe(name).pid is None for name in names):
+            raise StillWaiting("some have no process yet")
+
+    eventually(started, 20, "every sleeper sleeps")
+    for name in names:
+        pid = stack.runtime.observe(name).pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    def all_seen() -> None:
+        unseen = [name for name in names if stack.runtime.observe(name).exit_code != -signal.SIGKILL]
+        if unseen:
+            raise StillWaiting(", ".join(unseen))
+
+    eventually(all_seen, 10, "every kill is seen")
+
+
 @pytest.fixture
 def without_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that refuses PID namespaces, such as macOS or a hardened kernel."""

@@ -178,11 +178,15 @@ class TableApplier:
         """Add the rows to the change log, unless this micro-batch already did."""
         from deltalake import write_deltalake
 
+        self._changes.update_incremental()
         if _applied(self._changes, app_id, batch_id):
             return
         self._in_changes = _advanced(self._in_changes, batch, app_id, batch_id)
         properties = lake.commit_properties(self._in_changes, app_id)
-        write_deltalake(self._changes, batch.changes, mode="append", commit_properties=properties)
+        for attempt in _despite_foreign_commits():
+            with attempt:
+                self._changes.update_incremental()
+                write_deltalake(self._changes, batch.changes, mode="append", commit_properties=properties)
         if batch_id % COMPACT_EVERY == COMPACT_EVERY - 1:
             _compact(self._changes, CHANGES_FILE_BYTES)
 
