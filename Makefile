@@ -62,7 +62,7 @@ dev: java ## Dagster's UI on loopback with this project's definitions
 	@$(BIN)/test-infra dev
 
 lock: setup ## Write requirements.txt anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra ui --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements.txt
 
 clean: ## End this checkout's stack, delete caches of tools
 	@if [ -x $(BIN)/test-infra ]; then $(BIN)/test-infra down; fi

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from test_infra.base.errors import InfrastructureError
+from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.base.paths import project_root
 from test_infra.cli.interrupts import interrupts
 
@@ -24,6 +25,8 @@ def dev(port: int) -> int:
     """Start Dagster's UI and daemon on loopback; Ctrl-C ends both."""
     from test_infra.cli.instance import dagster_home
 
+    if find_spec("dagster_webserver") is None:
+        raise UsageError("Dagster's UI is not installed", hint="pip install 'test-infra[ui]', or make setup")
     dagster_home()
     argv = [
         sys.executable,
