@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_S = 90.0
 """After a kill of Connect it took up to 35 s until its offsets moved again (facts/exact-cut.md)."""
 
+STREAM_LOOK_INTERVAL_S = 1.0
 RESTARTED_WITHIN_S = 10.0
 """A stream that ended and was not started again by then will not get there."""
 
@@ -136,6 +137,7 @@ def reach(
         return {}, dict.fromkeys(tables, reason(error))
     covered: dict[str, Covered] = {}
     behind: dict[str, str] = {}
+    stream = _StreamWatch(stack, spec)
 
     def look() -> None:
         behind.clear()
@@ -147,8 +149,7 @@ def reach(
                 else:
                     behind[table] = found
         if behind:
-            if ended := _ended_stream(stack, spec):
-                raise Behind(ended)
+            stream.look()
             raise StillWaiting("; ".join(behind.values()))
 
     try:
@@ -182,6 +183,27 @@ def reason(error: InfrastructureError) -> str:
 def as_lsn(number: int) -> str:
     """A position as PostgreSQL writes it."""
     return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
+
+
+class _StreamWatch:
+    """Looks once a second whether the stream lives: asking the gateway costs more than reading a table's log."""
+
+    def __init__(self, stack: Stack, spec: PipelineSpec) -> None:
+        self._stack = stack
+        self._spec = spec
+        self._next_look = time.monotonic() + STREAM_LOOK_INTERVAL_S
+
+    def look(self) -> None:
+        """Look, when it is time.
+
+        Raises:
+            Behind: the stream has ended and nobody started it again.
+        """
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + STREAM_LOOK_INTERVAL_S
+        if ended := _ended_stream(self._stack, self._spec):
+            raise Behind(ended)
 
 
 def _ended_stream(stack: Stack, spec: PipelineSpec) -> str | None:

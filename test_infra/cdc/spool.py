@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MEMORY_LIMIT = "256MB"
+COLUMN_MAPPING_READER = 2
 
 
 @contextmanager
@@ -52,7 +53,9 @@ def view(connection: DuckDBPyConnection, name: str, table_dir: Path, version: in
     import pyarrow as pa
 
     table = lake.open_table(table_dir, version)
-    if table.protocol().min_reader_version > 1 or table.metadata().partition_columns:
+    protocol = table.protocol()
+    needed = set(protocol.reader_features or ()) - {"timestampNtz"}
+    if protocol.min_reader_version == COLUMN_MAPPING_READER or needed or table.metadata().partition_columns:
         connection.register(name, table.to_pyarrow_dataset())
         return
     # The files may be none, and may lack a column that the table got later.
