@@ -29,6 +29,7 @@ def verdict_asset(after: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         key=VERDICT,
         deps=list(after),
         group_name="verdict",
+        kinds={"dagster"},
         owners=[*OWNERS],
         op_tags={"dagster/priority": LAST_OF_ALL},
         description=(

@@ -21,7 +21,7 @@ def world(rows: int) -> World:
     return made
 
 
-@pytest.mark.parametrize("folder", ["table", "it's a täble", "a [b] {c} *"])
+@pytest.mark.parametrize("folder", ["table", "it's a täble", "a {b} *"])
 def test_rows_are_those_of_the_version_and_typed_as_the_mirror(tmp_path: Path, folder: str) -> None:
     table = tmp_path / folder
     write_deltalake(str(table), world(3).mirror_table())
