@@ -7,6 +7,7 @@ namespace does where the system has none.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import sys
 import threading
 import time
 from typing import Any
+
+PR_SET_PDEATHSIG = 1
 
 
 def main(argv: list[str]) -> int:
@@ -27,7 +30,8 @@ def main(argv: list[str]) -> int:
     if "--as" in options:
         uid, gid = options[options.index("--as") + 1].split(":")
         account = {"user": int(uid), "group": int(gid), "extra_groups": []}
-    child = subprocess.Popen(command, **account)
+    # The wrapper's end, by kill -9 too, ends the command: two drivers of one stream must never run at once.
+    child = subprocess.Popen(command, preexec_fn=die_with_parent, **account)  # noqa: PLW1509 - no threads yet
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, lambda received, _frame: child.send_signal(received))
     if "--with-parent" in options:
@@ -36,6 +40,12 @@ def main(argv: list[str]) -> int:
     if exit_path != "-":
         write_exit(exit_path, exit_code)
     return exit_code if exit_code >= 0 else 128 - exit_code
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends; Linux only, elsewhere nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end_with_parent(parent: int, child: subprocess.Popen[bytes]) -> None:

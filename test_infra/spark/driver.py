@@ -91,6 +91,8 @@ def _local(spec: JobSpec, folder: Path, jars: list[str]) -> dict[str, str]:
         "spark.driver.extraJavaOptions": " ".join(
             [
                 "-XX:+UseSerialGC",
+                # Without it an out-of-memory in one thread leaves a driver that waits for ever and looks alive.
+                "-XX:+ExitOnOutOfMemoryError",
                 "-XX:TieredStopAtLevel=1",
                 "-XX:-UsePerfData",
                 f"-Djava.io.tmpdir={scratch}",

@@ -379,6 +379,37 @@ def test_a_run_to_completion_process_leaves_how_it_ended(
     assert json.loads(exit_path.read_text())["exit_code"] == expected
 
 
+def test_a_killed_wrapper_takes_its_command_along(stack_id: str, tmp_path: Path) -> None:
+    stack = up(POSTGRES_ONLY, lease=AttachedLease(), stack_id=stack_id)
+    spec = ProcessSpec(
+        name="kept",
+        argv=("/bin/sleep", "60"),
+        cwd=tmp_path,
+        log_path=tmp_path / "kept.log",
+        exit_path=tmp_path / "exit.json",
+    )
+    stack.runtime.start(spec)
+
+    def with_command() -> list[psutil.Process]:
+        pid = stack.runtime.observe("kept").pid
+        below = psutil.Process(pid).children() if pid is not None else []
+        if not below or below[0].name() != "sleep":
+            raise StillWaiting("the command does not run yet")
+        return [psutil.Process(pid), *below]
+
+    tree = wait_for(with_command, Deadline(20), what="kept", awaited="its command")
+    tree[0].kill()
+
+    def ended() -> None:
+        if any(runs(process) for process in tree):
+            raise StillWaiting("the command outlived its wrapper")
+        if not spec.exit_path or not spec.exit_path.exists():
+            raise StillWaiting("nobody wrote down how it ended")
+
+    eventually(ended, 10, "the end of both")
+    assert json.loads((tmp_path / "exit.json").read_text())["exit_code"] == -signal.SIGKILL
+
+
 def test_a_process_that_keeps_dying_is_given_up(stack_id: str, tmp_path: Path) -> None:
     stack = up(POSTGRES_ONLY, lease=AttachedLease(), stack_id=stack_id)
     stack.runtime.start(
