@@ -79,6 +79,16 @@ def test_twice_ends_hard(shell: Shell) -> None:
     nothing_left(shell)
 
 
+@pytest.mark.timeout(180)
+def test_a_killed_dagster_run_leaves_nothing(shell: Shell) -> None:
+    command = shell.start("run", "e2e")
+    services_run(shell, command)
+    command.kill()
+    command.communicate(timeout=15)
+
+    nothing_left(shell)
+
+
 @pytest.mark.timeout(120)
 def test_the_next_up_works(shell: Shell) -> None:
     assert shell.run("up", "--ttl", "2m").returncode == 0

@@ -35,7 +35,15 @@ from test_infra.stack import (
 from test_infra.stack.ports import PortTaken, free_ports
 from test_infra.stack.record import read_record, write_record
 from test_infra.stack.service import Command, Place, ServiceFailed, ServiceSpec
-from test_infra.stack.spec import PostgresSettings, Services
+from test_infra.stack.spec import (
+    ConnectSettings,
+    ExternalConnect,
+    ExternalKafka,
+    ExternalPostgres,
+    KafkaSettings,
+    PostgresSettings,
+    Services,
+)
 from test_infra.stack.sweep import leftovers
 
 POSTGRES_ONLY = StackSpec(services=Services(kafka=None, connect=None))
@@ -455,6 +463,55 @@ def test_of_many_kills_at_once_each_is_seen(stack_id: str, tmp_path: Path) -> No
             raise StillWaiting(", ".join(unseen))
 
     eventually(all_seen, 10, "every kill is seen")
+
+
+def borrowing(stack: Stack) -> StackSpec:
+    """A stack whose services are all those of another one; passwords come from the environment."""
+    postgres, kafka, connect = (stack.endpoint(name) for name in ("postgres", "kafka", "connect"))
+    return StackSpec(
+        services=Services(
+            postgres=PostgresSettings(
+                external=ExternalPostgres(
+                    host=postgres.host,
+                    port=postgres.port,
+                    database=postgres.properties["database"],
+                    owner_user=postgres.properties["owner_user"],
+                    owner_password_env="BORROWED_OWNER",
+                    capture_user=postgres.properties["capture_user"],
+                    capture_password_env="BORROWED_CAPTURE",
+                )
+            ),
+            kafka=KafkaSettings(external=ExternalKafka(host=kafka.host, port=kafka.port)),
+            connect=ConnectSettings(
+                external=ExternalConnect(
+                    host=connect.host, port=connect.port, secrets_file=connect.properties["secrets_file"]
+                )
+            ),
+        )
+    )
+
+
+def test_external_services_are_attached_to_and_never_ended(
+    whole_stack: Stack, stack_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postgres = whole_stack.endpoint("postgres")
+    monkeypatch.setenv("BORROWED_OWNER", postgres.secret("owner_password"))
+    monkeypatch.setenv("BORROWED_CAPTURE", postgres.secret("capture_password"))
+    borrowed = up(borrowing(whole_stack), lease=AttachedLease(), stack_id=stack_id)
+    assert [service.state for service in borrowed.status().services] == ["external"] * 3
+    assert borrowed.endpoint("connect").version == whole_stack.endpoint("connect").version
+    down(stack_id)
+    assert whole_stack.status().usable
+
+
+def test_a_wrong_password_is_told_and_never_printed(
+    whole_stack: Stack, stack_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BORROWED_OWNER", "wrong-canary-owner")
+    monkeypatch.setenv("BORROWED_CAPTURE", "wrong-canary-capture")
+    with pytest.raises(InfrastructureError, match="refuses role") as refused:
+        up(borrowing(whole_stack), lease=AttachedLease(), stack_id=stack_id)
+    assert "canary" not in str(refused.value)
 
 
 @pytest.fixture
