@@ -76,6 +76,19 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
+def move_into_place(made: Path, target: Path) -> None:
+    """Give a finished folder its name in a cache; another process that was first wins, its folder is as good.
+
+    Raises:
+        OSError: the move failed and there is no ``target`` either.
+    """
+    try:
+        made.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+
+
 def project_root(start: Path | None = None) -> Path:
     """The nearest folder upwards that holds a ``pyproject.toml``; the start itself when there is none."""
     begin = (start or Path.cwd()).resolve()

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from test_infra.base.errors import InfrastructureError, UsageError
-from test_infra.base.paths import cache, private_dir
+from test_infra.base.paths import cache, move_into_place, private_dir
 
 PARALLEL_DOWNLOADS = 12
 
@@ -152,11 +152,7 @@ def plugin_dir(group: str) -> Path:
         unpacked = Path(tempfile.mkdtemp(dir=target.parent))
         with tarfile.open(archive) as tar:
             tar.extractall(unpacked, filter="data")
-        try:
-            unpacked.rename(target)
-        except OSError:  # another process was first
-            if not target.exists():
-                raise
+        move_into_place(unpacked, target)
     return target
 
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from test_infra.base.deadline import StillWaiting
-from test_infra.base.paths import cache, private_dir, write_private
+from test_infra.base.paths import cache, move_into_place, private_dir, write_private
 from test_infra.jvm import jars
 from test_infra.stack.ports import LOOPBACK
 from test_infra.stack.record import Endpoint
@@ -168,11 +168,7 @@ def _formatted_storage() -> Path:
             raise ServiceFailed(
                 "Kafka's storage cannot be formatted", details={"seen": (done.stdout + done.stderr)[-500:]}
             )
-        try:
-            logs.rename(target)
-        except OSError:  # another process was first
-            if not target.exists():
-                raise
+        move_into_place(logs, target)
     return target
 
 

