@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 # Dagster's own tools look for an instance even when they only load definitions: ours, which has telemetry off.
 DG := VIRTUAL_ENV="$(CURDIR)/.venv" DAGSTER_HOME="$$($(BIN)/python -m test_infra.cli.instance)" $(BIN)/dg
 
-.PHONY: help setup java e2e test lint format types layers definitions unit integration tests bench dev lock clean distclean
+.PHONY: help setup java e2e test lint format types layers definitions unit integration tests soak planted bench docs dev lock clean distclean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,9 +54,18 @@ integration: java ## Tests with the real services
 tests: java
 	$(PYTEST) test_infra_tests
 
+soak: java ## 300 cuts under traffic and faults, and whatever else takes longer than `make test` may
+	$(PYTEST) -m soak test_infra_tests/soak
+
+planted: setup ## Plant every fault of docs/planted-faults.md again and write the page
+	$(BIN)/python -m test_infra_tests.unit.cdc.planted_page
+
 bench: java ## Measure speed; results are JSON files in bench/results (ONLY="stack lag" for some)
 	$(BIN)/python bench/run.py $(ONLY)
 	$(BIN)/python bench/table.py
+
+docs: setup ## Write docs/types.md from the table of types
+	$(BIN)/python -m test_infra.cdc.types.page docs/types.md
 
 dev: java ## Dagster's UI on loopback with this project's definitions
 	@$(BIN)/test-infra dev

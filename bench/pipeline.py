@@ -14,7 +14,7 @@ from test_infra.cdc.stream import control
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 
 SHOP_SQL = Path(__file__).parents[1] / "test_infra" / "defs" / "shop" / "shop.sql"
-STREAM_TIMEOUT_S = 120.0
+STREAM_TIMEOUT_S = 180.0
 
 
 def shop() -> PipelineSpec:
@@ -34,8 +34,9 @@ def running(spec: PipelineSpec) -> Iterator[Stack]:
     stack = up(StackSpec(), lease=lease, alongside=lambda stack: _submit(stack, spec))
     try:
         schemas = postgres.prepare(stack, spec)
-        connector.create(stack, spec, schemas)
+        # The driver waits for the topics, so it can read while the connector still takes its snapshot.
         control.release(stack, spec, schemas)
+        connector.create(stack, spec, schemas, timeout_s=STREAM_TIMEOUT_S)
         control.wait_running(stack, spec, Deadline(STREAM_TIMEOUT_S))
         yield stack
     finally:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
+import multiprocessing
+import statistics
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+import psycopg
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc import coverage, lag, spool
@@ -15,13 +20,13 @@ from test_infra.cdc.stream import control
 from test_infra.cdc.topics import end_offsets
 
 if TYPE_CHECKING:
-    import psycopg
+    from multiprocessing.synchronize import Event as EventClass
 
     from test_infra.stack import Stack
 
 TABLE = "orders"
 INSERT = "INSERT INTO orders (id, customer_id, amount, ordered_at, status) VALUES (%s, 1, 10.00, now(), 'new')"
-PER_TRANSACTION = 1_000
+PER_TRANSACTION = 10_000
 
 
 def row_arrives(stack: Stack, spec: PipelineSpec) -> None:
@@ -49,10 +54,76 @@ def lag_at(
     stack: Stack, spec: PipelineSpec, *, rate_per_s: int, warm_up_s: float, measured_s: float
 ) -> dict[str, float]:
     """Write single-row transactions at a steady rate; lag of those committed after the warm-up."""
-    with _owner(stack, spec) as source:
-        _write_at(source, rate_per_s, warm_up_s, first=1)
+    with Writer(stack, spec, rate_per_s):
+        time.sleep(warm_up_s)
         since = datetime.now(UTC)
-        _write_at(source, rate_per_s, measured_s, first=10_000_000)
+        time.sleep(measured_s)
+    report = _lag_since(stack, spec, since)
+    kafka, changes, mirror = (report.hops[hop] for hop in lag.HOPS)
+    return {
+        "changes_per_s": report.count / measured_s,
+        "kafka_p50_s": kafka.p50_s,
+        "changes_p50_s": changes.p50_s,
+        "changes_p95_s": changes.p95_s,
+        "mirror_p50_s": mirror.p50_s,
+        "mirror_p95_s": mirror.p95_s,
+        "mirror_max_s": mirror.max_s,
+    }
+
+
+def sustained(stack: Stack, spec: PipelineSpec, *, rate_per_s: int, measured_s: float) -> dict[str, float]:
+    """Write transactions of 100 changes at a steady rate; how late the mirror was early and late in the time.
+
+    Stable is a lag that does not grow: the last third is not more than half a second behind the middle one.
+    """
+    with Writer(stack, spec, rate_per_s, per_transaction=100):
+        time.sleep(measured_s / 3)
+        middle = time.time()
+        time.sleep(measured_s / 3)
+        last = time.time()
+        time.sleep(measured_s / 3)
+        end = time.time()
+    _lag_since(stack, spec, datetime.fromtimestamp(middle, UTC))
+    lags = [(seen_at - lag_s, lag_s) for seen_at, lag_s in lags_since(stack, spec, middle)]
+    thirds = [
+        statistics.median(lag_s for committed, lag_s in lags if begin <= committed < until)
+        for begin, until in ((middle, last), (last, end))
+    ]
+    return {
+        "changes_per_s": len(lags) / (end - middle),
+        "mirror_p50_s": thirds[1],
+        "mirror_growth_s": thirds[1] - thirds[0],
+    }
+
+
+def fill_mirror(stack: Stack, spec: PipelineSpec, rows: int) -> None:
+    """Insert so many orders and wait until the mirror has them."""
+    with _owner(stack, spec) as source:
+        _insert(source, rows)
+    _, behind = coverage.advance(stack, spec, [TABLE], 300)
+    if behind:
+        raise SystemExit(f"the mirror was not filled: {behind}")
+
+
+def lags_since(stack: Stack, spec: PipelineSpec, since_s: float) -> list[tuple[float, float]]:
+    """Of each streamed change committed since then: when the mirror showed it (epoch), and how late that was, s."""
+    import pyarrow.compute as pc
+
+    folders = PipelineFolders(stack.dir, spec.name)
+    mirror = [commit for commit in commits(folders.mirror(TABLE)) if commit.wrote]
+    ends = [sum(commit.offsets.values()) for commit in mirror]
+    rows = dataset(folders.changes(TABLE)).to_table(
+        columns=["kafka_offset", "commit_ts"],
+        filter=pc.field("op").isin(["c", "u", "d"]) & (pc.field("commit_ts") >= datetime.fromtimestamp(since_s, UTC)),
+    )
+    lags = []
+    for offset, committed in zip(rows["kafka_offset"].to_pylist(), rows["commit_ts"].to_pylist(), strict=True):
+        seen_at = mirror[bisect.bisect_right(ends, offset)].visible_at.timestamp()
+        lags.append((seen_at, seen_at - committed.timestamp()))
+    return lags
+
+
+def _lag_since(stack: Stack, spec: PipelineSpec, since: datetime) -> lag.LagReport:
     covered, behind = coverage.advance(stack, spec, [TABLE], 60)
     if behind:
         raise SystemExit(f"the stream fell behind, so there is no lag to tell: {behind}")
@@ -60,35 +131,74 @@ def lag_at(
     visible = lag.visible_batches(commits(folders.changes(TABLE)), commits(folders.mirror(TABLE)))
     with spool.on_disk(stack.dir) as connection:
         connection.register("changes", dataset(folders.changes(TABLE), covered[TABLE].changes_version))
-        report = lag.measure(connection, visible, since)
-    kafka, changes, mirror = (report.hops[hop] for hop in lag.HOPS)
-    return {
-        "changes": report.count,
-        "kafka_p50_s": kafka.p50_s,
-        "changes_p50_s": changes.p50_s,
-        "changes_p95_s": changes.p95_s,
-        "mirror_p50_s": mirror.p50_s,
-        "mirror_p95_s": mirror.p95_s,
-        "mirror_p99_s": mirror.p99_s,
-        "mirror_max_s": mirror.max_s,
-    }
+        return lag.measure(connection, visible, since)
 
 
-def _write_at(source: psycopg.Connection, rate_per_s: int, seconds: float, *, first: int) -> None:
-    """Four inserts, five updates, one delete, again and again; each a transaction, one every 1 / rate seconds."""
-    began = time.monotonic()
-    for number in range(int(rate_per_s * seconds)):
-        time.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
-        step, round_ = number % 10, number // 10
-        if step < 4:
-            source.execute(
-                INSERT,
-                [first + 4 * round_ + step],
+class Writer:
+    """Writes at a steady rate for the time of a block, in a process of its own: four inserts, five updates, one delete.
+
+    Args:
+        stack: the stack of the pipeline.
+        spec: the pipeline.
+        rate_per_s: changes per second.
+        per_transaction: changes of a transaction.
+    """
+
+    def __init__(self, stack: Stack, spec: PipelineSpec, rate_per_s: int, per_transaction: int = 1) -> None:
+        source = postgres.conninfo(stack.endpoint(spec.source.service), "owner")
+        self._stop = multiprocessing.get_context("spawn").Event()
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=_write, args=(source, rate_per_s, per_transaction, self._stop), daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        """Start to write."""
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop to write."""
+        self._stop.set()
+        self._process.join(30)
+
+
+def _write(source: str, rate_per_s: int, per_transaction: int, stop: EventClass) -> None:
+    first = time.time_ns() // 1_000
+    began, number = time.monotonic(), 0
+    while not stop.is_set():
+        try:
+            with psycopg.connect(source, autocommit=True) as connection:
+                while not stop.is_set():
+                    time.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
+                    _change(connection, first, number, per_transaction)
+                    number += per_transaction
+        except psycopg.OperationalError:
+            # The source is killed and comes back; what was not written is not made up for.
+            time.sleep(0.1)
+            began = time.monotonic() - number / rate_per_s
+
+
+def _change(connection: psycopg.Connection, first: int, number: int, per_transaction: int) -> None:
+    if per_transaction > 1:
+        inserted = per_transaction * 6 // 10
+        with connection.transaction():
+            connection.execute(
+                "INSERT INTO orders (id, customer_id, amount, ordered_at, status)"
+                " SELECT id, 1, 10.00, now(), 'new' FROM generate_series(%s::bigint, %s::bigint) id",
+                [first + number, first + number + inserted - 1],
             )
-        elif step < 9:
-            source.execute("UPDATE orders SET amount = amount + 1 WHERE id = %s", [first + 4 * round_ + step % 4])
-        else:
-            source.execute("DELETE FROM orders WHERE id = %s", [first + 4 * round_])
+            connection.execute(
+                "UPDATE orders SET amount = amount + 1 WHERE id BETWEEN %s AND %s",
+                [first + number, first + number + per_transaction - inserted - 1],
+            )
+        return
+    step, id_ = number % 10, first + 4 * (number // 10)
+    if step < 4:
+        connection.execute(INSERT, [id_ + step])
+    elif step < 9:
+        connection.execute("UPDATE orders SET amount = amount + 1 WHERE id = %s", [id_ + step % 4])
+    else:
+        connection.execute("DELETE FROM orders WHERE id = %s", [id_])
 
 
 def drained(stack: Stack, spec: PipelineSpec, changes: int) -> dict[str, float]:
@@ -118,12 +228,7 @@ def _fill(stack: Stack, spec: PipelineSpec, changes: int) -> dict[int, int]:
     before = sum(end_offsets(bootstrap, topic).values())
     inserts, updates, deletes = changes * 6 // 10, changes * 3 // 10, changes // 10
     with _owner(stack, spec) as source:
-        for first in range(1, inserts + 1, PER_TRANSACTION):
-            source.execute(
-                "INSERT INTO orders (id, customer_id, amount, ordered_at, status)"
-                " SELECT id, 1, id / 100.0, now(), 'new' FROM generate_series(%s::bigint, %s::bigint) id",
-                [first, min(first + PER_TRANSACTION - 1, inserts)],
-            )
+        _insert(source, inserts)
         for first in range(1, updates + 1, PER_TRANSACTION):
             last = min(first + PER_TRANSACTION - 1, updates)
             source.execute("UPDATE orders SET amount = amount + 1 WHERE id BETWEEN %s AND %s", [first, last])
@@ -139,6 +244,16 @@ def _fill(stack: Stack, spec: PipelineSpec, changes: int) -> dict[int, int]:
         return ends
 
     return wait_for(in_kafka, Deadline(300), what=topic, awaited=f"{wanted:,} records", interval_s=0.2)
+
+
+def _insert(source: psycopg.Connection, rows: int) -> None:
+    """Orders 1 to ``rows``, in transactions of `PER_TRANSACTION`."""
+    for first in range(1, rows + 1, PER_TRANSACTION):
+        source.execute(
+            "INSERT INTO orders (id, customer_id, amount, ordered_at, status)"
+            " SELECT id, 1, id / 100.0, now(), 'new' FROM generate_series(%s::bigint, %s::bigint) id",
+            [first, min(first + PER_TRANSACTION - 1, rows)],
+        )
 
 
 def _reached(stack: Stack, spec: PipelineSpec, kind: str, records: dict[int, int]) -> list[Commit]:

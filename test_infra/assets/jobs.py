@@ -7,23 +7,33 @@ import dagster as dg
 from test_infra.resources.keys import VERDICT
 
 SMOKE_OPERATIONS = 1_000
+STACK_GROUP = "stack"
 OF_A_RUN = frozenset({"suite", "service_stability"})
 """Gates that judge a run rather than the state of a pipeline."""
 
 
 def jobs(
-    gates: Sequence[dg.AssetCheckKey], suites: Sequence[dg.AssetKey], loads: Sequence[dg.AssetKey]
+    gates: Sequence[dg.AssetCheckKey],
+    suites: Sequence[dg.AssetKey],
+    loads: Sequence[dg.AssetKey],
+    apart: Sequence[str] = (),
 ) -> dg.Definitions:
     """The Dagster jobs ``e2e`` (everything), ``smoke`` (small load, no suites) and ``parity`` (the gates of the
-    pipelines alone).
+    pipelines alone); and one for each pipeline that asked for a job of its own, which no other runs.
 
     Args:
         gates: every gate there is.
         suites: asset keys of the suites.
         loads: asset keys of the loads.
+        apart: names of the pipelines with a job of their own.
     """
-    everything = dg.AssetSelection.all()
-    small = {load_step(load): {"config": {"operations": SMOKE_OPERATIONS}} for load in loads}
+    everything: dg.AssetSelection = dg.AssetSelection.all()
+    own = {name: dg.AssetSelection.groups(name) for name in apart}
+    for pipeline in own.values():
+        everything = everything - pipeline
+    small = {
+        load_step(load): {"config": {"operations": SMOKE_OPERATIONS}} for load in loads if load.path[0] not in apart
+    }
     e2e = dg.define_asset_job(
         "e2e",
         selection=everything,
@@ -38,11 +48,21 @@ def jobs(
     )
     parity = dg.define_asset_job(
         "parity",
-        selection=dg.AssetSelection.checks(*(gate for gate in gates if gate.name not in OF_A_RUN))
+        selection=dg.AssetSelection.checks(
+            *(gate for gate in gates if gate.name not in OF_A_RUN and gate.asset_key.path[0] not in apart)
+        )
         | dg.AssetSelection.assets(VERDICT),
         description="The gates of every pipeline against a stack that runs; nothing is made, nothing is loaded.",
     )
-    return dg.Definitions(jobs=[e2e, smoke, parity])
+    alone = [
+        dg.define_asset_job(
+            name,
+            selection=pipeline | dg.AssetSelection.groups(STACK_GROUP) | dg.AssetSelection.assets(VERDICT),
+            description=f"As e2e, with the pipeline {name} alone and without suites.",
+        )
+        for name, pipeline in own.items()
+    ]
+    return dg.Definitions(jobs=[e2e, smoke, parity, *alone])
 
 
 def load_step(load: dg.AssetKey) -> str:

@@ -1,7 +1,7 @@
 """A pipeline as assets: source tables -> connector -> topics -> stream -> change log and mirror, and the load on it."""
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -54,10 +54,13 @@ def cdc_pipeline(spec: PipelineSpec) -> list[dg.AssetsDefinition]:
 def pipelines_of(job: dg.JobDefinition) -> list[PipelineSpec]:
     """The pipelines whose stream a Dagster job runs."""
     layer = job.asset_layer
-    found = [layer.asset_graph.get(key).metadata.get(PIPELINE) for key in layer.executable_asset_keys]
-    return [
-        PipelineSpec.model_validate(metadata.value) for metadata in found if isinstance(metadata, dg.JsonMetadataValue)
-    ]
+    return pipelines_in([layer.asset_graph.get(key).metadata for key in layer.executable_asset_keys])
+
+
+def pipelines_in(metadata: Iterable[Mapping[str, Any]]) -> list[PipelineSpec]:
+    """The pipelines whose stream is among the assets with this metadata."""
+    found = [of_asset.get(PIPELINE) for of_asset in metadata]
+    return [PipelineSpec.model_validate(value.value) for value in found if isinstance(value, dg.JsonMetadataValue)]
 
 
 def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
@@ -89,7 +92,14 @@ def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
             schemas = {schema.name: schema for schema in postgres.prepare(stack.attach(), spec)}
             for table, key in keys.items():
                 if key in context.selected_asset_keys:
-                    yield Result(key, metadata={"dagster/column_schema": column_schema(schemas[table])})
+                    not_captured = ", ".join(schemas[table].generated) or "none"
+                    yield Result(
+                        key,
+                        metadata={
+                            "dagster/column_schema": column_schema(schemas[table]),
+                            "generated_columns_not_captured": not_captured,
+                        },
+                    )
 
     return source
 

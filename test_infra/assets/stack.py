@@ -58,7 +58,7 @@ def service_stack(spec: "StackSpec") -> dg.AssetsDefinition:
                 progress=lambda now: context.log.info(f"{now.service}: {now.text}"),
                 alongside=_submit_streams(pipelines, context.log.warning),
             )
-            record_services(folder, stack)
+            record_services(folder, running)
             for asset in specs:
                 if asset.key in context.selected_asset_keys:
                     yield dg.MaterializeResult(

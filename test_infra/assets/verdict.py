@@ -6,7 +6,7 @@ import dagster as dg
 
 from test_infra.assets.step import OWNERS
 from test_infra.resources.keys import VERDICT
-from test_infra.resources.run_folder import record_services, run_folder
+from test_infra.resources.run_folder import record_surroundings, run_folder
 from test_infra.resources.stack import StackResource
 from test_infra.verdict.report import HTML, report
 from test_infra.verdict.result import Result
@@ -40,7 +40,7 @@ def verdict_asset(after: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     )
     def verdict(context: dg.AssetExecutionContext, stack: StackResource) -> dg.MaterializeResult[None]:
         folder = run_folder(context, stack)
-        record_services(folder, stack)
+        record_surroundings(folder, stack.resolved_id)
         result = report(folder)
         if not result.green:
             raise dg.Failure(

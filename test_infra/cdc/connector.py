@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import BadDocument, FieldProblem, InfrastructureError
 from test_infra.base.redaction import redact
+from test_infra.cdc.origin import Discontinuity
 from test_infra.cdc.topics import create_topics
 
 if TYPE_CHECKING:
@@ -193,6 +195,8 @@ def connector_config(
         secrets_file: properties file that Connect's file config provider may read.
     """
     configured = spec.connector
+    # The stream never has generated columns; without this the snapshot would.
+    generated = [f"{schema.qualified}.{name}" for schema in schemas for name in schema.generated]
     heartbeat = {
         "heartbeat.interval.ms": str(configured.heartbeat_interval_ms),
         "topic.heartbeat.prefix": "__debezium-heartbeat",
@@ -214,12 +218,18 @@ def connector_config(
         "slot.name": names.slot,
         "publication.name": names.publication,
         "publication.autocreate.mode": "disabled",
+        # A slot that is ahead of the committed offset was made again: fail, where the default would go on from it.
+        "offset.mismatch.strategy": "trust_offset",
         "snapshot.mode": "initial",
         "snapshot.locking.mode": "none",
         # Values arrive exactly and in one form, whatever the precision of the column; see cdc.types.
         "decimal.handling.mode": "string",
         "time.precision.mode": "microseconds",
-        "binary.handling.mode": "base64",
+        # JSON is base64 anyway; in the mode of that name a value that was not sent (TOAST) arrives as null.
+        "binary.handling.mode": "bytes",
+        "interval.handling.mode": "string",
+        # Without it a column of a type that Debezium does not know would be missing from the events in silence.
+        "include.unknown.datatypes": "true",
         "skipped.operations": "none",
         "tombstones.on.delete": "true",
         "key.converter": "org.apache.kafka.connect.json.JsonConverter",
@@ -230,6 +240,7 @@ def connector_config(
         "max.batch.size": str(configured.max_batch_size),
         "max.queue.size": str(configured.max_queue_size),
         "errors.tolerance": "none",
+        **({"column.exclude.list": ",".join(map(re.escape, generated))} if generated else {}),
         **(heartbeat if configured.heartbeat_interval_ms else {}),
         **configured.config,
     }
@@ -247,6 +258,7 @@ def create(stack: Stack, spec: PipelineSpec, schemas: list[TableSchema], *, time
     Raises:
         BadDocument: Connect refuses the configuration, field by field.
         ConnectorFailed: the connector or a task failed; carries the trace.
+        Discontinuity: the slot is not the one that this connector has read from.
         NotReady: it did not capture in time.
     """
     from test_infra.cdc.pipeline import PipelineNames
@@ -256,11 +268,22 @@ def create(stack: Stack, spec: PipelineSpec, schemas: list[TableSchema], *, time
     config = connector_config(spec, names, schemas, source, connect.properties["secrets_file"])
     client = ConnectClient(connect.url)
     client.validate(config)
+    _check_slot(client, spec, names, source)
     create_topics(kafka.url, topics_of(spec, names, schemas))
     client.put(names.connector, config)
     deadline = Deadline(timeout_s)
     wait_running(client, names.connector, deadline)
     wait_slot_active(source, names.slot, deadline)
+
+
+def _check_slot(client: ConnectClient, spec: PipelineSpec, names: PipelineNames, source: Endpoint) -> None:
+    from test_infra.cdc.sources.postgres import connect
+    from test_infra.cdc.sources.postgres.slot import slot_breaks
+
+    with connect(source, "owner") as connection:
+        found = slot_breaks(connection, names, lambda: client.committed_lsn(names.connector))
+    if found:
+        raise Discontinuity(spec.name, found)
 
 
 def wait_running(client: ConnectClient, name: str, deadline: Deadline) -> None:

@@ -14,9 +14,10 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, NotReady
 from test_infra.base.ids import token
 from test_infra.cdc import lake, topics
-from test_infra.cdc.connector import ConnectClient
+from test_infra.cdc.connector import ConnectClient, ConnectorFailed, ConnectRefused, failure
 from test_infra.cdc.pipeline import PipelineFolders, PipelineNames
 from test_infra.cdc.sources import postgres
+from test_infra.cdc.sources.postgres.slot import as_lsn
 
 if TYPE_CHECKING:
     import psycopg
@@ -69,15 +70,17 @@ def wait_streaming(stack: Stack, spec: PipelineSpec, connection: psycopg.Connect
     """
     slot = PipelineNames(stack.id, spec.name).slot
     query = "SELECT confirmed_flush_lsn IS NOT NULL FROM pg_replication_slots WHERE slot_name = %s"
+    connector = _ConnectorWatch(stack, spec)
 
     def slot_there() -> None:
+        connector.look()
         row = connection.execute(query, [slot]).fetchone()
         if row != (True,):
             raise StillWaiting("there is no such slot" if row is None else "it has no confirmed position")
 
     try:
         wait_for(slot_there, deadline, what=f"slot {slot}", awaited="a confirmed position", hint="test-infra status")
-    except NotReady as error:
+    except (NotReady, ConnectorFailed) as error:
         raise Behind(error.what, details=error.details, hint=error.hint) from error
     try:
         streaming = _committed_lsn(stack, spec) is not None
@@ -97,8 +100,10 @@ def wait_committed(stack: Stack, spec: PipelineSpec, marker_lsn: int, deadline: 
     Raises:
         Behind: not so in time.
     """
+    connector = _ConnectorWatch(stack, spec)
 
     def committed() -> None:
+        connector.look()
         lsn = _committed_lsn(stack, spec)
         if lsn is None:
             raise StillWaiting("no offset of the stream of changes: the initial snapshot runs, or nothing came yet")
@@ -115,8 +120,10 @@ def wait_committed(stack: Stack, spec: PipelineSpec, marker_lsn: int, deadline: 
             interval_s=0.02,
             hint="test-infra logs connect",
             # Connect may be killed and come back while we wait.
-            not_yet=(InfrastructureError,),
+            not_yet=(ConnectRefused, NotReady),
         )
+    except ConnectorFailed as error:
+        raise Behind(error.what, details=error.details, hint=error.hint) from error
     except InfrastructureError as error:
         raise Behind(f"{name}: the source is ahead of Kafka", details=error.details, hint=error.hint) from error
 
@@ -180,9 +187,36 @@ def reason(error: InfrastructureError) -> str:
     return "; ".join([error.what, *(f"{label}: {text}" for label, text in error.details.items())])
 
 
-def as_lsn(number: int) -> str:
-    """A position as PostgreSQL writes it."""
-    return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
+class _ConnectorWatch:
+    """Looks once a second whether the connector has failed: then its offset will not move any more."""
+
+    def __init__(self, stack: Stack, spec: PipelineSpec) -> None:
+        self._client = ConnectClient(stack.endpoint("connect").url)
+        self._name = PipelineNames(stack.id, spec.name).connector
+        self._next_look = time.monotonic() + STREAM_LOOK_INTERVAL_S
+        self._failed_since: float | None = None
+
+    def look(self) -> None:
+        """Look, when it is time.
+
+        Raises:
+            ConnectorFailed: it or a task has been FAILED for long enough that nobody will start it again.
+        """
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + STREAM_LOOK_INTERVAL_S
+        try:
+            status = self._client.status(self._name)
+        except (ConnectRefused, NotReady):
+            # A Connect that is away may come back.
+            return
+        if status is None or not status.failed:
+            self._failed_since = None
+            return
+        self._failed_since = now if self._failed_since is None else self._failed_since
+        if now - self._failed_since > RESTARTED_WITHIN_S:
+            raise failure(self._name, status)
 
 
 class _StreamWatch:

@@ -6,21 +6,22 @@ The nine steps of design.md, Parity. Writers and stream are never paused, nothin
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import token
-from test_infra.cdc import coverage, spool
-from test_infra.cdc.compare import Sides
+from test_infra.cdc import coverage, intake, spool
 from test_infra.cdc.coverage import Covered
 from test_infra.cdc.pipeline import PipelineFolders
+from test_infra.cdc.sides import Sides
 from test_infra.cdc.sources import postgres
-from test_infra.cdc.types import identifier, rule_for
 
 if TYPE_CHECKING:
     import psycopg
@@ -42,7 +43,7 @@ class Cut:
     """What belongs together at one moment.
 
     Args:
-        connection: DuckDB on disk that holds the rows of the source; relations for `test_infra.cdc.compare` are in it.
+        connection: DuckDB on disk; the rows of the source and their sums are relations of it (`test_infra.cdc.intake`).
         tables: table name -> the source's table at the snapshot.
         snapshot: S, which transactions the source's rows contain.
         marker_lsn: an LSN behind everything that S contains.
@@ -68,29 +69,29 @@ class Cut:
         """The relations of one covered table, for the time of the block; Delta tables are read at their versions."""
         covered = self.covered[table]
         connection = self.connection
-        spool.view(connection, "mirror_files", folders.mirror(table), covered.mirror_version)
+        spool.view(connection, "mirror", folders.mirror(table), covered.mirror_version)
         spool.view(connection, "changes_files", folders.changes(table), covered.changes_version)
-        try:
-            # The comparison reads the mirror several times, so its rows are spooled like the source's.
-            connection.execute("CREATE OR REPLACE TABLE mirror AS SELECT * FROM mirror_files")
-            below = covered.below_applied_sql()
-            connection.execute(f"CREATE OR REPLACE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {below}")
-            yield Sides(
-                source=_spool(table),
-                mirror="mirror",
-                changes="changes",
-                snapshot=self.snapshot,
-                marker_lsn=self.marker_lsn,
-                before_images=self.tables[table].replica_identity_full,
-            )
-        finally:
-            connection.execute("DROP TABLE IF EXISTS mirror")
-            connection.execute("DROP VIEW IF EXISTS changes")
+        below = covered.below_applied_sql()
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {below}")
+        yield Sides(
+            source=intake.rows_of(table),
+            mirror="mirror",
+            changes="changes",
+            snapshot=self.snapshot,
+            marker_lsn=self.marker_lsn,
+            before_images=self.tables[table].replica_identity_full,
+            source_sums=intake.sums_of(table),
+        )
 
 
 @contextmanager
 def take(
-    stack: Stack, spec: PipelineSpec, tables: list[str], timeout_s: float = coverage.DEFAULT_TIMEOUT_S
+    stack: Stack,
+    spec: PipelineSpec,
+    tables: list[str],
+    timeout_s: float = coverage.DEFAULT_TIMEOUT_S,
+    *,
+    moment: Callable[[], str] | None = None,
 ) -> Iterator[Cut]:
     """Take a cut of some tables; the source's rows are on disk for the time of the block.
 
@@ -99,19 +100,33 @@ def take(
         spec: the pipeline.
         tables: names of captured tables.
         timeout_s: what is not covered by then is LAG, seconds.
+        moment: see `postgres.freeze`.
 
     Raises:
         Behind: the connector does not stream, or did not get to the marker in time.
         CutVoid: a truncate, a rewrite or DDL came between in three cuts.
+        NoExactForm: a table holds a value that Delta cannot hold.
         SourceUnreachable: the source did not accept a session.
     """
-    with spool.on_disk(stack.dir) as connection:
-        yield _taken(stack, spec, tables, Deadline(timeout_s), connection)
+    with (
+        spool.folder_below(stack.dir) as folder,
+        spool.database_in(folder) as connection,
+        ThreadPoolExecutor(1, thread_name_prefix="coverage") as beside,
+    ):
+        yield _taken(stack, spec, tables, Deadline(timeout_s), _Place(folder, connection, beside, moment))
 
 
-def _taken(
-    stack: Stack, spec: PipelineSpec, tables: list[str], deadline: Deadline, connection: DuckDBPyConnection
-) -> Cut:
+@dataclass(frozen=True)
+class _Place:
+    """Folder and database for the source's rows, a thread for what goes on beside, and which moment is taken."""
+
+    folder: Path
+    connection: DuckDBPyConnection
+    beside: ThreadPoolExecutor
+    moment: Callable[[], str] | None
+
+
+def _taken(stack: Stack, spec: PipelineSpec, tables: list[str], deadline: Deadline, place: _Place) -> Cut:
     endpoint = stack.endpoint(spec.source.service)
     seconds = _Stopwatch()
     with postgres.connect(endpoint, "owner") as other:
@@ -121,12 +136,11 @@ def _taken(
         for attempt in range(1, MOST_CUTS + 1):
             started_at = datetime.now(UTC)
             try:
-                with postgres.freeze(endpoint, spec, tables) as frozen:
-                    # Emitted before the rows are read, so that Kafka gets there meanwhile.
+                with postgres.freeze(endpoint, spec, tables, place.moment) as frozen:
                     marker_lsn = postgres.emit_marker(other, token())
-                    for table in frozen.tables:
-                        with frozen.rows(table.schema) as rows:
-                            _spool_rows(connection, table, rows)
+                    # While the rows are read: the sooner the versions are found, the fewer keys are dirty.
+                    reached = place.beside.submit(_reached, stack, spec, tables, marker_lsn, deadline)
+                    intake.take_in(frozen, place.folder, place.connection)
             except postgres.LockNotTaken as error:
                 seen = coverage.reason(error)
                 continue
@@ -134,12 +148,10 @@ def _taken(
             if changed := _changed(other, spec, frozen.tables):
                 seen = f"{', '.join(changed)} truncated, rewritten or altered"
                 continue
-            coverage.wait_committed(stack, spec, marker_lsn, deadline)
-            seconds.lap("committed")
-            covered, behind = coverage.reach(stack, spec, tables, deadline)
+            covered, behind = reached.result()
             seconds.lap("covered")
             return Cut(
-                connection=connection,
+                connection=place.connection,
                 tables={table.schema.name: table for table in frozen.tables},
                 snapshot=frozen.snapshot,
                 marker_lsn=marker_lsn,
@@ -166,20 +178,12 @@ def _names(tables: list[SourceTable]) -> list[str]:
     return [table.schema.name for table in tables]
 
 
-def _spool(table: str) -> str:
-    return identifier(f"source of {table}")
-
-
-def _spool_rows(connection: DuckDBPyConnection, table: SourceTable, rows: object) -> None:
-    columns = ", ".join(
-        f"{rule_for(column).from_source(identifier(column.name))} AS {identifier(column.name)}"
-        for column in table.schema.columns
-    )
-    connection.register("rows", rows)
-    try:
-        connection.execute(f"CREATE OR REPLACE TABLE {_spool(table.schema.name)} AS SELECT {columns} FROM rows")
-    finally:
-        connection.unregister("rows")
+def _reached(
+    stack: Stack, spec: PipelineSpec, tables: list[str], marker_lsn: int, deadline: Deadline
+) -> tuple[Mapping[str, Covered], Mapping[str, str]]:
+    """Steps 4 and 5: Kafka is behind the marker, and each table's versions cover what Kafka has then."""
+    coverage.wait_committed(stack, spec, marker_lsn, deadline)
+    return coverage.reach(stack, spec, tables, deadline)
 
 
 class _Stopwatch:

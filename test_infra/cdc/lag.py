@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,7 @@ from test_infra.cdc import coverage, lake, spool
 from test_infra.cdc.pipeline import PipelineFolders
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.verdicts import Verdict
+from test_infra.verdict.measures import Histogram, Series, bucket_s, series
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
 HOPS = ("commit_to_kafka", "commit_to_changes", "commit_to_mirror")
 QUANTILES = (0.5, 0.95, 0.99)
 MOST_BYTES_IN_PLACE = 1_900
+SHORTEST_BIN_S = 0.001
+BINS_PER_DECADE = 8
+EDGES_S = (0.0, *(round(SHORTEST_BIN_S * 10 ** (place / BINS_PER_DECADE), 6) for place in range(7 * BINS_PER_DECADE)))
+"""Bins of every lag, from a millisecond to hours, each a third longer than the one before. The same for all tables,
+so that their histograms add up.
+"""
+MOST_BUCKETS = 120
+"""Points in time of a lag over time."""
 
 Visible = Mapping[int, tuple[datetime, datetime]]
 """Micro-batch -> when its rows could be seen in the change log, and in the mirror."""
@@ -49,6 +59,8 @@ class LagReport:
         unmeasured: changes whose micro-batch is not in both tables' histories.
         since: when the stream was ready; older changes are of its start, not of its lag.
         behind: why the sink was not there in time, where that is so.
+        histograms: how the lags of each hop are spread.
+        over_time: p50, p95 and max of each hop by the time of the commit; None when nothing was measured.
     """
 
     count: int = 0
@@ -56,6 +68,8 @@ class LagReport:
     unmeasured: int = 0
     since: datetime | None = None
     behind: str = ""
+    histograms: tuple[Histogram, ...] = ()
+    over_time: Series | None = None
 
     def verdicts(self, thresholds: LagThresholds) -> tuple[Verdict, ...]:
         """LAG beyond a threshold or when the sink was not there in time; UNKNOWN when nothing was measured."""
@@ -146,22 +160,66 @@ def measure(connection: DuckDBPyConnection, visible: Visible, since: datetime) -
         f"greatest(0, epoch_us({end}) - epoch_us(commit_ts)) / 1e6 AS {hop}"
         for hop, end in ends.items()
     )
-    figures = ", ".join(f"quantile_cont({hop}, {list(QUANTILES)}), max({hop})" for hop in HOPS)
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE timed AS
+        SELECT mirror_at, epoch_us(commit_ts) / 1e6 AS committed, {seconds} FROM (
+            SELECT * FROM changes WHERE op IN ('c', 'u', 'd', 't') AND commit_ts > ?
+            QUALIFY row_number() OVER (PARTITION BY "key", lsn, op ORDER BY kafka_partition, kafka_offset) = 1
+        ) LEFT JOIN visible_batches ON batch_id = batch""",
+        [since],
+    )
     try:
-        total, measured, *values = connection.execute(
-            f"""WITH first_delivery AS (
-                SELECT * FROM changes WHERE op IN ('c', 'u', 'd', 't') AND commit_ts > ?
-                QUALIFY row_number() OVER (PARTITION BY "key", lsn, op ORDER BY kafka_partition, kafka_offset) = 1
-            ), timed AS (SELECT mirror_at, {seconds} FROM first_delivery LEFT JOIN visible_batches ON batch_id = batch)
-            SELECT count(*), count(mirror_at), {figures} FROM timed""",
-            [since],
-        ).fetchall()[0]
+        return _of_timed(connection, since)
     finally:
         connection.unregister("visible_batches")
-    hops = {}
-    if measured:
-        hops = {hop: _hop(*values[2 * place : 2 * place + 2]) for place, hop in enumerate(HOPS)}
-    return LagReport(count=measured, hops=hops, unmeasured=total - measured, since=since)
+        connection.execute("DROP TABLE temp.timed")
+
+
+def _of_timed(connection: DuckDBPyConnection, since: datetime) -> LagReport:
+    """The report on the temporary table ``timed``: a row a change, with its lag at each hop, seconds."""
+    figures = ", ".join(f"quantile_cont({hop}, {list(QUANTILES)}), max({hop})" for hop in HOPS)
+    total, measured, last, *values = connection.execute(
+        f"SELECT count(*), count(mirror_at), max(committed), {figures} FROM temp.timed"
+    ).fetchall()[0]
+    if not measured:
+        return LagReport(unmeasured=total, since=since)
+    return LagReport(
+        count=measured,
+        hops={hop: _hop(*values[2 * place : 2 * place + 2]) for place, hop in enumerate(HOPS)},
+        unmeasured=total - measured,
+        since=since,
+        histograms=tuple(_histogram(connection, hop) for hop in HOPS),
+        over_time=_over_time(connection, since, last - since.timestamp()),
+    )
+
+
+def _histogram(connection: DuckDBPyConnection, hop: str) -> Histogram:
+    place = f"floor(log10({hop} / {SHORTEST_BIN_S}) * {BINS_PER_DECADE})::BIGINT + 1"
+    last = len(EDGES_S) - 2
+    rows = connection.execute(
+        f"""SELECT CASE WHEN {hop} < {SHORTEST_BIN_S} THEN 0 ELSE least({place}, {last}) END AS bin, count(*)
+        FROM temp.timed WHERE {hop} IS NOT NULL GROUP BY bin"""
+    ).fetchall()
+    counts = [0] * (last + 1)
+    for place_of_bin, count in rows:
+        counts[place_of_bin] = count
+    return Histogram(name=hop, edges_s=EDGES_S, counts=tuple(counts))
+
+
+def _over_time(connection: DuckDBPyConnection, since: datetime, span_s: float) -> Series:
+    length_s = bucket_s(span_s, MOST_BUCKETS)
+    figures = {f"{hop}_{name}_s": figure.format(hop) for hop in HOPS for name, figure in _FIGURES.items()}
+    rows = connection.execute(
+        f"""SELECT floor((committed - {since.timestamp()!r}) / {length_s})::BIGINT AS place, count(*),
+            {", ".join(figures.values())}
+        FROM temp.timed WHERE mirror_at IS NOT NULL GROUP BY place ORDER BY place"""
+    ).fetchall()
+    names = ("changes", *figures)
+    buckets = {place: dict(zip(names, map(float, row), strict=True)) for place, *row in rows}
+    return series("lag", since, length_s, buckets)
+
+
+_FIGURES = {"p50": "quantile_cont({}, 0.5)", "p95": "quantile_cont({}, 0.95)", "max": "max({})"}
 
 
 def _hop(quantiles: list[float], longest: float) -> Hop:
@@ -170,7 +228,10 @@ def _hop(quantiles: list[float], longest: float) -> Hop:
 
 
 def visible_batches(changes: list[lake.Commit], mirror: list[lake.Commit]) -> dict[int, tuple[datetime, datetime]]:
-    """When each micro-batch of the newest stream could be seen; only batches that are in both tables."""
+    """When each micro-batch of the newest stream could be seen; only batches that are in both tables.
+
+    A commit of the mirror holds every micro-batch up to its own number: it may have folded several.
+    """
     newest = changes[-1].applied.stream if changes else ""
 
     def of_stream(history: list[lake.Commit]) -> dict[int, datetime]:
@@ -180,7 +241,11 @@ def visible_batches(changes: list[lake.Commit], mirror: list[lake.Commit]) -> di
         }
 
     in_changes, in_mirror = of_stream(changes), of_stream(mirror)
-    return {batch: (at, in_mirror[batch]) for batch, at in in_changes.items() if batch in in_mirror}
+    merged = sorted(in_mirror)
+    places = {batch: bisect.bisect_left(merged, batch) for batch in in_changes}
+    return {
+        batch: (in_changes[batch], in_mirror[merged[place]]) for batch, place in places.items() if place < len(merged)
+    }
 
 
 def _measured(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from test_infra.cdc.types import rule_for
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import tenacity
     from deltalake import CommitProperties, DeltaTable
     from pyarrow.dataset import Dataset
 
@@ -25,6 +27,10 @@ BEGINS = "test_infra.begins"
 OFFSETS = "test_infra.offsets"
 MAX_COMMIT_TS_US = "test_infra.max_commit_ts_us"
 MAX_TX_ID = "test_infra.max_tx_id"
+STATISTICS = "delta.dataSkippingStatsColumns"
+
+COMPACT_EVERY = 64
+"""Commits of a table between two compactions: small files make every later merge and read slower."""
 
 TOMBSTONE = "tombstone"
 OPERATIONS = ("c", "u", "d", "r", "t", TOMBSTONE)
@@ -142,6 +148,8 @@ def changes_schema(schema: TableSchema) -> pa.Schema:
             ("key", key_type(schema)),
             ("before", row_type(schema)),
             ("after", row_type(schema)),
+            # Columns that are NULL in `after` because their values did not change and were not sent (TOAST).
+            ("unchanged", pa.list_(pa.string())),
             ("lsn", pa.int64()),
             ("tx_id", pa.int64()),
             ("tx_order", pa.int64()),
@@ -213,7 +221,12 @@ def create_table(table_dir: Path, schema: pa.Schema, applied: Applied) -> DeltaT
     from deltalake import DeltaTable
 
     if not DeltaTable.is_deltatable(str(table_dir)):
-        return DeltaTable.create(str(table_dir), schema=schema, commit_properties=commit_properties(applied))
+        return DeltaTable.create(
+            str(table_dir),
+            schema=schema,
+            commit_properties=commit_properties(applied),
+            configuration={STATISTICS: _with_statistics(schema)},
+        )
     table = DeltaTable(str(table_dir))
     found = pa.schema(table.schema().to_arrow())
     if plain(found) != schema.remove_metadata():
@@ -236,6 +249,30 @@ def open_table(table_dir: Path, version: int | None = None) -> DeltaTable:
     if not DeltaTable.is_deltatable(str(table_dir)):
         raise TableMissing(table_dir)
     return DeltaTable(str(table_dir), version=version)
+
+
+def has_batch(table: DeltaTable, stream: str, batch: int) -> bool:
+    """Whether a micro-batch of a stream is in an opened table: its application transaction says so."""
+    version = table.transaction_version(stream)
+    return version is not None and version >= batch
+
+
+def despite_foreign_commits() -> tenacity.Retrying:
+    """Attempts at a write that somebody else's commit (a compaction, a person) may have overtaken."""
+    import tenacity
+    from deltalake.exceptions import CommitFailedError
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(CommitFailedError), stop=tenacity.stop_after_attempt(5), reraise=True
+    )
+
+
+def compact(table: DeltaTable, target_size_bytes: int | None = None) -> None:
+    """Join small files; when a foreign commit comes between, the next time does it."""
+    from deltalake.exceptions import CommitFailedError
+
+    with suppress(CommitFailedError):
+        table.optimize.compact(target_size=target_size_bytes)
 
 
 def dataset(table_dir: Path, version: int | None = None) -> Dataset:
@@ -304,6 +341,19 @@ def commit_info(path: Path) -> dict[str, Any]:
     return {}
 
 
+def _with_statistics(schema: pa.Schema) -> str:
+    """The columns whose least and greatest value each commit notes, which a merge uses to skip files.
+
+    Not the dates: readers (`DeltaTable.to_pyarrow_dataset`) fail on the statistics of a day before the year 1 or after
+    9999. And nothing nested, which may hold dates too.
+    """
+    import pyarrow as pa
+
+    without = (pa.types.is_date, pa.types.is_nested, pa.types.is_binary)
+    names = [field.name for field in schema if not any(of_kind(field.type) for of_kind in without)]
+    return ",".join("`" + name.replace("`", "``") + "`" for name in names)
+
+
 def plain(schema: pa.Schema) -> pa.Schema:
     """A schema without metadata and large or view types, so that two schemas compare by meaning."""
     import pyarrow as pa
@@ -311,6 +361,8 @@ def plain(schema: pa.Schema) -> pa.Schema:
     def simple(kind: pa.DataType) -> pa.DataType:
         if pa.types.is_struct(kind):
             return pa.struct([(field.name, simple(field.type)) for field in kind])
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            return pa.list_(simple(kind.value_type))
         if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
             return pa.string()
         if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from test_infra.cdc import cut
-from test_infra.cdc.compare import TableParity, judge
+from test_infra.cdc.compare import judge
 from test_infra.cdc.coverage import DEFAULT_TIMEOUT_S, Behind, reason
+from test_infra.cdc.differences import TableParity
+from test_infra.cdc.intake import NoExactForm
 from test_infra.cdc.pipeline import PipelineFolders
 from test_infra.cdc.verdicts import Verdict
 
@@ -79,7 +81,7 @@ def check(
             )
     except Behind as error:
         verdict, why = Verdict.LAG, reason(error)
-    except cut.CutVoid as error:
+    except (cut.CutVoid, NoExactForm) as error:
         verdict, why = Verdict.UNKNOWN, reason(error)
     nothing = {name: _not_compared(spec.source.schema_name, name, verdict, why) for name in names}
     return ParityReport(spec.name, nothing, started_at, seconds={"total": time.monotonic() - began})

@@ -53,9 +53,12 @@ class ConnectorSpec(_Part):
 class StreamSpec(_Part):
     """How Spark reads the topics."""
 
-    max_offsets_per_trigger: int = Field(default=30_000, ge=1, description="Most records of one micro-batch.")
+    max_offsets_per_trigger: int = Field(default=60_000, ge=1, description="Most records of one micro-batch.")
     trigger_interval_ms: int = Field(
         default=0, ge=0, description="Shortest time between two micro-batches, milliseconds."
+    )
+    mirror_interval_ms: int = Field(
+        default=100, ge=0, description="Shortest time between two merges into a mirror, milliseconds."
     )
     driver_memory_mib: int = Field(default=1_024, ge=512, description="Heap of the Spark driver, MiB.")
     conf: dict[str, str] = Field(default_factory=dict, description="Further Spark properties; they win over ours.")
@@ -96,6 +99,10 @@ class PipelineSpec(_Part):
     lag: LagThresholds = LagThresholds()
     load: LoadSpec | None = Field(default=LoadSpec(), description="None: the pipeline has traffic of its own.")
     description: str = Field(default="", description="What the pipeline is for; shown in the UI.")
+    own_job: bool = Field(
+        default=False,
+        description="Run by a Dagster job of the pipeline's own name, and not by e2e, smoke and parity.",
+    )
 
 
 @dataclass(frozen=True)
@@ -174,3 +181,11 @@ class PipelineFolders:
     def quarantine(self) -> Path:
         """What could not be parsed, of all topics of the pipeline."""
         return self.lake / "quarantine"
+
+
+def recorded(stack_dir: Path) -> list[PipelineSpec]:
+    """The pipelines whose source was prepared in a stack, by name."""
+    folder = PipelineFolders(stack_dir, "any").record.parent
+    # Beside `shop.json` lie documents of its parts, such as `shop.release.json`.
+    records = [path for path in sorted(folder.glob("*.json")) if "." not in path.stem]
+    return [PipelineSpec.model_validate_json(path.read_bytes()) for path in records]

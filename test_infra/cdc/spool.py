@@ -23,10 +23,26 @@ COLUMN_MAPPING_READER = 2
 
 @contextmanager
 def on_disk(stack_dir: Path) -> Iterator[DuckDBPyConnection]:
-    """A database in a private folder below the stack's; both are gone after the block. It fetches nothing."""
+    """A database in a private folder below the stack's; both are gone after the block."""
+    with folder_below(stack_dir) as folder, database_in(folder) as connection:
+        yield connection
+
+
+@contextmanager
+def folder_below(stack_dir: Path) -> Iterator[Path]:
+    """A private folder below the stack's, gone after the block."""
+    folder = Path(tempfile.mkdtemp(prefix="spool-", dir=private_dir(stack_dir / "spool")))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def database_in(folder: Path) -> Iterator[DuckDBPyConnection]:
+    """A database in a folder, closed after the block. It fetches nothing."""
     import duckdb
 
-    folder = Path(tempfile.mkdtemp(prefix="spool-", dir=private_dir(stack_dir / "spool")))
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(folder / "spill"),
@@ -34,12 +50,9 @@ def on_disk(stack_dir: Path) -> Iterator[DuckDBPyConnection]:
         "autoload_known_extensions": "false",
         "preserve_insertion_order": "false",
     }
-    try:
-        with duckdb.connect(str(folder / "rows.duckdb"), config=config) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield connection
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with duckdb.connect(str(folder / "rows.duckdb"), config=config) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
 
 
 def view(connection: DuckDBPyConnection, name: str, table_dir: Path, version: int | None = None) -> None:

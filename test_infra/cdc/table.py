@@ -14,21 +14,32 @@ class Column:
         type: the source's own full type text, such as ``numeric(12,2)`` or ``timestamp with time zone``.
         nullable: whether NULL is allowed.
         key_position: 1-based place in the primary key; None outside it.
+        base: what a type with a name of its own is made of: the type below all domains, ``enum``, ``composite``, ...;
+            None where ``type`` says it.
     """
 
     name: str
     type: str
     nullable: bool = True
     key_position: int | None = None
+    base: str | None = None
 
 
 @dataclass(frozen=True)
 class TableSchema:
-    """A captured table: its place in the source and its columns in order."""
+    """A captured table: its place in the source and its columns in order.
+
+    Args:
+        schema: of the source's database.
+        name: of the table.
+        columns: the captured ones.
+        generated: names of generated columns. They follow from the others, are not replicated, and not captured.
+    """
 
     schema: str
     name: str
     columns: tuple[Column, ...]
+    generated: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[Column, ...]:

@@ -27,6 +27,21 @@ class Record:
     value: bytes | None
 
 
+@dataclass(frozen=True)
+class TopicExtent:
+    """Which topic it is and what it has.
+
+    Args:
+        topic_id: Kafka's own; another after the topic was deleted and made again under its name.
+        starts: partition -> first offset that is still there.
+        ends: partition -> end offset, exclusive.
+    """
+
+    topic_id: str
+    starts: dict[int, int]
+    ends: dict[int, int]
+
+
 def create_topics(bootstrap: str, topics: Mapping[str, int]) -> None:
     """Make topics (name -> partitions) that are not there, and wait until the broker lists them all.
 
@@ -95,6 +110,27 @@ def end_offsets_of(bootstrap: str, topics: Iterable[str]) -> dict[str, dict[int,
                 raise TopicMissing(f"there is no topic {topic}", details={"broker": bootstrap})
             partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
             found[topic] = {part.partition: end for part, end in consumer.end_offsets(partitions).items()}
+        return found
+
+
+def extents_of(bootstrap: str, topics: Iterable[str]) -> dict[str, TopicExtent]:
+    """Topic -> which topic it is and which offsets it has, read now; topics that do not exist are left out."""
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.admin import KafkaAdminClient
+
+    wanted = list(topics)
+    with closing(KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)) as admin:
+        described = {topic["name"]: topic for topic in admin.describe_topics(wanted) if not topic["error_code"]}
+    with closing(KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)) as consumer:
+        found = {}
+        for name, topic in described.items():
+            parts = [TopicPartition(name, part["partition_index"]) for part in topic["partitions"]]
+            starts, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
+            found[name] = TopicExtent(
+                topic_id=str(topic["topic_id"]),
+                starts={part.partition: starts[part] for part in parts},
+                ends={part.partition: ends[part] for part in parts},
+            )
         return found
 
 

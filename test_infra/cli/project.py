@@ -128,13 +128,9 @@ def running_pipeline(stack: Stack, name: str) -> PipelineSpec:
 
 def running_pipelines(stack: Stack) -> dict[str, PipelineSpec]:
     """The pipelines that run in a stack, by name."""
-    from test_infra.cdc.pipeline import PipelineFolders, PipelineSpec
+    from test_infra.cdc.pipeline import recorded
 
-    folder = PipelineFolders(stack.dir, "any").record.parent
-    # Beside `shop.json` lie documents of its parts, such as `shop.release.json`.
-    records = [path for path in sorted(folder.glob("*.json")) if "." not in path.stem]
-    found = [PipelineSpec.model_validate_json(path.read_bytes()) for path in records]
-    return {spec.name: spec for spec in found}
+    return {spec.name: spec for spec in recorded(stack.dir)}
 
 
 def _components(of_type: type[T]) -> list[T]:

@@ -74,6 +74,7 @@ def show(result: Result, folder: Path, *, machine: bool) -> None:
     else:
         for reason in _not_in_the_table(result):
             tables.verdict_line(f"  {reason}", green=False)
+        tables.verdict_line(_failed_first(result), green=False)
         tables.verdict_line(f"RED  {result.job}: exit code {result.exit_code}", green=False)
     click.echo(f"report: {folder / HTML}")
 
@@ -81,6 +82,18 @@ def show(result: Result, folder: Path, *, machine: bool) -> None:
 def _row(gate: GateResult) -> list[str]:
     verdicts = " ".join(gate.evidence.verdicts) if gate.evidence else ""
     return [gate.asset, gate.gate, gate.outcome, verdicts, gate.summary]
+
+
+def _failed_first(result: Result) -> str:
+    """The same words as at the head of the report."""
+    from test_infra.verdict.page.headline import first_fault
+
+    fault = first_fault(result)
+    if fault is None:
+        return ""
+    when = f", seen {fault.after} after the start" if fault.after else ""
+    seen = fault.seen.strip().partition("\n")[0]
+    return f"failed first: {fault.what}{when}" + (f": {seen}" if seen else "")
 
 
 def _not_in_the_table(result: Result) -> list[str]:

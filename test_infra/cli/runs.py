@@ -116,7 +116,7 @@ def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progres
     import dagster as dg
 
     from test_infra.cli.steps import watched
-    from test_infra.resources.run_folder import expected_gates, versions
+    from test_infra.resources.run_folder import expected_gates, record_surroundings, versions
     from test_infra.stack import current_stack_id
     from test_infra.verdict.run import RunRecord, finish
 
@@ -143,6 +143,7 @@ def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progres
         finish(folder, record, succeeded=succeeded, failures=failures)
     if interrupts.received:  # where Dagster took the interrupt for a failed step
         raise KeyboardInterrupt
+    record_surroundings(folder, record.stack_id)
 
 
 def _failure(event: dg.DagsterEvent) -> str:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from test_infra.assets.jobs import jobs
+from test_infra.assets.pipeline import pipelines_in
 from test_infra.assets.verdict import verdict_asset
 from test_infra.gates.gate import gate
 from test_infra.gates.stack import service_stability
@@ -31,11 +32,14 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
     ends = [key for key in assets if not graph.get(key).child_keys]
     suites = [key for key in assets if key.path[0] == "suites"]
     loads = [key for key in assets if key == load_key(key.path[0])]
+    apart = sorted(
+        {pipeline.name for pipeline in pipelines_in([graph.get(key).metadata for key in assets]) if pipeline.own_job}
+    )
     stability = service_stability(services, after=assets)
     checks = sorted([*graph.asset_check_keys, *(stability.check_key(service) for service in services)])
     return dg.Definitions.merge(
         definitions,
-        jobs(checks, suites, loads),
+        jobs(checks, suites, loads, apart),
         dg.Definitions(
             assets=[verdict_asset(ends)],
             asset_checks=[gate(stability)],

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.spark.states import JobState
-from test_infra.verdict.evidence import Finding, Outcome
+from test_infra.verdict.evidence import FROM_CHARACTER, Finding, Outcome
 
 if TYPE_CHECKING:
-    from test_infra.cdc.compare import Difference, TableParity
     from test_infra.cdc.connector import ConnectorStatus
+    from test_infra.cdc.differences import Difference, TableParity
     from test_infra.cdc.lag import LagReport
     from test_infra.cdc.offsets import OffsetAccount
+    from test_infra.cdc.origin import Break
     from test_infra.cdc.pipeline import LagThresholds
     from test_infra.cdc.witness import Testimony
     from test_infra.spark.record import Execution
@@ -66,6 +67,8 @@ def lag(report: "LagReport", thresholds: "LagThresholds") -> Finding:
             "measured since": report.since.isoformat() if report.since else "never",
             **{f"threshold {name}": f"{limit:g}" for name, limit in thresholds.model_dump().items()},
         },
+        histograms=report.histograms,
+        series=() if report.over_time is None else (report.over_time,),
     )
 
 
@@ -179,6 +182,17 @@ def connector(name: str, status: "ConnectorStatus | None", slot: str, slot_activ
     )
 
 
+def continuity(found: Sequence["Break"]) -> Finding:
+    """Where a pipeline does not hang together."""
+    return Finding(
+        outcome=Outcome.FAILED if found else Outcome.PASSED,
+        verdicts=("BROKEN",) if found else (),
+        summary=f"{found[0].part}: {found[0].what}" if found else "source, slot, topics, checkpoint and lake are whole",
+        numbers={"breaks": len(found)},
+        rows=tuple({"part": item.part, "seen": item.what} for item in found[:MOST_ROWS]),
+    )
+
+
 def stream(execution: "Execution", log: Path) -> Finding:
     """The newest submission of a stream."""
     running = execution.state is JobState.RUNNING
@@ -231,10 +245,16 @@ def _difference(found: "Difference") -> dict[str, str]:
         "verdict": found.verdict.value,
         "key": ", ".join(f"{column}={_text(value)}" for column, value in found.key.items()),
         "column": found.column,
-        "source": _text(found.source_value),
-        "mirror": _text(found.mirror_value),
+        "source": _value(found, found.source_value),
+        "mirror": _value(found, found.mirror_value),
         "compared": found.compared,
+        **({FROM_CHARACTER: str(found.skipped + 1)} if found.skipped else {}),
     }
+
+
+def _value(found: "Difference", value: str | None) -> str:
+    # Without a column the whole row is concerned, and nothing there is no row.
+    return "no row" if value is None and not found.column else _text(value)
 
 
 def _text(value: str | None) -> str:

@@ -49,6 +49,12 @@ CONNECTOR = """The connector and every one of its tasks run, and the replication
 Red: a task may be FAILED under a RUNNING connector; its trace is in the details. Look first there, then at the log
 of Connect."""
 
+CONTINUITY = """What carries the rows still hangs together: publication, slot, tables, topics, checkpoint and lake are
+the ones that the change log was made from, whole, and nothing on the way was cut.
+
+Red: something was dropped and made again, invalidated, cut by retention, or is of another pipeline; changes may be
+lost although every row is equal today. Look first at the table of rows, then at docs/continuity.md."""
+
 
 def pipeline_gates(spec: PipelineSpec) -> list[Gate]:
     """Every gate of a pipeline; all look when load, change log and mirror are there.
@@ -64,6 +70,7 @@ def pipeline_gates(spec: PipelineSpec) -> list[Gate]:
         ("offsets", OFFSETS, changes, _offsets(spec)),
         ("quarantine", QUARANTINE, stream, _quarantine(spec)),
         ("connector", CONNECTOR, connector, _connector(spec)),
+        ("continuity", CONTINUITY, connector, _continuity(spec)),
         ("stream", STREAM, stream, _stream(spec)),
     ]
     if spec.load:
@@ -122,6 +129,15 @@ def _quarantine(spec: PipelineSpec) -> Judge:
 def _connector(spec: PipelineSpec) -> Judge:
     def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         return {"connector": looks.connector(scene.stack, spec)}
+
+    return judge
+
+
+def _continuity(spec: PipelineSpec) -> Judge:
+    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+        from test_infra.cdc import continuity
+
+        return {"connector": findings.continuity(continuity.breaks(scene.stack, spec))}
 
     return judge
 

@@ -1,6 +1,8 @@
 """The gate on the services of a stack."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from math import isfinite
 
 import dagster as dg
 
@@ -51,7 +53,10 @@ def judge_service(service: str, state: tuple[str, str] | None, events: Sequence[
         events: what happened to the stack's processes during the run, oldest first.
     """
     unplanned = [event for event in events if event.get("service") == service and event.get("event") in UNPLANNED]
-    rows = tuple({name: str(event.get(name, "")) for name in ("time", "event", "detail")} for event in unplanned)
+    rows = tuple(
+        {"time": _moment(event), **{name: str(event.get(name, "")) for name in ("event", "detail")}}
+        for event in unplanned
+    )
     numbers = {"unplanned_events": float(len(unplanned))}
     if state is None:
         return Finding(
@@ -78,6 +83,11 @@ def judge_service(service: str, state: tuple[str, str] | None, events: Sequence[
 UNPLANNED = frozenset({"ended", "restarted", "given up", "over its memory limit"})
 """Events of the keeper that nobody asked for; a service that was stopped on request leaves none of them."""
 USABLE = frozenset({"usable", "external"})
+
+
+def _moment(event: Mapping[str, object]) -> str:
+    at = _time(event)
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds") if isfinite(at) else ""
 
 
 def _time(event: Mapping[str, object]) -> float:

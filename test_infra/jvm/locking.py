@@ -33,6 +33,8 @@ AS_THEY_ARE: dict[str, list[str]] = {
         "org.apache.kafka:kafka-clients:3.9.2",
         "org.apache.commons:commons-pool2:2.13.1",
     ],
+    # Hadoop's local file system without its child processes (chmod, readlink, rm): see spark.driver.
+    "spark-local-files": ["com.globalmentor:hadoop-bare-naked-local-fs:0.1.0"],
 }
 """Groups of exactly these files."""
 

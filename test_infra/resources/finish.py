@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from test_infra.resources.run_folder import record_surroundings
 from test_infra.verdict import run as runs
 
 
@@ -20,7 +21,9 @@ def finish(instance: dg.DagsterInstance, run: dg.DagsterRun, *, succeeded: bool)
     stats = instance.get_run_stats(run.run_id)
     started_at = datetime.fromtimestamp(stats.start_time, UTC) if stats.start_time else datetime.now(UTC)
     never_begun = runs.RunRecord(run_id=run.run_id, job=run.job_name, started_at=started_at)
-    runs.finish(folder, never_begun, succeeded=succeeded, failures=_failures(instance, run.run_id))
+    record = runs.finish(folder, never_begun, succeeded=succeeded, failures=_failures(instance, run.run_id))
+    if record.stack_id is not None and not runs.read_pipelines(folder):
+        record_surroundings(folder, record.stack_id)
     return folder
 
 

@@ -1,19 +1,30 @@
 """The folder of the current Dagster run."""
 
+import os
 import platform
+import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from test_infra.base.errors import TestInfraError
+from test_infra.base.paths import project_root
+from test_infra.base.redaction import redact
 from test_infra.resources.stack import StackResource
 from test_infra.verdict import run as runs
 from test_infra.verdict.evidence import gate_id
 
+if TYPE_CHECKING:
+    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.stack import Stack
+
 Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
 NAMED = ("test-infra", "dagster", "pyspark", "deltalake", "duckdb", "kafka-python")
+GIT_TIMEOUT_S = 5.0
 
 
 def run_folder(context: Context, stack: StackResource) -> Path:
@@ -42,33 +53,94 @@ def expected_gates(job: dg.JobDefinition) -> list[str]:
     return sorted(gate_id(key.asset_key.to_user_string(), key.name) for key in keys)
 
 
-def record_services(folder: Path, stack: StackResource) -> None:
-    """Keep which services this run meets, when the stack can be reached; a report without them is still a report."""
-    try:
-        endpoints = stack.attach().endpoints
-    except TestInfraError:
-        return
+def record_surroundings(folder: Path, stack_id: str | None) -> None:
+    """Keep which services and pipelines this run meets, when the stack can be reached; a report without them is still
+    a report.
+    """
+    from test_infra.stack import attach
+
+    # Whatever is wrong with the stack or with a history: the verdict must not depend on what only explains it.
+    with suppress(Exception):
+        record_services(folder, attach(stack_id))
+    with suppress(Exception):
+        record_pipelines(folder, attach(stack_id))
+
+
+def record_services(folder: Path, stack: "Stack") -> None:
+    """Keep which services a stack has, and when they became usable."""
     runs.write_services(
         folder,
         [
             runs.ServiceRecord(
                 name=endpoint.service,
                 version=endpoint.version,
-                url=endpoint.url,
+                url=redact(endpoint.url),
                 start_s=endpoint.start_s,
+                usable_at=datetime.fromtimestamp(endpoint.usable_at, UTC) if endpoint.usable_at else None,
                 log=str(endpoint.log_path or ""),
             )
-            for endpoint in endpoints.values()
+            for endpoint in stack.endpoints.values()
         ],
     )
 
 
+def record_pipelines(folder: Path, stack: "Stack") -> None:
+    """Keep which pipelines a stack has, and what their load did so far."""
+    from test_infra.cdc.pipeline import recorded
+
+    runs.write_pipelines(folder, [_pipeline(stack, spec) for spec in recorded(stack.dir)])
+
+
+def _pipeline(stack: "Stack", spec: "PipelineSpec") -> runs.PipelineRecord:
+    from test_infra.cdc.load import control as load
+    from test_infra.cdc.load.profile import profile
+    from test_infra.cdc.pipeline import PipelineFolders
+    from test_infra.cdc.stream import control as stream
+    from test_infra.spark.gateway import SparkGateway
+
+    folders = PipelineFolders(stack.dir, spec.name)
+    files = {"lake": folders.lake}
+    with suppress(TestInfraError):
+        files["log of the stream"] = SparkGateway(stack).log_path(stream.newest(stack, spec).execution_id)
+    if spec.load is None:
+        return runs.PipelineRecord(name=spec.name, tables=tuple(spec.tables), files=_existing(files))
+    files |= {"history of the load": folders.history, "log of the load": load.log_path(stack, spec)}
+    done = profile(folders.history)
+    return runs.PipelineRecord(
+        name=spec.name,
+        tables=tuple(spec.tables),
+        seed=spec.load.seed,
+        operations=spec.load.operations,
+        rows_before=spec.load.rows_before,
+        outcomes=done.outcomes,
+        load=done.over_time,
+        files=_existing(files),
+    )
+
+
+def _existing(files: dict[str, Path]) -> dict[str, str]:
+    return {label: str(path) for label, path in files.items() if path.exists()}
+
+
 def versions() -> dict[str, str]:
     """Versions of what takes part, read without importing it."""
-    found = {"python": platform.python_version()}
+    found = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} on {platform.machine()}, {os.cpu_count()} cores",
+    }
     for package in NAMED:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return found | _commit()
+
+
+def _commit() -> dict[str, str]:
+    """The commit of the project around the run, marked when files differ from it; nothing where there is no git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        said = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=GIT_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {"commit": said.stdout.strip()} if said.returncode == 0 else {}

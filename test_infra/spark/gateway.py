@@ -9,23 +9,27 @@ import os
 import sys
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import test_infra
-from test_infra.base.errors import InfrastructureError, TestInfraError, UsageError
+from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.errors import InfrastructureError, NotReady, TestInfraError, UsageError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.base.redaction import redact
-from test_infra.spark.driver import JOB_DIR_VARIABLE, DriverStatus, read_status
+from test_infra.spark.driver import JOB_DIR_VARIABLE, DriverStatus, driver_jars, read_status
 from test_infra.spark.record import Execution, JobRecord
 from test_infra.spark.states import IllegalTransition, JobState, Observation, observed
 
 if TYPE_CHECKING:
     from test_infra.runtime.local import LocalRuntime
+    from test_infra.runtime.process import ProcessState
     from test_infra.spark.spec import JobSpec
     from test_infra.stack import Stack
 
 LOG_CHUNK_BYTES = 64 * 1024
+END_TOLD_WITHIN_S = 5.0
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TEST_INFRA_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
@@ -171,6 +175,8 @@ class SparkGateway:
         from test_infra.runtime.process import ProcessSpec
 
         folder, spec = private_dir(self._dir(execution.execution_id)), execution.spec
+        # Here, where the user's proxies and certificates are known; the driver's environment is bare.
+        driver_jars(spec.jar_groups)
         write_private(folder / "job.json", spec.model_dump_json())
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         environment |= {
@@ -193,7 +199,7 @@ class SparkGateway:
         )
 
     def _look(self, execution: Execution, status: DriverStatus) -> Observation:
-        process = self._runtime.observe_all().get(_process(execution.execution_id))
+        process = self._seen(_process(execution.execution_id))
         age_s = time.time() - execution.submitted_at
         if process is None:
             # Between the record and the keeper's first sight of the process there is a moment without either.
@@ -206,6 +212,20 @@ class SparkGateway:
             at_work=status.ready_at is not None,
             age_s=age_s,
         )
+
+    def _seen(self, name: str) -> ProcessState | None:
+        """The process as its keeper has it; a moment passes between a process's end and the keeper's word on it."""
+        last: ProcessState | None = None
+
+        def told() -> None:
+            nonlocal last
+            last = self._runtime.observe_all().get(name)
+            if last is not None and not last.running and last.exit_code is None:
+                raise StillWaiting("it is gone, and how it ended is not on record")
+
+        with suppress(NotReady):
+            wait_for(told, Deadline(END_TOLD_WITHIN_S), what=name, awaited="the keeper's word on its end")
+        return last
 
 
 def _process(execution_id: str) -> str:

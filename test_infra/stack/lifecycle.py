@@ -34,6 +34,11 @@ from test_infra.stack.services import services_of
 from test_infra.stack.spec import StackSpec
 from test_infra.stack.sweep import STACK_TAG, kill_leftovers
 
+KEEPER_INHERITS = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR"}
+)
+"""What a keeper takes over from its caller. It lives for hours, and the caller's secrets are not its business."""
+
 
 class StackNotRunning(InfrastructureError):
     """There is no stack to attach to."""
@@ -365,7 +370,7 @@ def _start_keeper(folders: StackFolders, deadline: Deadline) -> ProcessId:
             start_new_session=True,
             cwd="/",
             env={
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if name in KEEPER_INHERITS},
                 HOME_VARIABLE: str(home()),
                 STACK_TAG: stack_tag(folders.id),
                 "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
@@ -487,8 +492,9 @@ def _ensure_one(
         hint="test-infra doctor",
     )
     start_s = known.start_s if known is not None else time.monotonic() - started
+    usable_at = known.usable_at if known is not None else time.time()
     say(Step(service.name, f"usable at {endpoint.host}:{endpoint.port} ({version}) after {start_s:.1f} s"))
-    return endpoint.model_copy(update={"version": version, "start_s": round(start_s, 3)})
+    return endpoint.model_copy(update={"version": version, "start_s": round(start_s, 3), "usable_at": usable_at})
 
 
 def _start(stack: Stack, service: ServiceSpec, place: Place, log_path: Path) -> None:

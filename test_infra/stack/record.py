@@ -38,6 +38,7 @@ class Endpoint(_Record):
         url: address in the form its clients take, never with a password.
         version: as the running service told it.
         start_s: seconds from start until usable; 0 for an external one.
+        usable_at: epoch seconds when it first answered; 0 for an external one.
         log_path: its log; None for an external one.
         properties: further facts clients need, such as ``database``.
         secret_files: name -> file of mode 0600 that holds the secret.
@@ -49,6 +50,7 @@ class Endpoint(_Record):
     url: str
     version: str = ""
     start_s: float = 0.0
+    usable_at: float = 0.0
     log_path: Path | None = None
     properties: dict[str, str] = {}
     secret_files: dict[str, Path] = {}

@@ -13,9 +13,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from test_infra.base.paths import private_dir, write_private
 from test_infra.base.redaction import redact
+from test_infra.verdict.measures import Histogram, Series
 
 FOLDER = "evidence"
 LONGEST_FILE_NAME = 180
+FROM_CHARACTER = "from character"
+"""Column of a differing row: where its shown piece begins in the whole value, counted from 1; absent at its begin."""
 
 
 class Outcome(StrEnum):
@@ -38,6 +41,8 @@ class Finding(BaseModel):
         numbers: name with unit -> value, such as ``mirror_p95_s``; plotted over time.
         rows: a table of what differs, one mapping of column -> text per row.
         details: label -> text that helps to look further, such as a log path.
+        histograms: how the measurements behind the numbers are spread.
+        series: how they went over time.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -48,6 +53,8 @@ class Finding(BaseModel):
     numbers: dict[str, float] = {}
     rows: tuple[dict[str, str], ...] = ()
     details: dict[str, str] = {}
+    histograms: tuple[Histogram, ...] = ()
+    series: tuple[Series, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -73,12 +80,14 @@ class Evidence(Finding):
         asset: path of the asset the gate sits on, such as ``shop/mirror/orders``.
         started_at: when judging began.
         ended_at: when the verdict was there.
+        promise: what the gate promises, what a failure means and where to look first.
     """
 
     gate: str
     asset: str
     started_at: datetime
     ended_at: datetime
+    promise: str = ""
 
     @property
     def gate_id(self) -> str:

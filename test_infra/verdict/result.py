@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from test_infra.verdict.evidence import Evidence, Outcome
-from test_infra.verdict.run import RunRecord, ServiceRecord, StepRecord
+from test_infra.verdict.run import PipelineRecord, RunRecord, ServiceRecord, StepRecord
 
 MISSING = "MISSING EVALUATION"
+SCHEMA_VERSION: Literal[2] = 2
+"""Of ``result.json``: another number where a reader of the former one would be misled or refused."""
 
 
 class GateResult(BaseModel):
@@ -52,7 +55,7 @@ class Result(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = 1
+    schema_version: Literal[2] = SCHEMA_VERSION
     run_id: str
     job: str
     stack_id: str | None
@@ -64,6 +67,7 @@ class Result(BaseModel):
     gates: tuple[GateResult, ...]
     steps: tuple[StepRecord, ...]
     services: tuple[ServiceRecord, ...]
+    pipelines: tuple[PipelineRecord, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -83,6 +87,7 @@ def judge(
     evidence: Sequence[Evidence],
     steps: Sequence[StepRecord] = (),
     services: Sequence[ServiceRecord] = (),
+    pipelines: Sequence[PipelineRecord] = (),
 ) -> Result:
     """The verdict on what a run left behind. Nothing expected and nothing found is red: a run without gates proves
     nothing.
@@ -103,6 +108,7 @@ def judge(
         gates=tuple(gates),
         steps=tuple(steps),
         services=tuple(services),
+        pipelines=tuple(pipelines),
     )
 
 

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from test_infra.base.paths import home, private_dir, safe_join, write_private
 from test_infra.base.redaction import redact
+from test_infra.verdict.measures import Series
 
 RECORD = "run.json"
 SERVICES = "services.json"
+PIPELINES = "pipelines.json"
 STEPS = "steps"
 
 
@@ -52,13 +54,39 @@ class ServiceRecord(_Record):
 
     Args:
         start_s: seconds until usable.
+        usable_at: when it first answered; None for one that somebody else started.
     """
 
     name: str
     version: str
     url: str
     start_s: float
+    usable_at: datetime | None = None
     log: str = ""
+
+
+class PipelineRecord(_Record):
+    """A pipeline of the run, and the load on it.
+
+    Args:
+        name: of the pipeline.
+        tables: captured tables.
+        seed: of the load; None when the pipeline has traffic of its own.
+        operations: of the load's first, fast part.
+        rows_before: rows of each table before the connector, the snapshot.
+        outcomes: ``ok``, ``failed``, ``unknown`` -> operations after the snapshot.
+        load: the same over time.
+        files: label -> where to look further, such as the history and the logs.
+    """
+
+    name: str
+    tables: tuple[str, ...]
+    seed: int | None = None
+    operations: int | None = None
+    rows_before: int | None = None
+    outcomes: dict[str, int] = {}
+    load: Series | None = None
+    files: dict[str, str] = {}
 
 
 class StepRecord(_Record):
@@ -79,6 +107,7 @@ class StepRecord(_Record):
 
 
 _SERVICES = TypeAdapter(list[ServiceRecord])
+_PIPELINES = TypeAdapter(list[PipelineRecord])
 
 
 def runs() -> Path:
@@ -156,6 +185,19 @@ def read_services(folder: Path) -> list[ServiceRecord]:
     """The services the run met; empty when none are recorded."""
     try:
         return _SERVICES.validate_json((folder / SERVICES).read_bytes())
+    except (OSError, ValidationError):
+        return []
+
+
+def write_pipelines(folder: Path, pipelines: Sequence[PipelineRecord]) -> None:
+    """Keep which pipelines the run had, and their load."""
+    write_private(folder / PIPELINES, _PIPELINES.dump_json(list(pipelines), indent=1).decode())
+
+
+def read_pipelines(folder: Path) -> list[PipelineRecord]:
+    """The pipelines of the run; empty when none are recorded."""
+    try:
+        return _PIPELINES.validate_json((folder / PIPELINES).read_bytes())
     except (OSError, ValidationError):
         return []
 

@@ -86,7 +86,7 @@ def test_assets_and_gates_of_a_users_pipeline() -> None:
         if isinstance(checks, dg.AssetsDefinition)
         for spec in checks.check_specs
     }
-    assert gates == {"parity", "lag", "offsets", "quarantine", "connector", "stream"}
+    assert gates == {"parity", "lag", "offsets", "quarantine", "connector", "continuity", "stream"}
 
 
 def test_templates_fill_texts(monkeypatch: pytest.MonkeyPatch) -> None:

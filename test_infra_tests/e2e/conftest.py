@@ -13,7 +13,7 @@ from test_infra_tests.e2e.shell import Shell
 
 
 @pytest.fixture(scope="module")
-def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
+def shell(request: pytest.FixtureRequest, fast_starts: None) -> Iterator[Shell]:
     """Commands with a home and a stack of this test module."""
     home = Path(tempfile.mkdtemp(prefix="ti-"))
     name = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")

@@ -31,7 +31,7 @@ def processes_of(shell: Shell) -> list[psutil.Process]:
 def nothing_left(shell: Shell) -> None:
     def gone() -> None:
         if left := processes_of(shell):
-            raise StillWaiting(", ".join(process.name() for process in left))
+            raise StillWaiting(", ".join(map(str, left)))
 
     wait_for(gone, Deadline(NOTHING_LEFT_WITHIN_S), what="the end of the stack", awaited="no process of it")
 

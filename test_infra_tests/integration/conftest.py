@@ -14,7 +14,7 @@ from test_infra.base.paths import HOME_VARIABLE, STACK_VARIABLE
 
 
 @pytest.fixture(scope="session")
-def test_home() -> Iterator[Path]:
+def test_home(fast_starts: None) -> Iterator[Path]:
     """A TEST_INFRA_HOME that dies with the test session; downloads stay in the user's cache."""
     folder = Path(tempfile.mkdtemp(prefix="ti-"))
     before = os.environ.get(HOME_VARIABLE), os.environ.get(STACK_VARIABLE)

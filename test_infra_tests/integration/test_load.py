@@ -147,12 +147,17 @@ def test_lost_connections_are_unknown_and_the_load_goes_on(stack: Stack, owner: 
         WHERE application_name = 'test_infra' AND pid <> pg_backend_pid()
             AND usename = current_user AND state <> 'idle'"""
 
+    terminated_at = 0
+
     def terminated_and_done() -> None:
-        # Until one is seen to be unknown: on a quiet machine the load is short, on a busy one it must get on.
-        if control.status(stack, SPEC).unknown == 0:
+        nonlocal terminated_at
+        status = control.status(stack, SPEC)
+        # Until one is seen to be unknown, and never twice at one place: a load that always loses its sessions stands.
+        if status.unknown == 0 and status.operations_done != terminated_at:
+            terminated_at = status.operations_done
             owner.execute(terminate)
-        if control.status(stack, SPEC).bulk_done_at is None:
-            raise StillWaiting(f"{control.status(stack, SPEC).operations_done} operations done")
+        if status.bulk_done_at is None:
+            raise StillWaiting(f"{status.operations_done} operations done")
 
     wait_for(terminated_and_done, Deadline(150), what="load", awaited="its end", interval_s=0.02)
     ended = control.stop(stack, SPEC)

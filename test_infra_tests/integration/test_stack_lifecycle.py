@@ -78,7 +78,7 @@ def nothing_is_left(stack_id: str, tree: Sequence[psutil.Process] = ()) -> Calla
     def look() -> None:
         left = [*leftovers(lifecycle.stack_tag(stack_id)), *(process for process in tree if runs(process))]
         if left:
-            raise StillWaiting(", ".join(f"{process.pid} {process.name()}" for process in left))
+            raise StillWaiting(", ".join(map(str, left)))
 
     return look
 

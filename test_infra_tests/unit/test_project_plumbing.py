@@ -56,6 +56,16 @@ def test_a_skip_is_red_where_everything_is_required(suite_with_a_skip: Path) -> 
     assert result.stdout.splitlines()[-1] == "red: TEST_INFRA_REQUIRE_ALL is set and 1 tests were not run"
 
 
+def test_an_optional_skip_is_listed_and_not_red(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text(
+        "import pytest\n\ndef test_left_out(): pytest.skip('optional: no such thing')\n"
+    )
+    result = run_pytest(tmp_path, require_all="1")
+
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1].endswith("test_one.py::test_left_out: optional: no such thing")
+
+
 def test_a_whole_run_says_that_nothing_was_left_out(tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text("def test_runs(): pass\n")
 

@@ -75,7 +75,7 @@ def start(stack: Stack, spec: PipelineSpec, operations: int | None = None, rate_
             argv=(sys.executable, "-m", "test_infra.cdc.load.run", str(config_path)),
             env=stack.process_env(),
             cwd=_folder(stack, spec),
-            log_path=_log_path(stack, spec),
+            log_path=log_path(stack, spec),
             memory_limit_mib=MEMORY_LIMIT_MIB,
             stop_timeout_s=10.0,
         )
@@ -99,11 +99,11 @@ def wait_bulk(stack: Stack, spec: PipelineSpec, deadline: Deadline) -> LoadStatu
             raise LoadFailed(
                 f"the load of {spec.name} ended after {seen.operations_done} operations",
                 details={"error": seen.error or "it was stopped"},
-                log=_log_path(stack, spec),
+                log=log_path(stack, spec),
             )
         raise StillWaiting(f"{seen.operations_done} operations done")
 
-    return wait_for(done, deadline, what=f"the load of {spec.name}", awaited="its bulk", log=_log_path(stack, spec))
+    return wait_for(done, deadline, what=f"the load of {spec.name}", awaited="its bulk", log=log_path(stack, spec))
 
 
 def status(stack: Stack, spec: PipelineSpec) -> LoadStatus:
@@ -142,5 +142,6 @@ def _status_path(stack: Stack, spec: PipelineSpec) -> Path:
     return _folder(stack, spec) / "status.json"
 
 
-def _log_path(stack: Stack, spec: PipelineSpec) -> Path:
+def log_path(stack: Stack, spec: PipelineSpec) -> Path:
+    """What the load's process says."""
     return stack.logs / f"{_name(spec)}.log"

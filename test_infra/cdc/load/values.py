@@ -10,14 +10,13 @@ import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from random import Random
-from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
-
-if TYPE_CHECKING:
-    from test_infra.cdc.table import Column
+from test_infra.cdc.load.edges import array_of, edges_of
+from test_infra.cdc.table import Column
 
 NULL_SHARE = 0.1
+EDGE_SHARE = 0.1
 LONGEST_TEXT = 60
 EPOCH = dt.datetime(1901, 1, 1)  # noqa: DTZ001 - of a column without a time zone
 SPAN_US = 300 * 365 * 86_400 * 1_000_000
@@ -40,7 +39,7 @@ def maker(column: Column) -> Make:
     Raises:
         UsageError: no values can be made for the type.
     """
-    make = _maker(column)
+    make = _mixed(column)
     if not column.nullable:
         return make
     return lambda random: None if random.random() < NULL_SHARE else make(random)
@@ -73,6 +72,26 @@ def key_maker(column: Column) -> Number:  # noqa: PLR0911 - one case for each ty
         f"the load cannot make keys for column {column.name} of type {column.type}",
         hint="set `load: null` and let the pipeline have traffic of its own",
     )
+
+
+def _mixed(column: Column) -> Make:
+    """Values of the type, at its edges now and then, or at its edges only where nothing else is known of it."""
+    declared = _declared(column)
+    if declared.endswith("[]"):
+        return array_of(maker(Column(column.name, declared.removesuffix("[]"))))
+    kind, size, _ = _kind(column)
+    edges = None if kind == "numeric" and size else edges_of(kind)
+    if edges is None:
+        return _maker(column)
+    if kind not in ("date", "timestamp", "timestamptz"):
+        return edges
+    make = _maker(column)
+    return lambda random: edges(random) if random.random() < EDGE_SHARE else make(random)
+
+
+def _declared(column: Column) -> str:
+    base = column.base or column.type
+    return base if base.startswith("enum(") else " ".join(base.lower().split())
 
 
 def _maker(column: Column) -> Make:  # noqa: C901, PLR0911 - one case for each type, and no more in it
@@ -115,10 +134,10 @@ def _maker(column: Column) -> Make:  # noqa: C901, PLR0911 - one case for each t
     )
 
 
-def _kind(column: Column) -> tuple[str, int, int]:
+def _kind(column: Column) -> tuple[str, int, int]:  # noqa: PLR0911 - one case for each family
     """The family of a type with its length or precision (0: none), and its scale."""
-    declared = " ".join(column.type.lower().split())
-    if sized := re.fullmatch(r"(?:numeric|decimal)\((\d+)(?:,(\d+))?\)", declared):
+    declared = _declared(column)
+    if sized := re.fullmatch(r"(?:numeric|decimal)\((\d+)(?:,(-?\d+))?\)", declared):
         return ("numeric", int(sized[1]), int(sized[2] or 0))
     if sized := re.fullmatch(r"(?:character varying|varchar)(?:\((\d+)\))?|text", declared):
         return ("text", int(sized[1] or 0), 0)
@@ -128,6 +147,10 @@ def _kind(column: Column) -> tuple[str, int, int]:
         return ("timestamptz", 0, 0)
     if re.fullmatch(r"timestamp(?:\(\d\))?(?: without time zone)?", declared):
         return ("timestamp", 0, 0)
+    if re.fullmatch(r"time(?:\(\d\))?(?: without time zone)?", declared):
+        return ("time", 0, 0)
+    if declared.startswith("interval"):
+        return ("interval", 0, 0)
     return ("json" if declared in ("json", "jsonb") else declared, 0, 0)
 
 

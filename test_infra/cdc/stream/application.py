@@ -13,18 +13,19 @@ import sys
 import threading
 import time
 import traceback
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.base.errors import TestInfraError
+from test_infra.base.errors import NotReady, TestInfraError
 from test_infra.base.redaction import RedactingFilter, redact
 from test_infra.cdc.connector import ConnectClient
 from test_infra.cdc.stream.apply import Applier
+from test_infra.cdc.stream.checkpoint import make_stream_id
+from test_infra.cdc.stream.claim import claim
 from test_infra.cdc.stream.spec import Release, StreamConfig
 from test_infra.cdc.stream.warm import warm_up
-from test_infra.cdc.topics import end_offsets_of, wait_for_topics
+from test_infra.cdc.topics import end_offsets_of, extents_of, wait_for_topics
 from test_infra.spark.driver import DriverStatus, job_dir, session, write_status
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 LOOK_INTERVAL_S = 0.2
 FORGET_INTERVAL_S = 30.0
 COMMITTED_WITHIN_S = 5.0
+FETCHED_RECORDS = 10_000
+FETCHED_BYTES = 16 * 1024 * 1024
+SETTLED_WITHIN_S = 5.0
 TOPICS_WITHIN_S = 120.0
 
 log = logging.getLogger("test_infra.stream")
@@ -96,11 +100,16 @@ class Stream:
 
     def _stream(self, spark: SparkSession, release: Release) -> None:
         wait_for_topics(release.bootstrap, release.schemas, Deadline(TOPICS_WITHIN_S))
+        with claim(release, extents_of(release.bootstrap, release.schemas)):
+            self._apply_all(spark, release)
+
+    def _apply_all(self, spark: SparkSession, release: Release) -> None:
         applier = Applier(
             release.schemas,
             release.targets(),
-            stream_id=stream_id(release.checkpoint),
+            stream_id=make_stream_id(release.checkpoint),
             tx_id_reference=release.tx_id_reference,
+            mirror_interval_s=self._config.mirror_interval_ms / 1_000,
         )
         query = self._start(spark, release, applier)
         log.info("query started: %s", ", ".join(release.schemas))
@@ -116,6 +125,9 @@ class Stream:
             .option("subscribe", ",".join(release.schemas))
             .option("startingOffsets", "earliest")
             .option("failOnDataLoss", "true")
+            # The defaults fetch 500 records and 1 MiB at a time: a backlog would wait for round trips.
+            .option("kafka.max.poll.records", FETCHED_RECORDS)
+            .option("kafka.max.partition.fetch.bytes", FETCHED_BYTES)
             .option("maxOffsetsPerTrigger", self._config.max_offsets_per_trigger)
             .load()
             .select("key", "value", "topic", "partition", "offset", "timestamp")
@@ -156,6 +168,7 @@ class Stream:
     def _watch(self, query: StreamingQuery, release: Release, applier: Applier) -> None:
         asked_at = time.monotonic()
         while not self._stop.wait(LOOK_INTERVAL_S):
+            applier.check()
             if not query.isActive:
                 failure = query.exception()
                 raise failure if failure is not None else RuntimeError("the query ended by itself")
@@ -167,6 +180,10 @@ class Stream:
                 asked_at = time.monotonic()
                 bound_memory(applier, release)
         self._finish(query, release.checkpoint)
+        try:
+            applier.settle(Deadline(SETTLED_WITHIN_S))
+        except NotReady as error:
+            log.info("%s; the next start merges it", error.what)
         self._tell()
 
     def _finish(self, query: StreamingQuery, checkpoint: Path) -> None:
@@ -197,15 +214,6 @@ def bound_memory(applier: Applier, release: Release) -> None:
             applier.may_forget(committed, end_offsets_of(release.bootstrap, release.schemas))
     except TestInfraError as error:
         log.info("deletes are remembered longer: %s", error.what)
-
-
-def stream_id(checkpoint: Path) -> str:
-    """The id that lives and dies with the checkpoint, made with it."""
-    path = checkpoint / "test_infra_stream_id"
-    if not path.exists():
-        checkpoint.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(uuid.uuid4().hex)
-    return path.read_text()
 
 
 def main(argv: list[str]) -> int:

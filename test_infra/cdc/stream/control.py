@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from test_infra.base.deadline import StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import private_dir
+from test_infra.cdc.origin import origin_of
 from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
+from test_infra.cdc.sources import postgres
 from test_infra.cdc.stream.spec import Release, StreamConfig, TopicOfTable, write
 from test_infra.spark.gateway import SparkGateway
 from test_infra.spark.spec import JobSpec
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 TEAM = "test_infra"
 APPLICATION = "test_infra.cdc.stream.application"
+JAR_GROUPS = ("spark-kafka",)
 
 
 class StreamFailed(InfrastructureError):
@@ -49,6 +52,7 @@ def submit(stack: Stack, spec: PipelineSpec, schemas: list[TableSchema] | None =
             release_path=_release_path(stack, spec),
             max_offsets_per_trigger=spec.stream.max_offsets_per_trigger,
             trigger_interval_ms=spec.stream.trigger_interval_ms,
+            mirror_interval_ms=spec.stream.mirror_interval_ms,
         )
         write(config, _config_path(stack, spec))
         job = job_spec(stack, spec)
@@ -79,11 +83,14 @@ def release(stack: Stack, spec: PipelineSpec, schemas: list[TableSchema], tx_id_
         )
         for schema in schemas
     )
+    with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
+        origin = origin_of(connection, spec, names)
     document = Release(
         bootstrap=stack.endpoint("kafka").url,
         tables=entries,
         quarantine=folders.quarantine,
         checkpoint=folders.checkpoint,
+        origin=origin,
         tx_id_reference=current_tx_id(stack, spec) if tx_id_reference is None else tx_id_reference,
         connect_url=stack.endpoint("connect").url,
         connector=names.connector,
@@ -178,16 +185,14 @@ def job_spec(stack: Stack, spec: PipelineSpec) -> JobSpec:
         module=APPLICATION,
         args=(str(_config_path(stack, spec)),),
         conf=spec.stream.conf,
-        jar_groups=("spark-kafka",),
+        jar_groups=JAR_GROUPS,
         driver_memory_mib=spec.stream.driver_memory_mib,
     )
 
 
 def current_tx_id(stack: Stack, spec: PipelineSpec) -> int:
     """The source's newest 64-bit transaction id, without using one up."""
-    from test_infra.cdc.sources.postgres import connect
-
-    with connect(stack.endpoint(spec.source.service), "owner") as connection:
+    with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
         row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
     if row is None:
         raise InfrastructureError("PostgreSQL gave no transaction id")

@@ -2,6 +2,9 @@
 
 Per key, streamed events come after snapshot reads, and among each the higher LSN is the newer. A deleted key and a
 truncated table are remembered, so that an older event that comes again brings nothing back.
+
+All reads of one initial snapshot have one LSN: its *generation*. A snapshot that was interrupted is repeated with a
+higher one, and rows that were deleted meanwhile are in the older generation only: a newer one ends it, whole.
 """
 
 from __future__ import annotations
@@ -30,15 +33,17 @@ class Graves:
     Args:
         connection: DuckDB that holds them; from `test_infra.cdc.stream.parse.connect`.
         changes: the change log so far: Arrow with ``op, key, lsn``; the graves are dug from it again at a start.
+        generation: LSN of the newest initial snapshot in it; -1 for none.
     """
 
-    def __init__(self, connection: DuckDBPyConnection, changes: pa.Table) -> None:
+    def __init__(self, connection: DuckDBPyConnection, changes: pa.Table, generation: int = -1) -> None:
         self._connection = connection
         self.truncated_lsn = -1
+        self.generation = generation
         self._bounds: list[tuple[int, dict[int, int]]] = []
         connection.register("changes", changes)
         connection.execute(f"CREATE OR REPLACE TABLE graves AS {_DELETES}")
-        self._note_truncate()
+        self._note_bounds()
         connection.unregister("changes")
 
     def __len__(self) -> int:
@@ -55,9 +60,10 @@ class Graves:
         connection = self._connection
         connection.register("changes", changes)
         try:
-            self._note_truncate()
+            self._note_bounds()
             connection.execute(f"INSERT INTO graves {_DELETES}")
-            rows = connection.sql(_newest_sql(schema), params={"truncated": self.truncated_lsn}).to_arrow_table()
+            bounds = {"truncated": self.truncated_lsn, "generation": self.generation}
+            rows = connection.sql(_newest_sql(schema), params=bounds).to_arrow_table()
         finally:
             connection.unregister("changes")
         wanted = mirror_schema(schema).append(pa.field(DELETED, pa.bool_()))
@@ -79,9 +85,11 @@ class Graves:
             self._connection.execute("DELETE FROM graves WHERE lsn <= ?", [lsn])
             self._bounds = [bound for bound in self._bounds if bound[0] > lsn]
 
-    def _note_truncate(self) -> None:
+    def _note_bounds(self) -> None:
         truncates = "SELECT coalesce(max(lsn), -1) FROM changes WHERE op = 't'"
         self.truncated_lsn = max(self.truncated_lsn, int(self._connection.execute(truncates).fetchall()[0][0]))
+        reads = "SELECT coalesce(max(lsn), -1) FROM changes WHERE op = 'r'"
+        self.generation = max(self.generation, int(self._connection.execute(reads).fetchall()[0][0]))
 
 
 _DELETES = """SELECT "key", max(lsn) AS lsn FROM changes WHERE op = 'd' GROUP BY ALL"""
@@ -93,7 +101,7 @@ def _newest_sql(schema: TableSchema) -> str:
     columns = ", ".join(f"{'after' if place is None else 'newest.key'}.{name} AS {name}" for name, place in names)
     return f"""
     WITH newest AS (
-        SELECT * FROM changes WHERE op IN ('c', 'u', 'r', 'd')
+        SELECT * FROM changes WHERE op IN ('c', 'u', 'd') OR (op = 'r' AND lsn >= $generation)
         QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY snapshot, lsn DESC, kafka_offset DESC) = 1
     ), buried AS (
         SELECT "key" AS grave_key, max(lsn) AS grave_lsn FROM graves

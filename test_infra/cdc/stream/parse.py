@@ -7,6 +7,7 @@ was there and cannot be read, a column too many or one too few refuse the record
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
 _ENVELOPE = ("$.op", "$.source.lsn", "$.source.txId", "$.source.ts_us", "$.ts_us", "$.before", "$.after")
 _OP, _LSN, _TX, _COMMIT_TS, _EVENT_TS, _BEFORE, _AFTER = range(1, len(_ENVELOPE) + 1)
-_UNCHANGED = (UNAVAILABLE, base64.b64encode(UNAVAILABLE.encode()).decode())
+_UNCHANGED = (
+    UNAVAILABLE,
+    base64.b64encode(UNAVAILABLE.encode()).decode(),  # bytea
+    json.dumps([UNAVAILABLE]),  # arrays of texts
+    json.dumps(list(UNAVAILABLE.encode()), separators=(",", ":")),  # arrays of numbers
+)
+"""Every form in which Debezium writes that a value was not sent because it did not change; tried on the real stack."""
 _REFUSED = ("topic", "kafka_partition", "kafka_offset", "reason", "raw_key", "raw_value", "kafka_ts", "batch_id")
 
 
@@ -152,6 +159,21 @@ class _Image:
         )
         return f"struct_pack({', '.join(fields)})"
 
+    def sent(self) -> str:
+        """SQL of the struct with NULL where a value was not sent."""
+        fields = (
+            f"{identifier(column.name)} := CASE WHEN NOT {_unsent(value)} "
+            f"THEN {self.name}.{identifier(column.name)} END"
+            for column, value, _ in self.placed()
+        )
+        return f"CASE WHEN {self.name} IS NOT NULL THEN struct_pack({', '.join(fields)}) END"
+
+    def unchanged(self) -> str:
+        """SQL of the list of columns whose values were not sent; NULL for none."""
+        names = (f"CASE WHEN {_unsent(value)} THEN {literal(column.name)} END" for column, value, _ in self.placed())
+        listed = f"list_filter([{', '.join(names)}]::VARCHAR[], lambda name: name IS NOT NULL)"
+        return f"CASE WHEN {self.name} IS NOT NULL AND len({listed}) > 0 THEN {listed} END"
+
     def good(self) -> str:
         """SQL that is true when no column has a problem; cheaper than `problems`, and false when in doubt."""
         return " AND ".join(self._good(*placed) for placed in self.placed())
@@ -172,13 +194,14 @@ class _Image:
         # Into a NOT NULL column of a before image that PostgreSQL did not send, Debezium fills '' or 0.
         filled = f" AND {value} <> ''" if self.name == "before" else ""
         null_key = f" WHEN {kind} = 'NULL' THEN {literal(f'{where} is null')}" if column.key_position else ""
-        unsent = f" WHEN {value} IN {_tuple(_UNCHANGED)} THEN {literal(f'{where} is an unchanged value, not sent')}"
+        reason = literal(f"{where} is an unchanged value, not sent") if column.key_position else "NULL"
+        unsent = f" WHEN {_unsent(value)} THEN {reason}"
         return f"""CASE
             WHEN {kind} IS NULL THEN {literal(f"{where} is missing")}
             {null_key if self.name != "before" else ""}
             WHEN {kind} = 'NULL' THEN NULL
+            {unsent if self.name == "after" else ""}
             WHEN {kind} NOT IN {_tuple(rule.json_types)} THEN {literal(f"{where} is of JSON type ")} || {kind}
-            {unsent if self.name == "after" and "VARCHAR" in rule.json_types else ""}
             WHEN {self.name}.{identifier(column.name)} IS NULL{filled}
                 THEN {literal(f"{where} is no {rule.duckdb}")}
         END"""
@@ -194,9 +217,9 @@ def quick_sql(schema: TableSchema) -> str:
     event = f"""lsn IS NOT NULL AND commit_ts IS NOT NULL AND (op = 'r' OR tx IS NOT NULL)
         AND CASE WHEN op IN ('c', 'u', 'r') THEN {changed} ELSE op = 'd' AND after IS NULL END
         AND (before IS NULL OR ({images.before.good()}))
-        AND {" AND ".join(f"NOT contains(j, {literal(text)})" for text in _UNCHANGED)}"""
+        AND {" AND ".join(f"NOT contains(j, {literal(text)})" for text in _searched(schema))}"""
     good = f"coalesce({key_is_good} AND (raw_value IS NULL OR (j IS NOT NULL AND {event})), false)"
-    return f"WITH {images.typed()} {_SELECT}, {good} AS good FROM typed"
+    return f"WITH {images.typed()} {_SELECT}, after, NULL::VARCHAR[] AS unchanged, {good} AS good FROM typed"
 
 
 @cache
@@ -211,7 +234,7 @@ def full_sql(schema: TableSchema) -> str:
             CASE WHEN after IS NOT NULL THEN {images.after.problems()} ELSE '' END AS after_problems
         FROM typed
     )
-    {_SELECT},
+    {_SELECT}, {images.after.sent()} AS after, {images.after.unchanged()} AS unchanged,
         CASE
             WHEN raw_value IS NULL AND raw_key IS NULL THEN 'key and value are null'
             WHEN raw_value IS NOT NULL AND value_text IS NULL THEN 'value is not UTF-8'
@@ -238,7 +261,7 @@ def full_sql(schema: TableSchema) -> str:
 
 
 _SELECT = f"""
-    SELECT op, CASE WHEN op <> 't' THEN key_row END AS "key", before, after, lsn,
+    SELECT op, CASE WHEN op <> 't' THEN key_row END AS "key", before, lsn,
         CASE WHEN op <> 'r' THEN {widen_sql("tx", "$reference::BIGINT")} END AS tx_id, NULL::BIGINT AS tx_order,
         CASE WHEN op <> '{TOMBSTONE}' THEN op = 'r' END AS snapshot, commit_ts::TIMESTAMPTZ AS commit_ts,
         event_ts::TIMESTAMPTZ AS event_ts, kafka_partition, kafka_offset, kafka_ts, $batch::BIGINT AS batch_id,
@@ -305,6 +328,17 @@ def _paths(image: str | None, columns: Sequence[Column]) -> list[str]:
 
 def _json_name(name: str) -> str:
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _searched(schema: TableSchema) -> tuple[str, ...]:
+    """Texts of which one is in every record with a value that was not sent; the fewer, the faster."""
+    text, binary, _, numbers = _UNCHANGED
+    return (text, binary, *([numbers] if any("ARRAY" in rule_for(c).json_types for c in schema.columns) else []))
+
+
+def _unsent(value: str) -> str:
+    """SQL that is true for a value that Debezium did not get."""
+    return f"coalesce({value} IN {_tuple(_UNCHANGED)}, false)"
 
 
 def _list(texts: Iterable[str]) -> str:

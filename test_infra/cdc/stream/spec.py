@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from test_infra.base.paths import write_private
+from test_infra.cdc.origin import Origin
 from test_infra.cdc.table import TableSchema
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class StreamConfig(_Document):
         release_timeout_s: longest wait for it, seconds.
         max_offsets_per_trigger: most records of a micro-batch.
         trigger_interval_ms: shortest time between two micro-batches, milliseconds.
+        mirror_interval_ms: shortest time between two merges into a mirror, milliseconds.
     """
 
     release_path: Path
     release_timeout_s: float = 900.0
     max_offsets_per_trigger: int
     trigger_interval_ms: int
+    mirror_interval_ms: int
 
 
 class TopicOfTable(_Document):
@@ -51,6 +54,7 @@ class Release(_Document):
         tables: what to read and where to write.
         quarantine: folder of the refused records.
         checkpoint: folder of Spark's checkpoint.
+        origin: the source that the topics come from.
         tx_id_reference: a 64-bit transaction id of the source, of about now.
         connect_url: Kafka Connect, asked now and then for the committed LSN; None: deletes are remembered for ever.
         connector: name of the connector.
@@ -60,6 +64,7 @@ class Release(_Document):
     tables: tuple[TopicOfTable, ...]
     quarantine: Path
     checkpoint: Path
+    origin: Origin
     tx_id_reference: int
     connect_url: str | None
     connector: str

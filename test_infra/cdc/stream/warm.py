@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from test_infra.base.deadline import Deadline
 from test_infra.cdc.stream.apply import Applier, Targets
 from test_infra.cdc.table import Column, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
+
+SETTLED_WITHIN_S = 30.0
 
 _SCHEMA = TableSchema("warm", "warm", (Column("id", "bigint", nullable=False, key_position=1), Column("v", "text")))
 
@@ -27,6 +30,7 @@ def warm_up(spark: SparkSession) -> None:
         applier = Applier({"warm": _SCHEMA}, targets, stream_id="warm", tx_id_reference=1)
         for batch in range(2):
             applier.apply(_records(batch), batch)
+        applier.settle(Deadline(SETTLED_WITHIN_S))
         applier.close()
 
 

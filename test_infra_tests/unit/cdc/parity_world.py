@@ -13,8 +13,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from test_infra.cdc.compare import Sides, TableParity, judge
+from test_infra.cdc.compare import judge
+from test_infra.cdc.differences import TableParity
 from test_infra.cdc.lake import changes_schema, mirror_schema
+from test_infra.cdc.sides import Sides
 from test_infra.cdc.sources.postgres import Snapshot
 from test_infra.cdc.table import Column, TableSchema
 
@@ -62,6 +64,7 @@ class Event:
     lsn: int
     tx_id: int | None
     offset: int
+    unchanged: tuple[str, ...] | None = None
 
 
 def row(key: Key, **values: Any) -> dict[str, Any]:
@@ -80,10 +83,11 @@ class World:
     before_images: bool = False
     marker_lsn: int | None = None
     lsn: int = 10_000
+    generation: int = 50_000
     schema: TableSchema = SCHEMA
 
     def read(self, key: Key, **values: Any) -> World:
-        """A row of the initial snapshot; its LSN is as high as Debezium makes it."""
+        """A row of the initial snapshot; all have one LSN, as high as Debezium makes it."""
         return self._event("r", key, row(key, **values), None)
 
     def create(self, tx_id: int, key: Key, **values: Any) -> World:
@@ -92,8 +96,29 @@ class World:
     def update(self, tx_id: int, key: Key, **values: Any) -> World:
         return self._event("u", key, {**self.mirror.get(key, row(key)), **values}, tx_id)
 
+    def not_carried(self, *columns: str) -> World:
+        """The event just written did not carry these columns, because they had not changed (TOAST)."""
+        event = self.events[-1]
+        after = {**(event.after or {}), **dict.fromkeys(columns)}
+        self.events[-1] = replace(event, after=after, unchanged=columns)
+        return self
+
+    def move(self, tx_id: int, old: Key, new: Key) -> World:
+        """A key change: a delete and a create at one LSN."""
+        values = {name: value for name, value in self.mirror[old].items() if name not in ("id", "kind")}
+        self.delete(tx_id, old)
+        self.lsn -= 10
+        return self.create(tx_id, new, **values)
+
     def delete(self, tx_id: int, key: Key) -> World:
         return self._event("d", key, None, tx_id)
+
+    def repeat_snapshot(self) -> World:
+        """The initial snapshot was interrupted and begins again: what it does not read again is not there any more."""
+        self.generation += 1_000
+        self.source.clear()
+        self.mirror.clear()
+        return self
 
     def truncate(self, tx_id: int) -> World:
         return self._event("t", None, None, tx_id)
@@ -105,7 +130,7 @@ class World:
     def _event(self, op: str, key: Key | None, after: dict[str, Any] | None, tx_id: int | None) -> World:
         self.lsn += 10
         # A streamed event may have a lower LSN than the snapshot's reads.
-        lsn = self.lsn + (5_000 if op == "r" else 0)
+        lsn = self.generation if op == "r" else self.lsn
         before = self.mirror.get(key) if key is not None and op in "ud" else None
         self.events.append(Event(op, key, after, before, lsn, tx_id, len(self.events)))
         visible = op == "r" or (tx_id is not None and self.snapshot.sees(tx_id))
@@ -144,6 +169,7 @@ class World:
                     "key": None if event.key is None else {"id": event.key[0], "kind": event.key[1]},
                     "before": event.before if self.before_images else None,
                     "after": event.after,
+                    "unchanged": event.unchanged,
                     "lsn": event.lsn,
                     "tx_id": event.tx_id,
                     "snapshot": event.op == "r",

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from test_infra.base.deadline import Deadline
 from test_infra.base.errors import InfrastructureError
 from test_infra.cdc import lake
-from test_infra.cdc.stream.apply import Applier, TableApplier, Targets
+from test_infra.cdc.stream import mirror
+from test_infra.cdc.stream.apply import Applier, Targets
+from test_infra.cdc.stream.mirror import Mirror
 from test_infra.cdc.table import Column, TableSchema
+from test_infra.cdc.types import UNAVAILABLE
 from test_infra_tests.unit.cdc.events import (
     ORDERS,
     TOPIC,
@@ -22,7 +27,10 @@ from test_infra_tests.unit.cdc.events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    import pyarrow as pa
 
 
 class Pipeline:
@@ -31,15 +39,34 @@ class Pipeline:
     def __init__(self, folder: Path) -> None:
         self.targets = Targets({"orders": folder / "changes"}, {"orders": folder / "mirror"}, folder / "quarantine")
         self.offset = self.batch = 0
+        self.applier: Applier | None = None
         self.start()
 
     def start(self, stream_id: str = "s") -> None:
         """Open the tables as a started driver does."""
+        self.close()
         self.applier = Applier({TOPIC: ORDERS}, self.targets, stream_id=stream_id, tx_id_reference=1)
+
+    def close(self) -> None:
+        """End as a killed driver does: what is not merged stays so."""
+        if self.applier is not None:
+            self.applier.close()
+            self.applier = None
+
+    def apply(self, rows: pa.Table, batch: int) -> None:
+        """Apply a micro-batch and wait for the mirror."""
+        assert self.applier is not None
+        self.applier.apply(rows, batch)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the mirror has what the change log has."""
+        assert self.applier is not None
+        self.applier.settle(Deadline(30))
 
     def feed(self, *messages: Message) -> None:
         """Apply the next micro-batch."""
-        self.applier.apply(records(messages, start=self.offset), self.batch)
+        self.apply(records(messages, start=self.offset), self.batch)
         self.offset += len(messages)
         self.batch += 1
 
@@ -55,8 +82,10 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path) -> Pipeline:
-    return Pipeline(tmp_path)
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    pipeline = Pipeline(tmp_path)
+    yield pipeline
+    pipeline.close()
 
 
 def test_insert_update_and_delete_arrive(pipeline: Pipeline) -> None:
@@ -115,14 +144,15 @@ def test_a_replayed_batch_adds_nothing(pipeline: Pipeline) -> None:
     for restart in (False, True):
         if restart:
             pipeline.start()
-        pipeline.applier.apply(records(messages), 0)
+        pipeline.apply(records(messages), 0)
     assert [commit.version for commit in lake.commits(pipeline.targets.changes["orders"])] == versions
     assert len(pipeline.changes()) == 2
     assert lake.dataset(pipeline.targets.quarantine).count_rows() == 1
 
 
-def test_a_crash_between_changes_and_mirror_is_healed_by_the_replay(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("replayed", [True, False])
+def test_a_crash_between_changes_and_mirror_is_healed_from_the_change_log(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, replayed: bool
 ) -> None:
     pipeline.feed(upsert("c", 1, 10, "a"), upsert("c", 2, 11, "b"))
     messages = [delete(1, 20), upsert("u", 2, 21, "c"), truncate(5), upsert("c", 3, 22, "d")]
@@ -131,12 +161,14 @@ def test_a_crash_between_changes_and_mirror_is_healed_by_the_replay(
         def crash(*_: object) -> None:
             raise RuntimeError("killed")
 
-        patch.setattr(TableApplier, "merge", crash)
+        patch.setattr(Mirror, "_merge", crash)
         with pytest.raises(RuntimeError, match="killed"):
-            pipeline.applier.apply(records(messages, start=2), 1)
+            pipeline.apply(records(messages, start=2), 1)
     assert pipeline.mirror() == {1: "a", 2: "b"}
     pipeline.start()
-    pipeline.applier.apply(records(messages, start=2), 1)
+    if replayed:
+        pipeline.apply(records(messages, start=2), 1)
+    pipeline.settle()
     assert pipeline.mirror() == {2: "c", 3: "d"}
     assert len(pipeline.changes()) == 6
 
@@ -144,7 +176,7 @@ def test_a_crash_between_changes_and_mirror_is_healed_by_the_replay(
 def test_a_new_checkpoint_begins_its_batch_numbers_again_and_nothing_is_skipped(pipeline: Pipeline) -> None:
     pipeline.feed(upsert("c", 1, 10, "a"))
     pipeline.start(stream_id="another")
-    pipeline.applier.apply(records([upsert("c", 1, 10, "a"), upsert("c", 2, 11, "b")]), 0)
+    pipeline.apply(records([upsert("c", 1, 10, "a"), upsert("c", 2, 11, "b")]), 0)
     assert pipeline.mirror() == {1: "a", 2: "b"}
 
 
@@ -208,7 +240,8 @@ def test_the_quarantine_keeps_the_record_and_the_stream_goes_on(pipeline: Pipeli
 
 
 def test_deletes_are_forgotten_only_when_no_older_event_can_come(pipeline: Pipeline) -> None:
-    graves = pipeline.applier._tables[TOPIC].graves
+    assert pipeline.applier is not None
+    graves = pipeline.applier._mirrors[TOPIC].graves
     pipeline.feed(delete(1, 10), delete(2, 20))
     pipeline.applier.may_forget(15, {TOPIC: {0: 3}})
     pipeline.feed()
@@ -216,6 +249,56 @@ def test_deletes_are_forgotten_only_when_no_older_event_can_come(pipeline: Pipel
     pipeline.feed(upsert("c", 1, 9))
     assert len(graves) == 1
     assert pipeline.mirror() == {}
+
+
+def test_a_mirror_far_behind_catches_up_in_pieces(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Mirror, "_follow", lambda _self: None)
+        pipeline.start()
+        assert pipeline.applier is not None
+        for lsn in range(1, 8):
+            pipeline.applier.apply(records([upsert("u", lsn % 3, lsn, str(lsn))], start=lsn - 1), lsn - 1)
+    monkeypatch.setattr(mirror, "CATCH_UP_RECORDS", 3)
+    pipeline.start()
+    pipeline.settle()
+    assert pipeline.mirror() == {0: "6", 1: "7", 2: "5"}
+    history = lake.commits(pipeline.targets.mirror["orders"])
+    assert [(commit.batch, commit.offsets) for commit in history if commit.wrote] == [
+        (2, {0: 3}),
+        (5, {0: 6}),
+        (6, {0: 7}),
+    ]
+
+
+def test_micro_batches_that_wait_are_folded_into_one_merge(pipeline: Pipeline) -> None:
+    pipeline.close()
+    pipeline.applier = Applier(
+        {TOPIC: ORDERS}, pipeline.targets, stream_id="s", tx_id_reference=1, mirror_interval_s=1.0
+    )
+    pipeline.feed(upsert("c", 1, 1, "a"))
+    for lsn in (2, 3, 4):
+        pipeline.applier.apply(records([upsert("u", 1, lsn, str(lsn))], start=lsn - 1), lsn - 1)
+    pipeline.settle()
+    assert pipeline.mirror() == {1: "4"}
+    history = lake.commits(pipeline.targets.mirror["orders"])
+    assert [commit.batch for commit in history if commit.wrote] == [0, 3]
+
+
+def test_a_failed_merge_ends_the_stream_even_when_it_is_idle(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Mirror, "_merge", crash)
+    assert pipeline.applier is not None
+    pipeline.applier.apply(records([upsert("c", 1, 1)]), 0)
+    with pytest.raises(OSError, match="disk full"):
+        pipeline.settle()
+    with pytest.raises(OSError, match="disk full"):
+        pipeline.applier.check()
+    with pytest.raises(OSError, match="disk full"):
+        pipeline.applier.apply(records([upsert("c", 1, 2)], start=1), 1)
 
 
 def test_a_table_with_other_columns_is_refused(pipeline: Pipeline) -> None:
@@ -241,7 +324,13 @@ def test_any_redelivery_leaves_what_the_source_has(
         expected.pop(key, None)
         if op == "u":
             expected[key] = str(lsn)
-    pipeline = Pipeline(tmp_path_factory.mktemp("lake"))
+    with closing(Pipeline(tmp_path_factory.mktemp("lake"))) as pipeline:
+        deliver(pipeline, events, data)
+        assert pipeline.mirror() == expected
+
+
+def deliver(pipeline: Pipeline, events: list[Message], data: st.DataObject) -> None:
+    """All events in micro-batches of any size, the last ones again and again, with crashes in between."""
     delivered = list(events)
     for _ in range(data.draw(st.integers(0, 2))):
         start = data.draw(st.integers(0, len(events) - 1))
@@ -252,4 +341,80 @@ def test_any_redelivery_leaves_what_the_source_has(
         delivered = delivered[size:]
         if data.draw(st.booleans()):
             pipeline.start()
-    assert pipeline.mirror() == expected
+
+
+def test_a_repeated_snapshot_removes_what_only_the_interrupted_one_has_read(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("r", 1, 50, "kept"), upsert("r", 2, 50, "deleted meanwhile"), upsert("r", 3, 50, "changed"))
+    pipeline.feed(upsert("u", 3, 60, "streamed"))
+    pipeline.feed(upsert("r", 1, 70, "kept"))
+    assert pipeline.mirror() == {1: "kept", 3: "streamed"}
+    pipeline.feed(upsert("r", 2, 50, "deleted meanwhile"))
+    assert pipeline.mirror() == {1: "kept", 3: "streamed"}
+    pipeline.start()
+    pipeline.feed(upsert("r", 2, 50, "deleted meanwhile"), upsert("r", 4, 70, "more"))
+    assert pipeline.mirror() == {1: "kept", 3: "streamed", 4: "more"}
+
+
+def test_a_repeated_snapshot_within_one_micro_batch_leaves_its_own_reads_only(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("r", 1, 50, "a"), upsert("r", 2, 50, "b"), upsert("r", 1, 70, "c"), upsert("r", 3, 50, "d"))
+    assert pipeline.mirror() == {1: "c"}
+
+
+def test_a_driver_that_died_before_it_removed_an_older_snapshot_removes_it_at_its_next_start(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    pipeline.feed(upsert("r", 1, 50, "kept"), upsert("r", 2, 50, "deleted meanwhile"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Mirror, "_merge", crash)
+        with pytest.raises(RuntimeError, match="killed"):
+            pipeline.feed(upsert("r", 1, 70, "kept"))
+    pipeline.start()
+    pipeline.settle()
+    assert pipeline.mirror() == {1: "kept"}
+
+
+def unsent(op: str, key: int, lsn: int) -> Message:
+    """An event that did not carry the note, because it had not changed (TOAST)."""
+    return upsert(op, key, lsn, UNAVAILABLE)
+
+
+def test_a_value_that_was_not_sent_is_taken_from_the_event_before(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("r", 1, 90, "read"), upsert("c", 2, 10, "created"), unsent("u", 2, 11), unsent("u", 1, 12))
+    assert pipeline.mirror() == {1: "read", 2: "created"}
+    assert [row["unchanged"] for row in pipeline.changes()] == [None, None, ["note"], ["note"]]
+    assert [row["after"]["note"] for row in pipeline.changes()] == ["read", "created", None, None]
+
+
+def test_a_value_that_was_not_sent_is_taken_from_the_mirror(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("r", 1, 90, "read"), upsert("c", 2, 10, None))
+    pipeline.feed(unsent("u", 1, 12), unsent("u", 2, 13))
+    assert pipeline.mirror() == {1: "read", 2: None}
+    pipeline.start()
+    pipeline.feed(unsent("u", 1, 14), upsert("u", 2, 15, "sent"), unsent("u", 2, 16))
+    assert pipeline.mirror() == {1: "read", 2: "sent"}
+
+
+def test_a_value_that_was_not_sent_follows_its_row_through_key_changes(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("c", 1, 10, "mine"), upsert("c", 9, 11, "other"))
+    pipeline.feed(delete(1, 20), tombstone(1), unsent("c", 2, 20), delete(2, 30), tombstone(2), unsent("c", 3, 30))
+    assert pipeline.mirror() == {3: "mine", 9: "other"}
+    pipeline.feed(
+        delete(3, 40), unsent("c", 4, 40), delete(9, 50), unsent("c", 3, 50), delete(4, 60), unsent("c", 9, 60)
+    )
+    assert pipeline.mirror() == {3: "other", 9: "mine"}
+
+
+def test_an_old_event_without_a_value_that_comes_again_changes_nothing(pipeline: Pipeline) -> None:
+    pipeline.feed(upsert("c", 1, 10, "a"), unsent("u", 1, 11), upsert("u", 1, 12, "b"))
+    pipeline.feed(unsent("u", 1, 11))
+    assert pipeline.mirror() == {1: "b"}
+    pipeline.feed(delete(1, 20), unsent("u", 1, 11))
+    assert pipeline.mirror() == {}
+
+
+def test_a_value_that_was_never_sent_is_null_and_never_a_placeholder(pipeline: Pipeline) -> None:
+    pipeline.feed(unsent("u", 1, 11))
+    assert pipeline.mirror() == {1: None}

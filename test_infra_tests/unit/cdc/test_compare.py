@@ -9,9 +9,10 @@ from decimal import Decimal
 
 import pytest
 
-from test_infra.cdc.compare import LOG, LOG_MIRROR, MOST_DIFFERENCES, SOURCE_LOG, SOURCE_MIRROR, TableParity
+from test_infra.cdc.differences import LOG, LOG_MIRROR, MOST_DIFFERENCES, SOURCE_LOG, SOURCE_MIRROR, TableParity
 from test_infra.cdc.sources.postgres import Snapshot
 from test_infra.cdc.table import Column, TableSchema
+from test_infra.cdc.types import UNAVAILABLE
 from test_infra.cdc.verdicts import Verdict
 from test_infra_tests.unit.cdc.parity_world import ROW, World, row
 
@@ -93,6 +94,15 @@ def test_both_values_are_named() -> None:
     planted.mirror[B]["amount"] = Decimal("99.99")
     (difference,) = planted.judge().differences
     assert (difference.table, difference.source_value, difference.mirror_value) == ("public.things", "10.50", "99.99")
+
+
+@pytest.mark.parametrize(("tx_id", "key"), [(VISIBLE, B), (LATER, D)])
+def test_long_values_are_shown_where_they_differ(tx_id, key) -> None:
+    same = "\u00fc" * 100_000
+    planted = world().update(tx_id, key, doc=f"{same}left")
+    planted.mirror[key]["doc"] = f"{same}right"
+    (difference,) = planted.judge().differences
+    assert (difference.skipped, difference.source_value, difference.mirror_value) == (100_000, "left", "right")
 
 
 def test_every_differing_column_of_a_row_is_named() -> None:
@@ -217,8 +227,48 @@ def test_snapshot_read_is_older_than_every_streamed_event_whatever_its_lsn() -> 
 
 
 def test_of_two_snapshot_reads_the_higher_lsn_wins() -> None:
-    made = World().read(A, small=1).read(A, small=2).update(LATER, A, small=3)
+    made = World().read(A, small=1).repeat_snapshot().read(A, small=2).update(LATER, A, small=3)
     assert made.judge().green
+
+
+def test_row_that_only_an_interrupted_snapshot_has_read_is_not_expected() -> None:
+    made = World().read(A).read(B).repeat_snapshot().read(A).create(LATER, B, small=3)
+    assert made.judge().green
+
+
+def test_row_that_was_deleted_while_the_snapshot_was_interrupted_is_extra_in_the_mirror() -> None:
+    made = World().read(A).read(B).repeat_snapshot().read(A)
+    made.mirror[B] = row(B)
+    only(made.judge(), Verdict.EXTRA, B, "", SOURCE_MIRROR)
+
+
+def test_value_that_was_not_carried_is_that_of_the_event_before() -> None:
+    made = World().read(A, small=1).update(VISIBLE, A, ratio=1.5).not_carried("small")
+    assert made.update(LATER, A, ratio=2.5).not_carried("small", "raw").judge().green
+    made.mirror[A]["small"] = 9
+    only(made.judge(), Verdict.VALUE, A, "small", LOG_MIRROR)
+
+
+def test_value_that_was_not_carried_follows_its_row_through_key_changes() -> None:
+    made = World().read(A, small=1).read(C, small=3)
+    made.move(VISIBLE, A, B).not_carried("small", "raw").move(VISIBLE, C, A).not_carried("small")
+    assert made.move(LATER, B, D).not_carried("small").judge().green
+    made.mirror[D]["small"] = 9
+    only(made.judge(), Verdict.VALUE, D, "small", LOG_MIRROR)
+
+
+def test_placeholder_in_the_mirror_is_found() -> None:
+    made = World().read(A).update(VISIBLE, A, ratio=1.5).not_carried("doc")
+    assert made.judge().green
+    made.mirror[A]["doc"] = UNAVAILABLE
+    only(made.judge(), Verdict.VALUE, A, "doc", SOURCE_MIRROR)
+
+
+def test_value_that_no_event_has_carried_is_unknown() -> None:
+    made = World().create(VISIBLE, A, small=1).update(VISIBLE, A, ratio=1.5).not_carried("small").update(LATER, A)
+    made.not_carried("small")
+    del made.events[0]
+    assert Verdict.UNKNOWN in made.judge().verdicts
 
 
 def test_snapshot_repeated_during_the_cut_cannot_be_judged() -> None:

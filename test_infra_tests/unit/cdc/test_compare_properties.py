@@ -39,15 +39,31 @@ def worlds(draw: st.DrawFn) -> World:
             world.truncate(tx_id)
         elif key not in world.mirror:
             world.create(tx_id, key, small=value)
-        elif choice < 3:
-            world.delete(tx_id, key)
+        elif choice == 4:
+            free = [other for other in KEYS if other not in world.mirror and not (seen and other in unseen)]
+            unseen |= set() if seen else set(free[:1])
+            _move(world, tx_id, key, free)
         else:
-            world.update(tx_id, key, small=value)
+            _change(world, tx_id, key, choice, value)
     for index in draw(st.lists(st.integers(0, max(0, len(world.events) - 1)), max_size=3)):
         if world.events:
             world.redeliver(index)
     assume(world.events)
     return world
+
+
+def _change(world: World, tx_id: int, key: Key, choice: int, value: int) -> None:
+    if choice < 3:
+        world.delete(tx_id, key)
+    elif choice == 3:
+        world.update(tx_id, key, ratio=value + 0.5).not_carried("small", "raw")
+    else:
+        world.update(tx_id, key, small=value)
+
+
+def _move(world: World, tx_id: int, key: Key, free: list[Key]) -> None:
+    if free:
+        world.move(tx_id, key, free[0]).not_carried("small", "doc")
 
 
 @relaxed
@@ -89,10 +105,12 @@ def test_fault_planted_in_the_mirror_is_found(world: World, data: st.DataObject)
 @relaxed
 @given(worlds(), st.data())
 def test_event_lost_from_the_log_of_a_dirty_key_is_found(world: World, data: st.DataObject) -> None:
-    candidates = [event for event in {event.lsn: event for event in world.events}.values() if _decides(world, event)]
+    candidates = [
+        event for event in {(event.lsn, event.key): event for event in world.events}.values() if _decides(world, event)
+    ]
     assume(candidates)
-    lost = data.draw(st.sampled_from(sorted(candidates, key=lambda event: event.lsn)))
-    world.events = [event for event in world.events if event.lsn != lost.lsn]
+    lost = data.draw(st.sampled_from(sorted(candidates, key=lambda event: (event.lsn, event.key))))
+    world.events = [event for event in world.events if (event.lsn, event.key) != (lost.lsn, lost.key)]
     parity = world.judge()
     assert (str(lost.key[0]), lost.key[1]) in {
         (difference.key["id"], difference.key["kind"]) for difference in parity.differences

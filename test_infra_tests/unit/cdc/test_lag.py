@@ -8,8 +8,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from test_infra.cdc.lag import Hop, LagReport, measure, visible_batches
+from test_infra.cdc.lag import HOPS, MOST_BUCKETS, Hop, LagReport, measure, visible_batches
 from test_infra.cdc.lake import Applied, Commit, changes_schema
 from test_infra.cdc.pipeline import LagThresholds
 from test_infra.cdc.table import Column, TableSchema
@@ -57,6 +59,44 @@ def test_percentiles_are_over_all_changes() -> None:
     report = measured([change(number, 1 - number / 100) for number in range(100)], {1: (at(1), at(1))})
     hop = report.hops["commit_to_mirror"]
     assert (hop.p50_s, hop.p95_s, hop.p99_s, hop.max_s) == pytest.approx((0.495, 0.9405, 0.9801, 0.99))
+
+
+def test_every_change_is_in_one_bin_of_each_hop() -> None:
+    commits = [1.0, 1.4, 1.4996, -1_000_000.0]
+    ready = min(commits) - 1
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        rows = [change(number, committed) for number, committed in enumerate(commits)]
+        connection.register("changes", pa.Table.from_pylist(rows, changes_schema(SCHEMA)))
+        found = measure(connection, {1: (at(1.5), at(1.5))}, at(ready))
+    by_name = {item.name: item for item in found.histograms}
+    assert set(by_name) == set(HOPS)
+    assert {sum(item.counts) for item in by_name.values()} == {4}
+    mirror = by_name["commit_to_mirror"]
+    filled = [mirror.edges_s[place : place + 2] for place, count in enumerate(mirror.counts) if count]
+    assert filled[0][0] == 0
+    assert all(low <= lag <= high for (low, high), lag in zip(filled[:-1], (0.0004, 0.1, 0.5), strict=True))
+    assert filled[-1] == mirror.edges_s[-2:]
+
+
+def test_lag_over_time_is_by_time_of_commit_and_has_gaps() -> None:
+    found = measured([change(1, 1.0), change(2, 1.01), change(3, 3.05)], {1: (at(4), at(4))})
+    assert found.over_time is not None
+    assert (found.over_time.starts_at, found.over_time.bucket_s) == (READY, 0.1)
+    values = found.over_time.values["commit_to_mirror_max_s"]
+    assert {place: value for place, value in enumerate(values) if value is not None} == pytest.approx(
+        {10: 3.0, 30: 0.95}
+    )
+    assert found.over_time.values["changes"][10] == 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(min_value=0.01, max_value=1e7))
+def test_a_series_is_bounded_however_long_it_went(span_s: float) -> None:
+    found = measured([change(1, 0.005), change(2, span_s)], {1: (at(span_s), at(span_s))})
+    assert found.over_time is not None
+    assert found.over_time.buckets <= MOST_BUCKETS
+    assert sum(filter(None, found.over_time.values["changes"])) == 2
 
 
 @pytest.mark.parametrize(

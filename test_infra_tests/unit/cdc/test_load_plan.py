@@ -156,7 +156,7 @@ def test_keys_never_come_twice(kind: str) -> None:
 
 
 def test_type_without_values_is_named() -> None:
-    with pytest.raises(UsageError, match="column c of type point"):
-        maker(Column("c", "point"))
+    with pytest.raises(UsageError, match="column c of type polygon"):
+        maker(Column("c", "polygon"))
     with pytest.raises(UsageError, match="keys for column c of type boolean"):
         key_maker(Column("c", "boolean", False, 1))

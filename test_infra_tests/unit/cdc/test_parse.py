@@ -105,7 +105,7 @@ def test_what_debezium_fills_into_an_unsent_before_image_is_no_fault() -> None:
         ((KEY, envelope("c", 1, after={"id": 1, "note": 5})), "after.note is of JSON type"),
         ((KEY, envelope("c", 1, after={"id": "1", "note": "x"})), "after.id is of JSON type VARCHAR"),
         ((KEY, envelope("c", 1, after={"id": 2**63, "note": "x"})), "after.id is no BIGINT"),
-        ((KEY, envelope("c", 1, after={"id": 1, "note": UNAVAILABLE})), "after.note is an unchanged value"),
+        ((KEY, envelope("c", 1, after={"id": UNAVAILABLE, "note": None})), "after.id is an unchanged value"),
     ],
 )
 def test_a_bad_message_is_refused_with_its_place_and_reason(message: Message, reason: str) -> None:
@@ -143,3 +143,43 @@ def test_what_the_quick_query_lets_pass_the_full_one_would_not_refuse(messages: 
     full = module._run(connection, module.full_sql(ORDERS), records(messages), given_values).to_pylist()
     why = {row["kafka_offset"]: row["reason"] for row in full}
     assert [why[row["kafka_offset"]] for row in quick if row["good"]] == [None] * sum(row["good"] for row in quick)
+
+
+LARGE = TableSchema(
+    "public",
+    "large",
+    (
+        Column("id", "bigint", nullable=False, key_position=1),
+        Column("v", "text"),
+        Column("doc", "jsonb", nullable=False),
+        Column("raw", "bytea"),
+        Column("k", "text"),
+    ),
+)
+SENT = {"id": 1, "v": "long", "doc": "[1]", "raw": "AAE=", "k": None}
+
+
+@pytest.mark.parametrize(
+    ("unsent", "names"),
+    [
+        ({"v": UNAVAILABLE}, ["v"]),
+        ({"doc": UNAVAILABLE}, ["doc"]),
+        ({"raw": "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="}, ["raw"]),
+        ({"v": [UNAVAILABLE]}, ["v"]),
+        ({"v": list(UNAVAILABLE.encode())}, ["v"]),
+        ({"v": UNAVAILABLE, "doc": UNAVAILABLE, "k": "sent"}, ["v", "doc"]),
+    ],
+)
+def test_a_value_that_was_not_sent_is_null_and_named(unsent: dict[str, object], names: list[str]) -> None:
+    messages = [(KEY, envelope("u", 5, after={**SENT, **unsent})), (KEY, envelope("u", 6, after=SENT))]
+    first, second = parsed(*messages, schema=LARGE).changes.sort_by("lsn").to_pylist()
+    assert first["unchanged"] == names
+    assert {name: first["after"][name] for name in names} == dict.fromkeys(names)
+    assert first["after"]["k"] == unsent.get("k")
+    assert second["unchanged"] is None
+    assert second["after"]["raw"] == b"\x00\x01"
+
+
+def test_a_text_that_only_contains_the_placeholder_is_a_value() -> None:
+    (row,) = parsed((KEY, envelope("u", 5, after={**SENT, "v": f"my {UNAVAILABLE}"})), schema=LARGE).changes.to_pylist()
+    assert (row["after"]["v"], row["unchanged"]) == (f"my {UNAVAILABLE}", None)

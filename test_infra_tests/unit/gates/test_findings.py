@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from test_infra.cdc import witness
-from test_infra.cdc.compare import Difference, TableParity
 from test_infra.cdc.connector import ConnectorStatus
+from test_infra.cdc.differences import Difference, TableParity
 from test_infra.cdc.lag import Hop, LagReport
 from test_infra.cdc.offsets import OffsetAccount, OffsetFault
 from test_infra.cdc.pipeline import LagThresholds

@@ -13,7 +13,9 @@ from test_infra.base.errors import UsageError
 from test_infra.base.redaction import redact
 from test_infra.verdict import evidence, run
 from test_infra.verdict.evidence import Evidence, Outcome
-from test_infra.verdict.report import html, junit, report
+from test_infra.verdict.junit import junit
+from test_infra.verdict.page.render import html
+from test_infra.verdict.report import report
 from test_infra.verdict.result import MISSING, Result, judge
 from test_infra.verdict.run import RunRecord, ServiceRecord, StepRecord
 

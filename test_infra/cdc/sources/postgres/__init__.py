@@ -9,14 +9,17 @@ from test_infra.cdc.sources.postgres.catalogue import (
 )
 from test_infra.cdc.sources.postgres.connection import Role, SourceUnreachable, connect, conninfo
 from test_infra.cdc.sources.postgres.preparation import prepare
-from test_infra.cdc.sources.postgres.snapshot import Frozen, LockNotTaken, Snapshot, emit_marker, freeze
+from test_infra.cdc.sources.postgres.slot_moment import SlotMoment
+from test_infra.cdc.sources.postgres.snapshot import Frozen, LockNotTaken, Part, Snapshot, emit_marker, freeze
 
 __all__ = [
     "Frozen",
     "LockNotTaken",
     "NoPrimaryKey",
     "NoSuchTable",
+    "Part",
     "Role",
+    "SlotMoment",
     "Snapshot",
     "SourceTable",
     "SourceUnreachable",

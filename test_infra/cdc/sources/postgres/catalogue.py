@@ -16,17 +16,39 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.pipeline import PipelineSpec
 
-_KINDS = {"p": "a partitioned table", "v": "a view", "m": "a materialized view", "f": "a foreign table"}
+_KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
-# Generated columns are left out: they are not part of the replicated rows.
+# Generated columns are left out, and named in `TableSchema.generated`: they are not part of the replicated rows.
 _QUERY = """
 SELECT c.relname, c.oid::bigint, c.relfilenode::bigint, c.relkind, c.relpersistence, c.relreplident,
-       a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-       array_position(i.indkey::int2[], a.attnum) + 1
+       a.attname, format_type(a.atttypid, a.atttypmod) || repeat('[]', greatest(a.attndims, 1) - 1), NOT a.attnotnull,
+       array_position(i.indkey::int2[], a.attnum) + 1, base.name, a.attgenerated <> ''
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+LEFT JOIN LATERAL (
+    WITH RECURSIVE below (oid, typmod, dimensions) AS (
+        VALUES (a.atttypid, a.atttypmod, a.attndims::int)
+        UNION ALL
+        SELECT t.typbasetype, t.typtypmod, t.typndims
+        FROM below JOIN pg_type t ON t.oid = below.oid WHERE t.typtype = 'd'
+    )
+    SELECT CASE
+               WHEN t.oid < 16384 AND coalesce(e.oid, 0) < 16384
+                   THEN format_type(t.oid, below.typmod) || repeat('[]', greatest(below.dimensions, 1) - 1)
+               WHEN t.typtype = 'e' THEN (
+                   SELECT 'enum(' || string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder) || ')'
+                   FROM pg_enum WHERE enumtypid = t.oid
+               )
+               ELSE coalesce(kind.name, format_type(t.oid, NULL)) || CASE WHEN e.oid IS NULL THEN '' ELSE '[]' END
+           END AS name
+    FROM below
+    JOIN pg_type t ON t.oid = below.oid AND t.typtype <> 'd'
+    LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+    LEFT JOIN (VALUES ('e', 'enum'), ('c', 'composite'), ('d', 'domain'), ('r', 'range'), ('m', 'multirange'))
+        AS kind (typtype, name) ON kind.typtype = coalesce(e.typtype, t.typtype)::text
+) base ON true
 WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY c.relname, a.attnum
 """
@@ -48,7 +70,8 @@ class SourceTable:
         schema: its columns.
         oid: changes when the table is dropped and made again.
         relfilenode: changes when it is truncated or rewritten.
-        replica_identity_full: whether events carry the whole row before the change.
+        replica_identity_full: whether events carry the whole row before the change; of a partitioned table that is
+            not known, because each partition has an identity of its own.
     """
 
     schema: TableSchema
@@ -91,6 +114,7 @@ class _Described:
     table: SourceTable
     kind: str
     persistence: str
+    generated_key: list[str]
 
 
 def _described(connection: psycopg.Connection, schema_name: str, names: list[str]) -> dict[str, _Described]:
@@ -98,24 +122,45 @@ def _described(connection: psycopg.Connection, schema_name: str, names: list[str
     found = {}
     for name, group in groupby(rows, key=lambda row: row[0]):
         of_table = list(group)
-        columns = tuple(Column(row[6], row[7], row[8], row[9]) for row in of_table if row[6] is not None)
+        described = [
+            (Column(row[6], row[7], row[8], row[9], row[10] if row[10] != row[7] else None), row[11])
+            for row in of_table
+            if row[6] is not None
+        ]
+        columns = tuple(column for column, generated in described if not generated)
+        not_captured = tuple(column.name for column, generated in described if generated)
         _, oid, relfilenode, kind, persistence, identity, *_ = of_table[0]
-        table = SourceTable(TableSchema(schema_name, name, columns), oid, relfilenode, identity == "f")
-        found[name] = _Described(table, kind, persistence)
+        schema = TableSchema(schema_name, name, columns, not_captured)
+        table = SourceTable(schema, oid, relfilenode, (kind, identity) == ("r", "f"))
+        generated_key = [column.name for column, generated in described if generated and column.key_position]
+        found[name] = _Described(table, kind, persistence, generated_key)
     return found
 
 
 def _checked(described: _Described) -> SourceTable:
     schema = described.table.schema
-    if described.kind != "r":
+    if described.kind not in ("r", "p"):
         raise UsageError(
-            f"{schema.qualified} is {_KINDS[described.kind]}, and only ordinary tables can be captured",
+            f"{schema.qualified} is {_KINDS[described.kind]}, and only tables can be captured",
             hint="leave it out of the pipeline",
         )
     if described.persistence != "p":
         raise UsageError(
             f"table {schema.qualified} is unlogged, so its changes are not in the WAL",
             hint=f"ALTER TABLE {schema.qualified} SET LOGGED, or leave it out of the pipeline",
+        )
+    if described.generated_key:
+        raise NoPrimaryKey(
+            f"the primary key of table {schema.qualified} has the generated column {described.generated_key[0]}, "
+            "which is not replicated",
+            hint="give it a key of ordinary columns, or leave the table out of the pipeline",
+        )
+    if schema.generated and described.table.replica_identity_full:
+        # Measured on PostgreSQL 18: "Replica identity must not contain unpublished generated columns".
+        raise UsageError(
+            f"table {schema.qualified} has the generated column {schema.generated[0]} and REPLICA IDENTITY FULL: "
+            "once it is published, PostgreSQL 18 refuses every update and delete of it",
+            hint=f"ALTER TABLE {schema.qualified} REPLICA IDENTITY DEFAULT, or leave it out of the pipeline",
         )
     if not schema.key:
         raise NoPrimaryKey(

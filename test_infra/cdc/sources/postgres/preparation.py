@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
 from test_infra.base.paths import private_dir, write_private
+from test_infra.cdc.origin import Discontinuity, Origin, origin_of
 from test_infra.cdc.pipeline import PipelineFolders, PipelineNames
 from test_infra.cdc.sources.postgres.catalogue import missing_tables, schemas
 from test_infra.cdc.sources.postgres.connection import connect
+from test_infra.cdc.sources.postgres.publication import faults
+from test_infra.cdc.sources.postgres.shape import check_shapes
 
 if TYPE_CHECKING:
     import psycopg
@@ -31,7 +34,9 @@ def prepare(stack: Stack, spec: PipelineSpec) -> list[TableSchema]:
     Raises:
         NoSuchTable: a table does not exist and no SQL file makes it.
         NoPrimaryKey: a table has none.
-        UsageError: ``wal_level``, slots, roles, a table's kind or a column do not allow to capture it; says what to do.
+        UsageError: ``wal_level``, slots, roles, publication, a table's kind, identity or column do not allow to
+            capture it; says what to do.
+        Discontinuity: the pipeline's lake is of another source, or of a table that was there before.
         SourceUnreachable: the source did not accept the owner or the capture role.
     """
     from test_infra.cdc.load.seed import seed_rows
@@ -42,9 +47,12 @@ def prepare(stack: Stack, spec: PipelineSpec) -> list[TableSchema]:
         _check_server(connection, names.slot, endpoint.properties["capture_user"])
         _create_tables(connection, spec)
         found = schemas(connection, spec)
+        check_shapes(connection, spec.source.schema_name, spec.tables)
+        _check_origin(connection, spec, names, PipelineFolders(stack.dir, spec.name))
         with connection.transaction():
             _publish(connection, names.publication, found)
             _grant(connection, endpoint.properties["capture_user"], found)
+        _check_publication(connection, names.publication, spec)
         _check_capture(endpoint, found)
         folders = PipelineFolders(stack.dir, spec.name)
         private_dir(folders.record.parent)
@@ -58,11 +66,14 @@ def _check_server(connection: psycopg.Connection, slot: str, capture_user: str) 
     row = connection.execute(
         """SELECT current_setting('wal_level'), current_setting('max_replication_slots')::int,
                   (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> %s),
+                  current_setting('max_wal_senders')::int,
+                  (SELECT count(*) FROM pg_stat_replication WHERE pid NOT IN (
+                      SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s AND active_pid IS NOT NULL)),
                   (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = %s)""",
-        [slot, capture_user],
+        [slot, slot, capture_user],
     ).fetchone()
     assert row is not None
-    wal_level, most_slots, other_slots, may_replicate = row
+    wal_level, most_slots, other_slots, most_senders, other_senders, may_replicate = row
     if wal_level != "logical":
         raise UsageError(
             f"the source has wal_level={wal_level}, and change data capture needs logical",
@@ -73,6 +84,12 @@ def _check_server(connection: psycopg.Connection, slot: str, capture_user: str) 
             f"all {most_slots} replication slots of the source are taken",
             details={"setting": "max_replication_slots"},
             hint="drop one that nobody uses (pg_drop_replication_slot), or raise max_replication_slots and restart",
+        )
+    if other_senders >= most_senders:
+        raise UsageError(
+            f"all {most_senders} WAL senders of the source are taken",
+            details={"setting": "max_wal_senders"},
+            hint="end a replication that nobody uses (pg_stat_replication), or raise max_wal_senders and restart",
         )
     if may_replicate is None:
         raise UsageError(f"role {capture_user} does not exist", hint=f"CREATE ROLE {capture_user} LOGIN REPLICATION")
@@ -107,7 +124,9 @@ def _publish(connection: psycopg.Connection, publication: str, found: list[Table
     from psycopg.sql import SQL, Identifier
 
     known = connection.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", [publication]).fetchone()
-    statement = "ALTER PUBLICATION {} SET TABLE {}" if known else "CREATE PUBLICATION {} FOR TABLE {}"
+    # The changes of partitions come under the name of the table that the pipeline names.
+    create = "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)"
+    statement = "ALTER PUBLICATION {} SET TABLE {}" if known else create
     try:
         connection.execute(SQL(statement).format(Identifier(publication), _listed(found)))
     except psycopg.errors.InsufficientPrivilege as error:
@@ -116,6 +135,25 @@ def _publish(connection: psycopg.Connection, publication: str, found: list[Table
             details={"seen": str(error).strip(), "tables": ", ".join(schema.qualified for schema in found)},
             hint="the owner role must own every captured table and have CREATE on the database",
         ) from error
+
+
+def _check_origin(
+    connection: psycopg.Connection, spec: PipelineSpec, names: PipelineNames, folders: PipelineFolders
+) -> None:
+    now = origin_of(connection, spec, names)
+    for folder in (folders.lake, folders.checkpoint):
+        recorded = Origin.read(folder)
+        if recorded is not None and (found := recorded.breaks(now)):
+            raise Discontinuity(spec.name, found)
+
+
+def _check_publication(connection: psycopg.Connection, publication: str, spec: PipelineSpec) -> None:
+    if found := faults(connection, publication, spec.source.schema_name, spec.tables):
+        raise UsageError(
+            found[0],
+            details={f"also {place}": fault for place, fault in enumerate(found[1:], 1)},
+            hint=f"DROP PUBLICATION {publication}, and it is made again; or ALTER PUBLICATION {publication} SET (...)",
+        )
 
 
 def _grant(connection: psycopg.Connection, capture_user: str, found: list[TableSchema]) -> None:

@@ -1,0 +1,111 @@
+"""Whether a table's shape lets its changes be told apart: identity, deferred keys, partitions, inheritance.
+
+What Debezium really emits for each identity was tried on the real stack (docs/decisions/0015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from test_infra.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import psycopg
+
+# One row for each captured table and, below a partitioned one, one for each partition that holds rows.
+_QUERY = """
+WITH captured AS (
+    SELECT c.oid, c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p')
+), part AS (
+    SELECT captured.relname AS table_name, captured.oid AS root, captured.relkind = 'p' AS partitioned, leaf.relid
+    FROM captured, LATERAL pg_partition_tree(captured.oid) AS leaf WHERE captured.relkind = 'p' AND leaf.isleaf
+    UNION ALL SELECT relname, oid, false, oid FROM captured WHERE relkind = 'r'
+)
+SELECT part.table_name, CASE WHEN part.partitioned THEN c.relname END, c.relreplident, c.relpersistence,
+    coalesce(own_key.indimmediate, true),
+    coalesce(identity.indkey::int2[] @> own_key.indkey::int2[], false),
+    NOT part.partitioned AND EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = c.oid)
+FROM part JOIN pg_class c ON c.oid = part.relid
+LEFT JOIN pg_index own_key ON own_key.indrelid = c.oid AND own_key.indisprimary
+LEFT JOIN pg_index identity ON identity.indrelid = c.oid AND identity.indisreplident
+ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How one physical table stands to logical decoding.
+
+    Args:
+        table: captured table, without schema.
+        partition: which of its partitions; None for an ordinary table.
+        identity: replica identity: ``d`` default, ``f`` full, ``i`` index, ``n`` nothing.
+        persistence: ``p`` permanent, ``u`` unlogged.
+        key_immediate: the primary key is checked at once, not at the end of a transaction.
+        identity_covers_key: an index identity has every column of the primary key.
+        has_children: other tables inherit from it.
+    """
+
+    table: str
+    partition: str | None
+    identity: str
+    persistence: str
+    key_immediate: bool
+    identity_covers_key: bool
+    has_children: bool
+
+
+def check_shapes(connection: psycopg.Connection, schema_name: str, names: Iterable[str]) -> None:
+    """Every change of these tables can be told apart by its event.
+
+    Raises:
+        UsageError: the first table for which that is not so; says why and what to do.
+    """
+    for shape in shapes(connection, schema_name, names):
+        if error := problem(shape, schema_name):
+            raise error
+
+
+def shapes(connection: psycopg.Connection, schema_name: str, names: Iterable[str]) -> list[Shape]:
+    """The tables and partitions that hold the rows of these tables."""
+    return [Shape(*row) for row in connection.execute(_QUERY, [schema_name, list(names)]).fetchall()]
+
+
+def problem(shape: Shape, schema_name: str) -> UsageError | None:
+    """Why the changes of this table cannot be told apart; None when they can."""
+    name = f"{schema_name}.{shape.partition or shape.table}"
+    what = f"partition {name} of {shape.table}" if shape.partition else f"table {name}"
+    identity = f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT"
+    if shape.persistence == "u":
+        return UsageError(
+            f"{what} is unlogged, so its changes are not in the WAL",
+            hint=f"ALTER TABLE {name} SET LOGGED, or leave the table out of the pipeline",
+        )
+    if shape.has_children:
+        return UsageError(
+            f"{what} has tables that inherit from it: a SELECT shows their rows, but their changes come under their "
+            "own names",
+            hint="leave it out of the pipeline, or capture a partitioned table instead",
+        )
+    if shape.identity == "n":
+        return UsageError(
+            f"{what} has REPLICA IDENTITY NOTHING: PostgreSQL refuses its updates and deletes once it is published",
+            hint=identity,
+        )
+    if not shape.key_immediate:
+        return UsageError(
+            f"{what} has a deferrable primary key: two rows may hold one key within a transaction, and no event says "
+            "which of them is meant",
+            hint="make the primary key NOT DEFERRABLE, or leave the table out of the pipeline",
+        )
+    if shape.identity == "i" and not shape.identity_covers_key:
+        return UsageError(
+            f"{what} has a REPLICA IDENTITY index without every column of the primary key: Debezium would give its "
+            "deletes the key 0 or '' and would not see a key change",
+            hint=f"{identity}, or use an index that has the primary key's columns",
+        )
+    return None

