@@ -37,6 +37,7 @@ FORGET_INTERVAL_S = 30.0
 COMMITTED_WITHIN_S = 5.0
 FETCHED_RECORDS = 10_000
 FETCHED_BYTES = 16 * 1024 * 1024
+FETCH_WAIT_MS = 10
 SETTLED_WITHIN_S = 5.0
 TOPICS_WITHIN_S = 120.0
 
@@ -128,6 +129,9 @@ class Stream:
             # The defaults fetch 500 records and 1 MiB at a time: a backlog would wait for round trips.
             .option("kafka.max.poll.records", FETCHED_RECORDS)
             .option("kafka.max.partition.fetch.bytes", FETCHED_BYTES)
+            # Spark asks for the ends of a topic after each fetch, which leaves a fetch for a place without data at the
+            # broker; the next micro-batch stands behind it for Kafka's default of 500 ms.
+            .option("kafka.fetch.max.wait.ms", FETCH_WAIT_MS)
             .option("maxOffsetsPerTrigger", self._config.max_offsets_per_trigger)
             .load()
             .select("key", "value", "topic", "partition", "offset", "timestamp")
