@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,7 @@ class Measurement:
         name: file name of the results.
         what: what is measured, from where to where.
         targets: bounds of single figures.
-        runs: figures of each run, with the load average before it.
+        runs: figures of each run, with what the machine was like before it.
     """
 
     name: str
@@ -57,10 +58,10 @@ class Measurement:
     targets: tuple[Target, ...]
     runs: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, load_before: float, figures: dict[str, float]) -> None:
-        """Keep one run."""
-        rounded = {name: round(value, 4) for name, value in figures.items()}
-        self.runs.append({"load_1min_before": round(load_before, 2), **rounded})
+    def add(self, before: dict[str, float], figures: dict[str, float]) -> None:
+        """Keep one run and what the machine was like before it."""
+        rounded = {name: round(value, 4) for name, value in {**before, **figures}.items()}
+        self.runs.append(rounded)
 
     def median(self, figure: str) -> float:
         """Median of a figure over all runs."""
@@ -89,9 +90,20 @@ class Measurement:
         return path
 
 
-def load_1min() -> float:
-    """The machine's load average over the last minute."""
-    return os.getloadavg()[0]
+BEFORE = ("load_1min_before", "yardstick_before_s")
+"""What `machine` tells."""
+
+
+def machine() -> dict[str, float]:
+    """The load average of the last minute, and how long a fixed piece of Python takes on one core now, seconds.
+
+    The machines that run this are not equally fast, the same one not always: figures of two runs are to be compared by
+    their yardsticks.
+    """
+    load, began, total = os.getloadavg()[0], time.perf_counter(), 0
+    for number in range(3_000_000):
+        total += number
+    return dict(zip(BEFORE, (load, time.perf_counter() - began), strict=True))
 
 
 def _git(*arguments: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from record import Measurement, Target, load_1min
+from record import Measurement, Target, machine
 
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline import PipelineSpec
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 Figures = dict[str, float]
-RECOVERY_ROUNDS = 1
-"""One round takes two minutes, of which most is the wait for a lag that might come back."""
 
 
 def definitions() -> Figures:
@@ -193,8 +191,8 @@ def main(wanted: list[str]) -> None:
     for name in wanted or MEASUREMENTS:
         measure, runs, targets = MEASUREMENTS[name]
         measurement = Measurement(name, (measure.__doc__ or "").strip(), targets)
-        for figures, load in each_run(measure, runs):
-            measurement.add(load, figures)
+        for figures, before in each_run(measure, runs):
+            measurement.add(before, figures)
             print(f"{name}: " + ", ".join(f"{figure} {value:,.3f}" for figure, value in figures.items()), flush=True)
         for target in targets:
             verdict = "met" if target.met(measurement.median(target.figure)) else "NOT met"
@@ -202,18 +200,18 @@ def main(wanted: list[str]) -> None:
         print(f"{name}: {measurement.write().relative_to(ROOT)}", flush=True)
 
 
-def each_run(measure: Callable[[], Figures | Iterator[Figures]], runs: int) -> Iterator[tuple[Figures, float]]:
-    """Figures and load before, run by run; each has a state folder and a stack of its own, or its rounds share one."""
+def each_run(measure: Callable[[], Figures | Iterator[Figures]], runs: int) -> Iterator[tuple[Figures, Figures]]:
+    """Figures and the machine before, run by run; each run has a state folder and a stack of its own, rounds share."""
     for number in range(runs):
         with tempfile.TemporaryDirectory(prefix="test_infra_bench_") as home:
             os.environ.update(TEST_INFRA_HOME=home, TEST_INFRA_STACK=f"bench-{number}")
-            load, measured = load_1min(), measure()
+            before, measured = machine(), measure()
             if isinstance(measured, dict):
-                yield measured, load
+                yield measured, before
                 continue
             for figures in measured:
-                yield figures, load
-                load = load_1min()
+                yield figures, before
+                before = machine()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import psycopg
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc import coverage, lag, spool
+from test_infra.cdc import coverage, lag
 from test_infra.cdc.lake import Commit, commits, dataset, first_covering
 from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
 from test_infra.cdc.sources import postgres
@@ -127,11 +127,7 @@ def _lag_since(stack: Stack, spec: PipelineSpec, since: datetime) -> lag.LagRepo
     covered, behind = coverage.advance(stack, spec, [TABLE], 60)
     if behind:
         raise SystemExit(f"the stream fell behind, so there is no lag to tell: {behind}")
-    folders = PipelineFolders(stack.dir, spec.name)
-    visible = lag.visible_batches(commits(folders.changes(TABLE)), commits(folders.mirror(TABLE)))
-    with spool.on_disk(stack.dir) as connection:
-        connection.register("changes", dataset(folders.changes(TABLE), covered[TABLE].changes_version))
-        return lag.measure(connection, visible, since)
+    return lag.of_table(stack, PipelineFolders(stack.dir, spec.name), TABLE, covered[TABLE], since)
 
 
 class Writer:

@@ -274,14 +274,14 @@ def _end_offsets(stack: Stack, topic_of: Mapping[str, str], deadline: Deadline) 
 def _covered(folders: PipelineFolders, table: str, watermark: dict[int, int]) -> Covered | str:
     """How far one table is; a text when it is not far enough."""
     try:
-        # Reading the newest log file is cheap, so the whole history is read only once it is far enough.
+        # Reading the newest log file is cheap, so what is before it is read only once that is far enough.
         newest = lake.newest_applied(folders.mirror(table))
         if not newest.covers(watermark):
             return f"mirror of {table} has applied {newest.offsets} of {watermark}"
-        mirror = lake.first_covering(lake.commits(folders.mirror(table)), watermark)
+        mirror = lake.first_covering(lake.commits(folders.mirror(table), back_to=watermark), watermark)
         if mirror is None:
             return f"mirror of {table} has no version that covers {watermark}"
-        changes = lake.first_covering(lake.commits(folders.changes(table)), mirror.offsets)
+        changes = lake.first_covering(lake.commits(folders.changes(table), back_to=mirror.offsets), mirror.offsets)
     except (lake.TableMissing, FileNotFoundError) as error:
         return str(error).splitlines()[0]
     if changes is None:

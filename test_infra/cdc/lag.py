@@ -255,11 +255,12 @@ def _measured(
     reports = {table: LagReport(since=since, behind=why) for table, why in behind.items()}
     folders = PipelineFolders(stack.dir, spec.name)
     for table, place in covered.items():
-        reports[table] = _of_table(stack, folders, table, place, since)
+        reports[table] = of_table(stack, folders, table, place, since)
     return reports
 
 
-def _of_table(stack: Stack, folders: PipelineFolders, table: str, place: Covered, since: datetime) -> LagReport:
+def of_table(stack: Stack, folders: PipelineFolders, table: str, place: Covered, since: datetime) -> LagReport:
+    """Lag of one table's changes up to where it is covered, see `measure`."""
     visible = visible_batches(lake.commits(folders.changes(table)), lake.commits(folders.mirror(table)))
     with spool.on_disk(stack.dir) as connection:
         spool.view(connection, "changes_files", folders.changes(table), place.changes_version)

@@ -284,17 +284,27 @@ def dataset(table_dir: Path, version: int | None = None) -> Dataset:
     return open_table(table_dir, version).to_pyarrow_dataset()
 
 
-def commits(table_dir: Path) -> list[Commit]:
+def commits(table_dir: Path, back_to: Mapping[int, int] | None = None) -> list[Commit]:
     """Every version whose log file is still there, newest last.
+
+    Args:
+        table_dir: folder of the table.
+        back_to: read back only to the newest version that does not cover these end offsets; a table's log is long, and
+            what is looked for lies near its end.
 
     Raises:
         TableMissing: there is no table.
     """
-    found: list[Commit] = []
-    applied = Applied(stream="", batch=-1, offsets={})
-    for path in _log_files(table_dir):
+    newest_first = []
+    for path in reversed(_log_files(table_dir)):
         info = commit_info(path)
         own = Applied.of(info)
+        newest_first.append((path, info, own))
+        if back_to is not None and own is not None and not own.covers(back_to):
+            break
+    found: list[Commit] = []
+    applied = Applied(stream="", batch=-1, offsets={})
+    for path, info, own in reversed(newest_first):
         applied = own or applied
         wrote = own is not None and own.batch >= 0
         visible_at = datetime.fromtimestamp(path.stat().st_mtime_ns / 1e9, tz=UTC)

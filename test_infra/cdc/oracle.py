@@ -36,15 +36,19 @@ class CommittedSince:
 
     def sees_sql(self, expr: str) -> str:
         """Whether a transaction that committed is visible, as SQL over a BIGINT expression."""
-        return f"(NOT {self._among(expr)})"
+        return f"(NOT ({self._among(expr)}))"
 
     def misses_sql(self, expr: str) -> str:
         """The opposite of `sees_sql`."""
-        return self._among(expr)
+        return f"({self._among(expr)})"
 
     def _among(self, expr: str) -> str:
-        listed = ", ".join(map(str, sorted(self.tx_ids))) or "-1"
-        return f"(({expr}) & 4294967295 IN ({listed}))"
+        tx_id, listed = f"(({expr}) & 4294967295)", sorted(self.tx_ids) or [-1]
+        # DuckDB goes through a list value by value, so it is asked only where it may say yes.
+        near = f"{tx_id} BETWEEN {listed[0]} AND {listed[-1]}"
+        return (
+            f"CASE WHEN {near} THEN {tx_id} IN ({', '.join(map(str, listed))}) WHEN {tx_id} IS NOT NULL THEN false END"
+        )
 
 
 @dataclass(frozen=True)

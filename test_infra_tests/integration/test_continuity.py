@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -24,18 +23,17 @@ from test_infra.base.errors import UsageError
 from test_infra.cdc import connector, parity
 from test_infra.cdc.connector import ConnectClient
 from test_infra.cdc.origin import Discontinuity
-from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec, SourceSpec
-from test_infra.cdc.sources.postgres import connect, prepare
+from test_infra.cdc.pipeline import PipelineSpec, SourceSpec
+from test_infra.cdc.sources.postgres import prepare
 from test_infra.cdc.stream import control
 from test_infra.cdc.stream.claim import Taken, alone
 from test_infra.cdc.stream.control import StreamFailed
-from test_infra.cdc.table import TableSchema
 from test_infra.cdc.verdicts import Verdict
 from test_infra.gates.gate import Scene
 from test_infra.gates.pipeline import pipeline_gates
 from test_infra.spark.gateway import SparkGateway
-from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.verdict.evidence import Finding, Outcome
+from test_infra_tests.running import Running, running
 
 STACK = "testbroken"
 DDL = """
@@ -48,29 +46,12 @@ INSERT INTO remade VALUES (1, 'before');
 
 
 @dataclass
-class Held:
+class Held(Running):
     """A running pipeline, to be broken."""
-
-    stack: Stack
-    spec: PipelineSpec
-    schemas: list[TableSchema]
-
-    @property
-    def names(self) -> PipelineNames:
-        return PipelineNames(self.stack.id, self.spec.name)
-
-    @property
-    def folders(self) -> PipelineFolders:
-        return PipelineFolders(self.stack.dir, self.spec.name)
 
     @property
     def client(self) -> ConnectClient:
         return ConnectClient(self.stack.endpoint("connect").url)
-
-    def sql(self, query: str, *values: object, role: Any = "owner") -> list[tuple[Any, ...]]:
-        with connect(self.stack.endpoint("postgres"), role) as session:
-            cursor = session.execute(query, values or None)
-            return cursor.fetchall() if cursor.description else []
 
     def gate(self, name: str = "continuity") -> Finding:
         (gate,) = [one for one in pipeline_gates(self.spec) if one.name == name]
@@ -88,31 +69,15 @@ class Held:
             words[row["part"]] = "; ".join(filter(None, [words.get(row["part"]), row["seen"]]))
         return words
 
-    def topic(self, table: str) -> str:
-        return self.names.topic("public", table)
-
-    def start_stream(self) -> None:
-        control.submit(self.stack, self.spec, self.schemas)
-        control.wait_running(self.stack, self.spec, Deadline(60))
-
 
 @pytest.fixture(scope="module")
 def held(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
     ddl = tmp_path_factory.mktemp("ddl") / "tables.sql"
     ddl.write_text(DDL)
     spec = PipelineSpec(name="held", tables=["kept", "remade"], source=SourceSpec(ddl=ddl), load=None)
-    stack = up(
-        StackSpec(), stack_id=STACK, lease=AttachedLease(), alongside=lambda early: control.submit(early, spec) and None
-    )
-    try:
-        schemas = prepare(stack, spec)
-        pipeline = Held(stack, spec, schemas)
-        connector.create(stack, spec, schemas)
-        pipeline.start_stream()
-        assert parity.check(stack, spec).green
+    with running(Held, spec, STACK) as pipeline:
+        assert parity.check(pipeline.stack, spec).green
         yield pipeline
-    finally:
-        down(STACK)
 
 
 def test_whole_pipeline_is_green_and_may_be_prepared_again(held: Held) -> None:

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import connector, cut, lag, offsets, parity, witness
+from test_infra.cdc import cut, lag, offsets, parity, witness
 from test_infra.cdc.compare import judge
 from test_infra.cdc.differences import LOG_MIRROR, SOURCE_MIRROR, TableParity
 from test_infra.cdc.load import control as load
 from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineSpec, SourceSpec
-from test_infra.cdc.sources.postgres import connect, prepare
+from test_infra.cdc.sources.postgres import connect
 from test_infra.cdc.stream import control as stream
 from test_infra.cdc.verdicts import Verdict
-from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+from test_infra_tests.running import Running, running
 
 SHOP = Path(__file__).parents[2] / "test_infra" / "defs" / "shop" / "shop.sql"
 STACK = "testparity"
@@ -33,27 +33,21 @@ SPEC = PipelineSpec(
 
 
 @dataclass
-class Live:
-    """A running pipeline."""
+class Live(Running):
+    """A running pipeline, into whose tables faults are planted."""
 
-    stack: Stack
     planted: list[tuple[Any, int]] = field(default_factory=list)
 
     def check(self, timeout_s: float = 60.0) -> dict[str, TableParity]:
         return parity.check(self.stack, SPEC, timeout_s=timeout_s).tables
 
-    def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with connect(self.stack.endpoint("postgres"), "owner") as session:
-            cursor = session.execute(query, values)  # type: ignore[arg-type]
-            return cursor.fetchall() if cursor.description else []
-
     def mirror(self, table: str) -> Any:
         """The mirror, to plant a fault in it; undone when the test ends."""
-        return self._opened(PipelineFolders(self.stack.dir, "shop").mirror(table))
+        return self._opened(self.folders.mirror(table))
 
     def changes(self, table: str) -> Any:
         """The change log, to plant a fault in it; undone when the test ends."""
-        return self._opened(PipelineFolders(self.stack.dir, "shop").changes(table))
+        return self._opened(self.folders.changes(table))
 
     def undo(self) -> None:
         """Bring the tables back to what they were before a fault was planted in them."""
@@ -73,19 +67,10 @@ class Live:
 @pytest.fixture(scope="module")
 def pipeline(test_home: Path) -> Iterator[Live]:
     """Source, connector and stream are at work, and the bulk of the load is done."""
-    lease = AttachedLease()
-    stack = up(
-        StackSpec(), lease=lease, stack_id=STACK, alongside=lambda early: stream.submit(early, SPEC), timeout_s=120
-    )
-    schemas = prepare(stack, SPEC)
-    connector.create(stack, SPEC, schemas)
-    stream.submit(stack, SPEC, schemas)
-    stream.wait_running(stack, SPEC, Deadline(90))
-    load.start(stack, SPEC)
-    load.wait_bulk(stack, SPEC, Deadline(60))
-    yield Live(stack)
-    lease.release()
-    down(STACK)
+    with running(Live, SPEC, STACK) as pipeline:
+        load.start(pipeline.stack, SPEC)
+        load.wait_bulk(pipeline.stack, SPEC, Deadline(60))
+        yield pipeline
 
 
 @pytest.fixture

@@ -21,12 +21,10 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError
 from test_infra.cdc import connector, lake, offsets, parity, topics
 from test_infra.cdc.compare import TableParity
-from test_infra.cdc.pipeline import ConnectorSpec, PipelineFolders, PipelineNames, PipelineSpec, SourceSpec
-from test_infra.cdc.sources.postgres import connect, prepare
-from test_infra.cdc.stream import control
-from test_infra.cdc.table import TableSchema
+from test_infra.cdc.pipeline import ConnectorSpec, PipelineSpec, SourceSpec
+from test_infra.cdc.sources.postgres import connect
 from test_infra.cdc.types import UNAVAILABLE, identifier, rule_for
-from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+from test_infra_tests.running import Running, prepared
 
 STACK = "testshapes"
 HALFWAY_ROWS = 40_000
@@ -47,28 +45,14 @@ TABLES = sections(SHAPES.read_text())
 
 
 @dataclass
-class Live:
+class Live(Running):
     """A pipeline that has been through everything."""
 
-    stack: Stack
-    spec: PipelineSpec
-    schemas: dict[str, TableSchema] = field(default_factory=dict)
     judged: dict[str, TableParity] = field(default_factory=dict)
-
-    @property
-    def folders(self) -> PipelineFolders:
-        return PipelineFolders(self.stack.dir, self.spec.name)
-
-    @property
-    def names(self) -> PipelineNames:
-        return PipelineNames(self.stack.id, self.spec.name)
 
     @property
     def bootstrap(self) -> str:
         return self.stack.endpoint("kafka").url
-
-    def topic(self, table: str) -> str:
-        return self.names.topic("public", table)
 
     def session(self) -> psycopg.Connection:
         return connect(self.stack.endpoint("postgres"), "owner")
@@ -85,7 +69,7 @@ class Live:
 
     def rows(self, table: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """Rows of the quiet source and of the mirror, as texts."""
-        columns = self.schemas[table].columns
+        columns = self.schema(table).columns
         listed = ", ".join(f"{rule_for(column).source_select(identifier(column.name))}::text" for column in columns)
         with self.session() as session:
             source = session.execute(f"SELECT {listed} FROM {identifier(table)}").fetchall()
@@ -108,16 +92,10 @@ def live(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         connector=ConnectorSpec(max_batch_size=512, max_queue_size=1024, config={"snapshot.fetch.size": "512"}),
         load=None,
     )
-    stack = up(
-        StackSpec(), stack_id=STACK, lease=AttachedLease(), alongside=lambda early: control.submit(early, spec) and None
-    )
-    try:
-        pipeline = Live(stack, spec, {schema.name: schema for schema in prepare(stack, spec)})
+    with prepared(Live, spec, STACK) as pipeline:
         with writing(pipeline):
             killed_halfway(pipeline)
-            connector.create(stack, spec, list(pipeline.schemas.values()), timeout_s=120)
-            control.release(stack, spec, list(pipeline.schemas.values()))
-            control.wait_running(stack, spec, Deadline(120))
+            pipeline.capture()
         for _, *transactions in TABLES.values():
             pipeline.transactions(transactions)
         long_open(pipeline)
@@ -126,8 +104,6 @@ def live(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             session.execute("ROLLBACK PREPARED 'gone'")
         pipeline.judge()
         yield pipeline
-    finally:
-        down(STACK)
 
 
 def _text(value: object) -> str | None:
@@ -165,7 +141,7 @@ def killed_halfway(live: Live) -> None:
 
     def begin() -> None:
         with suppress(InfrastructureError):
-            connector.create(live.stack, live.spec, list(live.schemas.values()))
+            connector.create(live.stack, live.spec, live.schemas)
 
     beginning = threading.Thread(target=begin)
     beginning.start()

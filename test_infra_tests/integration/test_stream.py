@@ -14,15 +14,14 @@ import psutil
 import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc import connector, lake
-from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec, SourceSpec, StreamSpec
-from test_infra.cdc.sources.postgres import connect, prepare
+from test_infra.cdc import lake
+from test_infra.cdc.pipeline import PipelineSpec, SourceSpec, StreamSpec
 from test_infra.cdc.stream import control
 from test_infra.cdc.table import TableSchema
 from test_infra.cdc.types import identifier, rule_for
 from test_infra.spark.gateway import SparkGateway
 from test_infra.spark.states import JobState
-from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+from test_infra_tests.running import Running, prepared
 
 STACK = "teststream"
 DDL = """
@@ -42,25 +41,8 @@ EVERYTHING = r"""INSERT INTO everything
 
 
 @dataclass
-class Live:
+class Live(Running):
     """A running pipeline over two tables."""
-
-    stack: Stack
-    spec: PipelineSpec
-    schemas: list[TableSchema]
-
-    @property
-    def folders(self) -> PipelineFolders:
-        return PipelineFolders(self.stack.dir, self.spec.name)
-
-    @property
-    def names(self) -> PipelineNames:
-        return PipelineNames(self.stack.id, self.spec.name)
-
-    def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with connect(self.stack.endpoint("postgres"), "owner") as session:
-            cursor = session.execute(query, values or None)
-            return cursor.fetchall() if cursor.description else []
 
     def source(self, schema: TableSchema) -> list[tuple[Any, ...]]:
         columns = [rule_for(column).source_select(identifier(column.name)) for column in schema.columns]
@@ -132,21 +114,10 @@ def live(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         stream=StreamSpec(max_offsets_per_trigger=2_000),
         load=None,
     )
-
-    def submit(stack: Stack) -> None:
-        control.submit(stack, spec)
-
-    stack = up(StackSpec(), stack_id=STACK, lease=AttachedLease(), alongside=submit)
-    try:
-        schemas = prepare(stack, spec)
-        pipeline = Live(stack, spec, schemas)
+    with prepared(Live, spec, STACK) as pipeline:
         pipeline.sql(EVERYTHING, 1, 20)
-        control.release(stack, spec, schemas)
-        connector.create(stack, spec, schemas)
-        control.wait_running(stack, spec, Deadline(90))
+        pipeline.capture()
         yield pipeline
-    finally:
-        down(STACK)
 
 
 def test_every_type_arrives_exactly_by_snapshot_and_by_stream(live: Live) -> None:

@@ -12,15 +12,12 @@ import duckdb
 import pytest
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import connector, lake, parity
+from test_infra.cdc import lake, parity
 from test_infra.cdc.differences import TableParity
 from test_infra.cdc.load import control as load
-from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineSpec, SourceSpec
-from test_infra.cdc.sources.postgres import connect, prepare
-from test_infra.cdc.stream import control as stream
-from test_infra.cdc.table import TableSchema
+from test_infra.cdc.pipeline import LoadSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.verdicts import Verdict
-from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+from test_infra_tests.running import Running, prepared
 
 DDL = Path(__file__).parents[2] / "test_infra" / "defs" / "types" / "types.sql"
 STACK = "testtypes"
@@ -81,19 +78,8 @@ COLUMNS, LITERALS, EXPECTED = zip(*SPOTS, strict=True)
 
 
 @dataclass
-class Live:
+class Live(Running):
     """A running pipeline over one table of all types."""
-
-    stack: Stack
-    schemas: dict[str, TableSchema]
-
-    @property
-    def folders(self) -> PipelineFolders:
-        return PipelineFolders(self.stack.dir, SPEC.name)
-
-    def sql(self, query: str, *values: object) -> None:
-        with connect(self.stack.endpoint("postgres"), "owner") as session:
-            session.execute(query.encode(), values)
 
     def insert(self, key: int) -> None:
         self.sql(*inserted(key))
@@ -121,24 +107,13 @@ def inserted(key: int) -> tuple[str, *tuple[object, ...]]:
 
 @pytest.fixture(scope="module")
 def live(test_home: Path) -> Iterator[Live]:
-    lease = AttachedLease()
-    try:
-        stack = up(
-            StackSpec(), lease=lease, stack_id=STACK, alongside=lambda early: stream.submit(early, SPEC), timeout_s=120
-        )
-        schemas = prepare(stack, SPEC)
-        pipeline = Live(stack, {schema.name: schema for schema in schemas})
+    with prepared(Live, SPEC, STACK) as pipeline:
         pipeline.insert(BY_SNAPSHOT)
         pipeline.sql("INSERT INTO derived (id, day) VALUES (%s, '0044-03-15 BC')", BEFORE_CHRIST)
-        connector.create(stack, SPEC, schemas)
-        stream.submit(stack, SPEC, schemas)
-        stream.wait_running(stack, SPEC, Deadline(120))
-        load.start(stack, SPEC)
-        load.wait_bulk(stack, SPEC, Deadline(120))
+        pipeline.capture()
+        load.start(pipeline.stack, SPEC)
+        load.wait_bulk(pipeline.stack, SPEC, Deadline(120))
         yield pipeline
-    finally:
-        lease.release()
-        down(STACK)
 
 
 def test_edge_values_of_every_type_arrive_exactly(live: Live) -> None:
@@ -187,7 +162,7 @@ def test_an_enum_label_added_while_streaming_arrives(live: Live) -> None:
 
 
 def test_generated_columns_are_named_and_not_captured(live: Live) -> None:
-    assert live.schemas["derived"].generated == ("stored", "virtual")
+    assert live.schema("derived").generated == ("stored", "virtual")
     assert not {"stored", "virtual"} & set(lake.dataset(live.folders.mirror("derived")).schema.names)
     assert live.check("derived").changes > ROWS + OPERATIONS / 3
 

@@ -9,22 +9,21 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc import connector, oracle, parity
+from test_infra.cdc import oracle, parity
 from test_infra.cdc.compare import TableParity
 from test_infra.cdc.coverage import Behind
 from test_infra.cdc.pipeline import PipelineSpec, SourceSpec
-from test_infra.cdc.sources.postgres import connect, prepare
+from test_infra.cdc.sources.postgres import connect
 from test_infra.cdc.stream import control as stream
 from test_infra.cdc.verdicts import Verdict
 from test_infra.spark.gateway import SparkGateway
-from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+from test_infra.stack import Stack
 from test_infra_tests.soak.traffic import flowing
 
 log = logging.getLogger(__name__)
@@ -85,24 +84,6 @@ class Soak:
         path.parent.mkdir(exist_ok=True)
         own = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(self)}
         path.write_text(json.dumps([*series, own], indent=1) + "\n")
-
-
-@contextmanager
-def pipeline(stack_id: str) -> Iterator[Stack]:
-    """A pipeline of its own, at work for the time of the block."""
-    lease = AttachedLease()
-    stack = up(
-        StackSpec(), lease=lease, stack_id=stack_id, alongside=lambda early: stream.submit(early, SPEC), timeout_s=120
-    )
-    try:
-        schemas = prepare(stack, SPEC)
-        connector.create(stack, SPEC, schemas)
-        stream.submit(stack, SPEC, schemas)
-        stream.wait_running(stack, SPEC, Deadline(90))
-        yield stack
-    finally:
-        down(stack_id)
-        lease.release()
 
 
 def soak(stack: Stack, folder: Path, cuts: int, seed: int = 4) -> Soak:

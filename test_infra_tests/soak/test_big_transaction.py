@@ -7,37 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from test_infra.base.deadline import Deadline
-from test_infra.cdc import connector, lake, offsets, parity
-from test_infra.cdc.pipeline import PipelineFolders, PipelineSpec, SourceSpec
-from test_infra.cdc.sources.postgres import connect, prepare
-from test_infra.cdc.stream import control
-from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+from test_infra.cdc import lake, offsets, parity
+from test_infra.cdc.pipeline import PipelineSpec, SourceSpec
+from test_infra.cdc.sources.postgres import connect
+from test_infra_tests.running import Running, running
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
-STACK = "soakbig"
 ROWS = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def running(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, PipelineSpec]]:
+def pipeline(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     ddl = tmp_path_factory.mktemp("ddl") / "tables.sql"
     ddl.write_text("CREATE TABLE big (id bigint PRIMARY KEY, v text, w text)")
     spec = PipelineSpec(name="big", tables=["big"], source=SourceSpec(ddl=ddl), load=None)
-    stack = up(StackSpec(), stack_id=STACK, lease=AttachedLease())
-    try:
-        schemas = prepare(stack, spec)
-        connector.create(stack, spec, schemas)
-        control.submit(stack, spec, schemas)
-        control.wait_running(stack, spec, Deadline(120))
-        yield stack, spec
-    finally:
-        down(STACK)
+    with running(Running, spec, "soakbig") as pipeline:
+        yield pipeline
 
 
-def test_a_million_rows_of_one_transaction_arrive_exactly(running: tuple[Stack, PipelineSpec]) -> None:
-    stack, spec = running
+def test_a_million_rows_of_one_transaction_arrive_exactly(pipeline: Running) -> None:
+    stack, spec = pipeline.stack, pipeline.spec
     with connect(stack.endpoint("postgres"), "owner") as session:
         with session.transaction():
             session.execute(f"INSERT INTO big SELECT n, md5(n::text), 'a' FROM generate_series(1, {ROWS}) n")
@@ -51,6 +41,6 @@ def test_a_million_rows_of_one_transaction_arrive_exactly(running: tuple[Stack, 
         assert account.counts["change"] == ROWS + ROWS // 10 + ROWS // 100
         # A second witness, which shares nothing with parity: one sum over the rows of each side.
         expected = session.execute("SELECT count(*), sum(id), count(*) FILTER (WHERE w = 'b') FROM big").fetchone()
-    rows = lake.dataset(PipelineFolders(stack.dir, spec.name).mirror("big")).to_table(["id", "w"])
+    rows = lake.dataset(pipeline.folders.mirror("big")).to_table(["id", "w"])
     ids, changed = rows["id"].to_pylist(), rows["w"].to_pylist()
     assert (len(ids), sum(ids), changed.count("b")) == expected

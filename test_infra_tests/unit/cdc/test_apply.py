@@ -214,6 +214,19 @@ def test_a_foreign_commit_belongs_to_the_version_it_changed(pipeline: Pipeline) 
     assert lake.first_covering(lake.commits(mirror), {0: 3}) == spoiled
 
 
+def test_only_the_end_of_a_long_log_is_read_to_find_a_covering_version(pipeline: Pipeline) -> None:
+    for lsn in range(6):
+        pipeline.feed(upsert("c", lsn, lsn + 1))
+    mirror = pipeline.targets.mirror["orders"]
+    lake.open_table(mirror).delete("id = 1")
+    history = lake.commits(mirror)
+    for end in range(8):
+        near = lake.commits(mirror, back_to={0: end})
+        assert lake.first_covering(near, {0: end}) == lake.first_covering(history, {0: end})
+        assert near == history[-len(near) :]
+    assert [commit.offsets for commit in lake.commits(mirror, back_to={0: 5})] == [{0: 4}, {0: 5}, {0: 6}, {0: 6}]
+
+
 def test_no_cut_is_taken_inside_a_micro_batch_that_truncates(pipeline: Pipeline) -> None:
     pipeline.feed(upsert("c", 1, 10))
     mirror = pipeline.targets.mirror["orders"]

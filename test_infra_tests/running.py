@@ -1,0 +1,85 @@
+"""A pipeline on a real stack of its own, for tests that drive one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from test_infra.base.deadline import Deadline
+from test_infra.cdc import connector
+from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
+from test_infra.cdc.sources.postgres import Role, connect, prepare
+from test_infra.cdc.stream import control
+from test_infra.cdc.table import TableSchema
+from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+
+START_TIMEOUT_S = 120.0
+
+
+@dataclass
+class Running:
+    """A pipeline and the stack it has for itself; test modules add what they need to it."""
+
+    stack: Stack
+    spec: PipelineSpec
+    schemas: list[TableSchema]
+
+    @property
+    def names(self) -> PipelineNames:
+        return PipelineNames(self.stack.id, self.spec.name)
+
+    @property
+    def folders(self) -> PipelineFolders:
+        return PipelineFolders(self.stack.dir, self.spec.name)
+
+    def topic(self, table: str) -> str:
+        return self.names.topic(self.spec.source.schema_name, table)
+
+    def schema(self, table: str) -> TableSchema:
+        (found,) = (schema for schema in self.schemas if schema.name == table)
+        return found
+
+    def sql(self, query: str, *values: object, role: Role = "owner") -> list[tuple[Any, ...]]:
+        with connect(self.stack.endpoint(self.spec.source.service), role) as session:
+            cursor = session.execute(query.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def capture(self) -> None:
+        """Begin to capture, and wait until the stream is at work."""
+        connector.create(self.stack, self.spec, self.schemas, timeout_s=START_TIMEOUT_S)
+        self.start_stream()
+
+    def start_stream(self) -> None:
+        control.submit(self.stack, self.spec, self.schemas)
+        control.wait_running(self.stack, self.spec, Deadline(START_TIMEOUT_S))
+
+
+Kind = TypeVar("Kind", bound=Running)
+
+
+@contextmanager
+def prepared(kind: type[Kind], spec: PipelineSpec, stack_id: str) -> Iterator[Kind]:
+    """The stack runs, the source's tables are there and the driver waits; nothing is captured yet."""
+    lease = AttachedLease()
+    try:
+        stack = up(
+            StackSpec(),
+            lease=lease,
+            stack_id=stack_id,
+            alongside=lambda early: control.submit(early, spec) and None,
+            timeout_s=START_TIMEOUT_S,
+        )
+        yield kind(stack, spec, prepare(stack, spec))
+    finally:
+        down(stack_id)
+        lease.release()
+
+
+@contextmanager
+def running(kind: type[Kind], spec: PipelineSpec, stack_id: str) -> Iterator[Kind]:
+    """The whole pipeline is at work."""
+    with prepared(kind, spec, stack_id) as pipeline:
+        pipeline.capture()
+        yield pipeline
