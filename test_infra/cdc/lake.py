@@ -31,6 +31,10 @@ STATISTICS = "delta.dataSkippingStatsColumns"
 
 COMPACT_EVERY = 64
 """Commits of a table between two compactions: small files make every later merge and read slower."""
+RETENTION = "delta.deletedFileRetentionDuration"
+REPLACED_FILES_KEPT_MIN = 10
+"""How long a version can still be read after the next one, minutes: longer than any cut takes. A mirror is merged
+several times a second, and each merge replaces files."""
 
 TOMBSTONE = "tombstone"
 OPERATIONS = ("c", "u", "d", "r", "t", TOMBSTONE)
@@ -225,7 +229,10 @@ def create_table(table_dir: Path, schema: pa.Schema, applied: Applied) -> DeltaT
             str(table_dir),
             schema=schema,
             commit_properties=commit_properties(applied),
-            configuration={STATISTICS: _with_statistics(schema)},
+            configuration={
+                STATISTICS: _with_statistics(schema),
+                RETENTION: f"interval {REPLACED_FILES_KEPT_MIN} minutes",
+            },
         )
     table = DeltaTable(str(table_dir))
     found = pa.schema(table.schema().to_arrow())
@@ -268,11 +275,12 @@ def despite_foreign_commits() -> tenacity.Retrying:
 
 
 def compact(table: DeltaTable, target_size_bytes: int | None = None) -> None:
-    """Join small files; when a foreign commit comes between, the next time does it."""
+    """Join small files, remove those replaced long ago; when a foreign commit comes between, the next time does it."""
     from deltalake.exceptions import CommitFailedError
 
     with suppress(CommitFailedError):
         table.optimize.compact(target_size=target_size_bytes)
+        table.vacuum(dry_run=False)
 
 
 def dataset(table_dir: Path, version: int | None = None) -> Dataset:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -243,6 +244,22 @@ def test_a_compaction_inherits_the_offsets(pipeline: Pipeline) -> None:
     table.optimize.compact()
     last = lake.commits(pipeline.targets.changes["orders"])[-1]
     assert (last.wrote, last.offsets, last.batch) == (False, {0: 3}, 2)
+
+
+def test_files_replaced_long_ago_are_removed_and_the_newest_version_stays_whole(pipeline: Pipeline) -> None:
+    for lsn in range(4):
+        pipeline.feed(upsert("c", 1, lsn + 1, str(lsn)))
+    folder = pipeline.targets.mirror["orders"]
+    mirror = lake.open_table(folder)
+    lake.compact(mirror)
+    files = set(folder.glob("*.parquet"))
+    assert len(files) > len(mirror.file_uris())
+    mirror.alter.set_table_properties({lake.RETENTION: "interval 0 seconds"})
+    lake.compact(mirror)
+    assert set(folder.glob("*.parquet")) == {Path(uri) for uri in mirror.file_uris()}
+    assert lake.commits(folder)[-1].offsets == {0: 4}
+    pipeline.feed(upsert("u", 1, 9, "newest"))
+    assert pipeline.mirror() == {1: "newest"}
 
 
 def test_the_quarantine_keeps_the_record_and_the_stream_goes_on(pipeline: Pipeline) -> None:
