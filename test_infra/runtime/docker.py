@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,7 +182,7 @@ class DockerRuntime:
         container.lock.touch(mode=0o600)
         self._passwd().write_text(_passwd_of(self._surroundings.user))
         self._passwd().chmod(0o644)
-        self.hand_over(container.lock, spec.cwd, *spec.folders, *spec.read_only)
+        self.hand_over(*(mount.source for mount in container.mounts))
         container.state.unlink(missing_ok=True)
         write_private(self._path(spec.name), container.model_dump_json())
         self._kept.start(
@@ -269,7 +270,8 @@ class DockerRuntime:
             return
         for path in paths:
             for one in (path, *path.rglob("*")):
-                os.chown(one, *self._surroundings.user, follow_symlinks=False)
+                with suppress(FileNotFoundError):  # a stream at work removes what it no longer needs
+                    os.chown(one, *self._surroundings.user, follow_symlinks=False)
 
     def _container(self, spec: ProcessSpec) -> ContainerSpec:
         around = self._surroundings
@@ -342,6 +344,21 @@ def engine(timeout_s: float = 60.0) -> DockerClient:
     return client
 
 
+def has_image(name: str) -> bool:
+    """Whether the engine has an image; nothing is pulled.
+
+    Raises:
+        EngineMissing: no engine answers.
+    """
+    import docker
+
+    try:
+        engine().images.get(name)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
+
+
 def prepare(surroundings: Surroundings) -> None:
     """Make sure of the image, and make the stack's network.
 
@@ -349,17 +366,13 @@ def prepare(surroundings: Surroundings) -> None:
         EngineMissing: no engine answers.
         ImageMissing: it has no such image.
     """
-    import docker
-
-    client = engine()
-    try:
-        client.images.get(surroundings.image)
-    except docker.errors.ImageNotFound as error:
+    if not has_image(surroundings.image):
         raise ImageMissing(
             f"the Docker engine has no image {surroundings.image}",
             details={"why": "the image of these very sources is used, so that no container runs old code"},
             hint="make image",
-        ) from error
+        )
+    client = engine()
     if not client.networks.list(names=[surroundings.network]):
         client.networks.create(surroundings.network, driver="bridge", labels=dict(surroundings.labels))
 
