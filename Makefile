@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 # Dagster's own tools look for an instance even when they only load definitions: ours, which has telemetry off.
 DG := VIRTUAL_ENV="$(CURDIR)/.venv" DAGSTER_HOME="$$($(BIN)/python -m test_infra.cli.instance)" $(BIN)/dg
 
-.PHONY: help setup java image e2e test lint format types layers definitions unit integration tests soak planted bench docs dev lock clean distclean
+.PHONY: help setup java image e2e test lint format types layers definitions unit integration tests soak planted bench docs compose dev lock clean distclean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ docs: setup ## Write docs/types.md from the table of types
 
 dev: java ## Dagster's UI on loopback with this project's definitions
 	@$(BIN)/test-infra dev
+
+compose: setup ## Write docker/compose.yaml from the specs of the services
+	$(BIN)/python -m test_infra.stack.compose docker/compose.yaml
 
 lock: setup ## Write requirements.txt anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra ui --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements.txt

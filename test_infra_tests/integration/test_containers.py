@@ -6,15 +6,12 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker as docker_sdk
-import httpx
 import pytest
-from docker import DockerClient
 
+from docker import DockerClient
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.runtime import docker
 from test_infra.runtime.process import ProcessSpec
@@ -25,7 +22,7 @@ from test_infra.spark.states import JobState
 from test_infra.stack import AttachedLease, Stack, StackNotRunning, StackSpec, attach, down, up
 from test_infra.stack.service import ServiceFailed
 from test_infra.stack.services.kafka import broker_answers
-from test_infra.stack.spec import Backend, ExternalKafka, KafkaSettings, PostgresSettings, Services
+from test_infra.stack.spec import Backend, PostgresSettings, Services
 from test_infra.stack.sweep import stack_tag
 
 STACK = "testdocker"
@@ -148,7 +145,11 @@ def test_a_killed_container_comes_back_and_is_reported(stack: Stack, client: Doc
 def test_a_job_reaches_the_services_by_their_names(stack: Stack) -> None:
     gateway = SparkGateway(stack)
     address = stack.endpoint("kafka").inside
-    module = JobSpec(name="telnet", module="timeit", args=("-n", "1", f"import socket; socket.create_connection({(address.host, address.port)}, 5).close()"))
+    module = JobSpec(
+        name="telnet",
+        module="timeit",
+        args=("-n", "1", f"import socket; socket.create_connection({(address.host, address.port)}, 5).close()"),
+    )
     execution_id = gateway.submit(module, idempotency_key="telnet")
     ended = awaited(gateway, execution_id, JobState.SUCCEEDED, JobState.FAILED)
     assert ended.state is JobState.SUCCEEDED, gateway.logs(execution_id)
