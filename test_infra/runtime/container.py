@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.base.paths import write_private
-from test_infra.runtime.docker import PIDS, ContainerRefused, ContainerSpec, ContainerState, EngineMissing, engine
+from test_infra.runtime.docker import (
+    ContainerRefused,
+    ContainerSpec,
+    ContainerState,
+    EngineMissing,
+    engine,
+    shut_in,
+)
 from test_infra.runtime.image import PYTHON, ROOT
 
 if TYPE_CHECKING:
@@ -33,7 +40,6 @@ LOST = 1
 LOOK_EVERY_S = 0.5
 SHARED_MEMORY = "256m"
 FIRST_PROCESS = ROOT / "code" / "test_infra" / "runtime" / "kept.py"
-MIB = 1024 * 1024
 
 
 class Attendant:
@@ -90,15 +96,9 @@ class Attendant:
                 },
                 ports={f"{port}/tcp": ("127.0.0.1", port) for port in spec.ports},
                 volumes=[f"{m.source}:{m.target}:{'ro' if m.read_only else 'rw'}" for m in spec.mounts],
-                mem_limit=spec.memory_mib * MIB,
-                memswap_limit=spec.memory_mib * MIB,
-                pids_limit=PIDS,
                 shm_size=SHARED_MEMORY,
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
                 log_config=docker.types.LogConfig(type="json-file", config={"max-size": "16m", "max-file": "2"}),
-                # The same probe asks from outside, and knows what it asks for.
-                healthcheck={"test": ["NONE"]},
+                **shut_in(spec.memory_mib),
             )  # fmt: skip
         except docker.errors.APIError as error:
             raise _refused(spec, error) from error

@@ -38,6 +38,7 @@ STARTED_WITHIN_S = 60.0
 MEMORY_MIB = 4_096
 """Limit of a process that names none."""
 PIDS = 2_048
+MIB = 1024 * 1024
 
 ENGINE_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONFIG", "DOCKER_CONTEXT")
 """How Docker's clients find the engine."""
@@ -375,6 +376,23 @@ def prepare(surroundings: Surroundings) -> None:
     client = engine()
     if not client.networks.list(names=[surroundings.network]):
         client.networks.create(surroundings.network, driver="bridge", labels=dict(surroundings.labels))
+
+
+def shut_in(memory_mib: int) -> dict[str, Any]:
+    """How every container of ours is made: no capability, no new rights, bounded memory and processes.
+
+    Args:
+        memory_mib: limit, MiB; swap included.
+    """
+    return {
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "mem_limit": memory_mib * MIB,
+        "memswap_limit": memory_mib * MIB,
+        "pids_limit": PIDS,
+        # The same probe asks from outside, and knows what it asks for.
+        "healthcheck": {"test": ["NONE"]},
+    }
 
 
 def labels_found(label: str, value: str) -> list[dict[str, str]]:
