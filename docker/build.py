@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def main(argv: list[str]) -> int:
     except TestInfraError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    size = engine().images.get(name).attrs["Size"]
+    with closing(engine()) as client:
+        size = client.images.get(name).attrs["Size"]
     print(f"{name}: {size / 1e6:.0f} MB, built in {time.monotonic() - started:.0f} s")
     return 0
 
@@ -62,6 +64,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
 
 
 def _lay_out(context: Path, options: argparse.Namespace) -> None:
+    source_digest()  # of what is copied now, not of what is edited while packages are laid out
     shutil.copy(HERE / "Dockerfile", context)
     shutil.copytree(
         Path(test_infra.__file__).parent,

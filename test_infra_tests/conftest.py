@@ -50,7 +50,7 @@ def docker_image() -> str:
     from test_infra.runtime.image import image_name
 
     try:
-        engine()
+        engine().close()
         if not has_image(image_name()):
             raise ImageMissing(f"the engine has no image {image_name()}", hint="make image")
     except TestInfraError as missing:

@@ -49,7 +49,7 @@ class ContainerStep(dg.ConfigurableResource):  # type: ignore[type-arg]
         from test_infra.runtime import docker
         from test_infra.runtime.image import image_name
 
-        docker.engine()
+        docker.engine().close()
         label = f"{context.run_id}/{context.op_handle}"
         try:
             return PipesDockerClient().run(

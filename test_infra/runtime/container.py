@@ -13,9 +13,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, TestInfraError
@@ -53,7 +56,7 @@ class Attendant:
         self._pending: list[int] = []
         self._woken = threading.Event()
         self._kill_at: float | None = None
-        self._state = ContainerState()
+        self._state = _former(spec.state)
 
     def run(self) -> int:
         """Attend the container; returns how it ended, a signal as 128 + its number."""
@@ -121,7 +124,7 @@ class Attendant:
                 if seen is None:
                     return LOST, "the engine no longer knows this container: somebody removed it"
                 if seen["Status"] in ("exited", "dead"):
-                    self._remove(self._spec.name)
+                    self._patiently(lambda: self._remove(self._spec.name))
                     return int(seen["ExitCode"]), self._in_words(seen)
                 follower = self._follow()
             self._woken.wait(LOOK_EVERY_S)
@@ -148,35 +151,44 @@ class Attendant:
         self._woken.set()
 
     def _look(self) -> dict[str, Any] | None:
-        """The container's state as the engine has it, waiting for an engine that is away; None when it is unknown."""
+        """The container's state as the engine has it; None when it is unknown there."""
+        state: dict[str, Any] | None = self._patiently(
+            lambda: self._client.api.inspect_container(self._spec.name)["State"]
+        )
+        return state
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """The engine's answer, once one that is away (it may be restarting) is back; None where nothing is found."""
         import requests
 
         import docker
 
-        def looked() -> dict[str, Any] | None:
+        def answered() -> Any:
             try:
-                state: dict[str, Any] = self._client.api.inspect_container(self._spec.name)["State"]
+                return ask()
             except docker.errors.NotFound:
                 return None
             except (docker.errors.DockerException, requests.RequestException, OSError) as error:
                 raise StillWaiting(f"{type(error).__name__}: {error}") from error
-            return state
 
         return wait_for(
-            looked, Deadline(ENGINE_BACK_WITHIN_S), what="the Docker engine", awaited=f"word of {self._spec.name}"
+            answered, Deadline(ENGINE_BACK_WITHIN_S), what="the Docker engine", awaited=f"word of {self._spec.name}"
         )
 
     def _pass_signals_on(self) -> None:
+        import requests
+
         import docker
 
         while self._pending:
             signum = self._pending.pop(0)
-            with suppress(docker.errors.APIError):  # it has just ended
+            # It has just ended, or the engine has: then the container ends with it.
+            with suppress(docker.errors.APIError, requests.RequestException):
                 self._pass_on(signum)
         if self._kill_at is not None and time.monotonic() > self._kill_at:
             self._kill_at = None
             _say(f"it does not end within {self._spec.stop_timeout_s:.0f} s: killed")
-            with suppress(docker.errors.APIError):
+            with suppress(docker.errors.APIError, requests.RequestException):
                 self._client.api.kill(self._spec.name, "SIGKILL")
 
     def _pass_on(self, signum: int) -> None:
@@ -208,6 +220,15 @@ class Attendant:
     def _tell(self, **changed: object) -> None:
         self._state = self._state.model_copy(update=changed)
         write_private(self._spec.state, self._state.model_dump_json())
+
+
+def _former(path: Path) -> ContainerState:
+    """How the container of a former start ended, which is still worth knowing while the next one begins."""
+    try:
+        former = ContainerState.model_validate_json(path.read_text())
+    except (FileNotFoundError, ValidationError):
+        return ContainerState()
+    return ContainerState(exit_code=former.exit_code, reason=former.reason)
 
 
 def _engine_back() -> DockerClient:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,19 @@ ENGINE_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOC
 """How Docker's clients find the engine."""
 
 _OF_THIS_MACHINE = frozenset(
-    {"PATH", "HOME", "JAVA_HOME", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR", "VIRTUAL_ENV", "TEST_INFRA_HOME"}
+    {
+        "PATH",
+        "HOME",
+        "JAVA_HOME",
+        "LD_LIBRARY_PATH",
+        "PYSPARK_DRIVER_PYTHON",
+        "PYSPARK_PYTHON",
+        "PYTHONPATH",
+        "SPARK_HOME",
+        "TEST_INFRA_HOME",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+    }
 )
 """Environment that describes this machine; the image has its own."""
 
@@ -124,7 +136,7 @@ class ContainerState(_Document):
         phase: ``starting``, ``running``, ``ended``, or ``refused``: never started.
         id: of the container; empty before it was made.
         pid: its first process as the engine's machine sees it.
-        exit_code: as the engine told it.
+        exit_code: of its last end, as the engine told it.
         reason: why it was refused, or how it ended, in words.
     """
 
@@ -262,7 +274,7 @@ class DockerRuntime:
         state = self._state(name)
         told = f"{self._name(name)} {state.phase}"
         if state.exit_code is not None:
-            told += f", exit code {state.exit_code}"
+            told += f", last exit code {state.exit_code}"
         return {"container": told + (f": {state.reason}" if state.reason else "")}
 
     def hand_over(self, *paths: Path) -> None:
@@ -331,12 +343,18 @@ def engine(timeout_s: float = 60.0) -> DockerClient:
     Raises:
         EngineMissing: none answers.
     """
+    import requests
+
     import docker
 
     try:
         client = docker.from_env(timeout=timeout_s)
-        client.ping()
-    except (docker.errors.DockerException, OSError) as error:
+        try:
+            client.ping()
+        except BaseException:
+            client.close()
+            raise
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise EngineMissing(
             "no Docker engine answers",
             details={"asked": os.environ.get("DOCKER_HOST", "the default socket"), "seen": str(error)[:300]},
@@ -353,10 +371,11 @@ def has_image(name: str) -> bool:
     """
     import docker
 
-    try:
-        engine().images.get(name)
-    except docker.errors.ImageNotFound:
-        return False
+    with closing(engine()) as client:
+        try:
+            client.images.get(name)
+        except docker.errors.ImageNotFound:
+            return False
     return True
 
 
@@ -373,9 +392,9 @@ def prepare(surroundings: Surroundings) -> None:
             details={"why": "the image of these very sources is used, so that no container runs old code"},
             hint="make image",
         )
-    client = engine()
-    if not client.networks.list(names=[surroundings.network]):
-        client.networks.create(surroundings.network, driver="bridge", labels=dict(surroundings.labels))
+    with closing(engine()) as client:
+        if not client.networks.list(names=[surroundings.network]):
+            client.networks.create(surroundings.network, driver="bridge", labels=dict(surroundings.labels))
 
 
 def shut_in(memory_mib: int) -> dict[str, Any]:
@@ -401,10 +420,11 @@ def labels_found(label: str, value: str) -> list[dict[str, str]]:
     Raises:
         EngineMissing: no engine answers.
     """
-    client = engine()
     wanted = {"label": f"{label}={value}"}
-    found = [container.labels for container in client.containers.list(all=True, filters=wanted, ignore_removed=True)]
-    return found + [network.attrs.get("Labels") or {} for network in client.networks.list(filters=wanted)]
+    with closing(engine()) as client:
+        containers = client.containers.list(all=True, filters=wanted, ignore_removed=True)
+        networks = client.networks.list(filters=wanted)
+        return [one.labels for one in containers] + [one.attrs.get("Labels") or {} for one in networks]
 
 
 def remove_all(label: str, value: str | None = None) -> int:
@@ -415,18 +435,16 @@ def remove_all(label: str, value: str | None = None) -> int:
     """
     import docker
 
-    client = engine()
     wanted = {"label": label if value is None else f"{label}={value}"}
-    found: list[Any] = client.containers.list(all=True, filters=wanted, ignore_removed=True)
-    for container in found:
-        _gone(lambda container=container: container.remove(force=True, v=True))
-    for network in client.networks.list(filters=wanted):
-        try:
-            _gone(network.remove)
-        except docker.errors.APIError:  # somebody attached a container of their own
-            continue
-    for volume in client.volumes.list(filters=wanted):
-        _gone(lambda volume=volume: volume.remove(force=True))
+    with closing(engine()) as client:
+        found: list[Any] = client.containers.list(all=True, filters=wanted, ignore_removed=True)
+        for container in found:
+            _gone(lambda container=container: container.remove(force=True, v=True))
+        for network in client.networks.list(filters=wanted):
+            with suppress(docker.errors.APIError):  # somebody attached a container of their own
+                _gone(network.remove)
+        for volume in client.volumes.list(filters=wanted):
+            _gone(lambda volume=volume: volume.remove(force=True))
     return len(found)
 
 

@@ -20,6 +20,16 @@ import time
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+FORWARDED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+)
 
 
 def main(argv: list[str]) -> int:
@@ -34,7 +44,7 @@ def main(argv: list[str]) -> int:
         account = {"user": int(uid), "group": int(gid), "extra_groups": []}
     # The wrapper's end, by kill -9 too, ends the command: two drivers of one stream must never run at once.
     child = subprocess.Popen(command, preexec_fn=die_with_parent, **account)  # noqa: PLW1509 - no threads yet
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+    for signum in FORWARDED:
         signal.signal(signum, lambda received, _frame: child.send_signal(received))
     if "--with-parent" in options:
         threading.Thread(target=end_with_parent, args=(parent, child), daemon=True).start()
