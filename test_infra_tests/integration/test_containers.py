@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from docker import DockerClient
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.cdc.sources import postgres
 from test_infra.runtime import docker
 from test_infra.runtime.process import ProcessSpec
 from test_infra.spark.gateway import SparkGateway, SubmissionFailed
@@ -27,6 +29,8 @@ from test_infra.stack.spec import Backend, PostgresSettings, Services
 from test_infra.stack.sweep import stack_tag
 
 STACK = "testdocker"
+OURS = Path("/var/run/test_infra-dockerd")
+OURS_SCRIPT = str(Path(__file__).parents[2] / ".ci" / "docker")
 POSTGRES_ONLY = StackSpec(backend=Backend.DOCKER, services=Services(kafka=None, connect=None))
 
 
@@ -280,6 +284,27 @@ def test_a_killed_keeper_ends_every_container_and_the_next_up_clears_them(small:
     again = up(POSTGRES_ONLY, stack_id=small.id, lease=AttachedLease(), timeout_s=120)
     assert again.status().usable
     assert running(client, small.id) == {"postgres"}
+
+
+def test_a_restarted_engine_brings_services_back_and_fails_jobs(small: Stack) -> None:
+    if not OURS.exists():
+        pytest.skip("optional: the engine is not one that .ci/docker started, so it is not ours to restart")
+    gateway = SparkGateway(small)
+    spec = JobSpec(name="cut", module="http.server", args=("0", "--bind", "127.0.0.1"), stop_timeout_s=2)
+    execution_id = gateway.submit(spec, idempotency_key="cut")
+    with postgres.connect(small.endpoint("postgres"), "owner") as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        connection.commit()
+    subprocess.run([OURS_SCRIPT, "restart"], check=True, timeout=120, stdin=subprocess.DEVNULL)
+
+    def back() -> None:
+        if not small.status().usable or not small.runtime.observe("postgres").restarts:
+            raise StillWaiting(str(small.status()))
+
+    eventually(back, 90, "PostgreSQL in a new container")
+    with postgres.connect(small.endpoint("postgres"), "owner") as connection:
+        assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+    assert awaited(gateway, execution_id, JobState.FAILED).exit_code not in (None, 0)
 
 
 def test_the_last_lease_takes_containers_network_and_volumes_along(docker_image: str, client: DockerClient) -> None:
