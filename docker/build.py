@@ -18,6 +18,7 @@ from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
+import cloud_jars
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -74,6 +75,11 @@ def _lay_out(context: Path, options: argparse.Namespace) -> None:
     _packages(context / "packages", options)
     _jars(context / "cache")
     (context / "spark-jars").mkdir()
+    if options.target == "spark":
+        locked = cloud_jars.lock()
+        for path in {path for group in cloud_jars.WANTED for path in jars.fetch(group, locked=locked)}:
+            shutil.copy2(path, context / "spark-jars")
+            (context / "spark-jars" / path.name).chmod(0o644)
 
 
 def _packages(target: Path, options: argparse.Namespace) -> None:

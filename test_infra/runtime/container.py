@@ -24,6 +24,7 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.base.paths import write_private
 from test_infra.runtime.docker import (
+    LOCK_INSIDE,
     ContainerRefused,
     ContainerSpec,
     ContainerState,
@@ -85,8 +86,7 @@ class Attendant:
         try:
             container = self._client.containers.create(
                 spec.image,
-                [PYTHON, "-I", str(FIRST_PROCESS), "-", "--while-locked", "/run/test_infra/attendant.lock", "--",
-                 *spec.argv],
+                [PYTHON, "-I", str(FIRST_PROCESS), "-", *self._watching(), "--", *spec.argv],
                 name=spec.name,
                 hostname=spec.alias,
                 environment=spec.env,
@@ -113,6 +113,12 @@ class Attendant:
             raise _refused(spec, error) from error
         self._container = container
         self._tell(phase="running", id=container.id, pid=container.attrs["State"]["Pid"] or None)
+
+    def _watching(self) -> tuple[str, ...]:
+        """By which the container sees that we live; an engine in another kernel does not share our locks."""
+        told, here = self._client.info(), os.uname()
+        shared = (told.get("KernelVersion"), told.get("Name")) == (here.release, here.nodename)
+        return ("--while-locked", str(LOCK_INSIDE)) if shared else ()
 
     def _until_ended(self) -> tuple[int, str]:
         """Pass output and signals on until the container ends; returns its exit code and what is to be said of it."""

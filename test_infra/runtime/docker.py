@@ -35,6 +35,8 @@ EXPIRES_LABEL = "test_infra.expires"
 PROCESS_LABEL = "test_infra.process"
 
 STARTED_WITHIN_S = 60.0
+LOCK_INSIDE = Path("/run/test_infra/attendant.lock")
+"""Where a container sees the lock of its attendant."""
 MEMORY_MIB = 4_096
 """Limit of a process that names none."""
 PIDS = 2_048
@@ -293,7 +295,7 @@ class DockerRuntime:
         mounts += [Mount(source=file, target=file, read_only=True) for file in spec.read_only]
         lock = self._dir / f"{spec.name}.lock"
         mounts += [
-            Mount(source=lock, target=Path("/run/test_infra/attendant.lock"), read_only=True),
+            Mount(source=lock, target=LOCK_INSIDE, read_only=True),
             # Programs that ask for the name of their user (PostgreSQL, Hadoop) find one, whoever runs this.
             Mount(source=self._passwd(), target=Path("/etc/passwd"), read_only=True),
         ]

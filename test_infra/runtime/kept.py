@@ -72,10 +72,8 @@ def end_with_parent(parent: int, child: subprocess.Popen[bytes]) -> None:
 
 
 def end_with_lock(path: str, child: subprocess.Popen[bytes]) -> None:
-    """Kill the command as soon as nobody holds the lock; where locks are not shared with us, nothing is to be seen."""
+    """Kill the command as soon as nobody holds the lock, which may be at once."""
     with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs this program a tenth of its start
-        if not is_locked(file.fileno()):
-            return
         while is_locked(file.fileno()):
             time.sleep(0.2)
     child.kill()

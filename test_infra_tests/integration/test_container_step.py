@@ -1,7 +1,6 @@
 """A step of one's own in a container, with Dagster Pipes."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: Dagster reads the annotations of an asset's function.
 import dagster as dg
 import pytest
 

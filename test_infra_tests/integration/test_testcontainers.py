@@ -56,11 +56,11 @@ def server(docker_image: str) -> Iterator[Any]:
         DockerContainer(docker_image)
         .with_command(list(SERVER))
         .with_env("SPARK_CONNECT_AUTHENTICATE_TOKEN", TOKEN)
-        .with_bind_ports(PORT, ("127.0.0.1", None))
-        .with_bind_ports(UI_PORT, ("127.0.0.1", None))
         .with_kwargs(mem_limit="2g", cap_drop=["ALL"], security_opt=["no-new-privileges"])
         .waiting_for(LogMessageWaitStrategy("Spark Connect server started").with_startup_timeout(120))
     )
+    for port in (PORT, UI_PORT):  # with_exposed_ports would publish on every interface
+        container.ports[f"{port}/tcp"] = ("127.0.0.1", None)
     with container:
         yield container
 
