@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 # Dagster's own tools look for an instance even when they only load definitions: ours, which has telemetry off.
 DG := VIRTUAL_ENV="$(CURDIR)/.venv" DAGSTER_HOME="$$($(BIN)/python -m test_infra.cli.instance)" $(BIN)/dg
 
-.PHONY: help setup java e2e test lint format types layers definitions unit integration tests soak planted bench docs dev lock clean distclean
+.PHONY: help setup java image e2e test lint format types layers definitions unit integration tests soak planted bench docs compose dev lock clean distclean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,12 @@ setup: ## Build .venv from the hashed lock; installs nothing when it is current
 java: setup
 	@.ci/java
 
-e2e: java ## Prove the shop pipeline: stack up, load, gates, report, stack down
-	@$(BIN)/test-infra run e2e
+e2e: java $(if $(filter docker,$(BACKEND)),image) ## Prove the shop pipeline: stack up, load, gates, report, stack down (BACKEND=docker: in containers)
+	@$(BIN)/test-infra run e2e $(if $(BACKEND),--backend $(BACKEND))
+
+image: setup ## Build the image that runs every service and job in a container; root on Debian gets an engine
+	@.ci/docker
+	@$(BIN)/python docker/build.py $(if $(BASE_IMAGE),--base $(BASE_IMAGE)) $(if $(TARGET),--target $(TARGET))
 
 test: lint types layers definitions tests ## Everything: lint, types, layers, definitions, all tests
 
@@ -69,6 +73,9 @@ docs: setup ## Write docs/types.md from the table of types
 
 dev: java ## Dagster's UI on loopback with this project's definitions
 	@$(BIN)/test-infra dev
+
+compose: setup ## Write docker/compose.yaml from the specs of the services
+	$(BIN)/python -m test_infra.stack.compose docker/compose.yaml
 
 lock: setup ## Write requirements.txt anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra ui --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -o requirements.txt

@@ -57,12 +57,40 @@ def first_row() -> Figures:
 
 def e2e() -> Figures:
     """The whole command as a shell sees it; a run that is not green is not measured."""
+    return {"wall_s": _e2e_s()}
+
+
+def containers() -> Iterator[Figures]:
+    """Stack and e2e in containers beside local processes, in turns, and the size of the image (`make image` first)."""
+    from contextlib import closing
+
+    from test_infra.runtime.docker import engine
+    from test_infra.runtime.image import image_name
+    from test_infra.stack import AttachedLease, StackSpec, down, up
+    from test_infra.stack.spec import Backend
+
+    with closing(engine()) as client:
+        image_mb = client.images.get(image_name()).attrs["Size"] / 1e6
+    for _ in range(2):
+        figures = {"image_mb": image_mb}
+        for backend in Backend:
+            lease, started = AttachedLease(), time.monotonic()
+            running = up(StackSpec(backend=backend), lease=lease)
+            figures[f"{backend}_usable_s"] = time.monotonic() - started
+            down(running.id)
+            lease.release()
+            figures[f"{backend}_e2e_s"] = _e2e_s("--backend", backend)
+        yield figures
+
+
+def _e2e_s(*options: str) -> float:
+    command = [sys.executable, "-c", "from test_infra.cli import main; main()", "run", "e2e", *options]
     started = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", "from test_infra.cli import main; main()", "run", "e2e"], cwd=ROOT)
+    ended = subprocess.run(command, cwd=ROOT)
     took_s = time.monotonic() - started
     if ended.returncode:
         raise SystemExit(f"e2e ended with {ended.returncode}, so its time says nothing")
-    return {"wall_s": took_s}
+    return took_s
 
 
 def lag() -> Iterator[Figures]:
@@ -142,6 +170,7 @@ MEASUREMENTS: dict[str, tuple[Callable[[], Figures | Iterator[Figures]], int, tu
     "stack": (stack, 5, (Target("usable_s", 5),)),
     "first_row": (first_row, 3, (Target("verified_s", 10),)),
     "e2e": (e2e, 2, (Target("wall_s", 45),)),
+    "containers": (containers, 1, ()),
     "lag": (
         lag,
         1,
@@ -188,7 +217,7 @@ def main(wanted: list[str]) -> None:
     if unknown := set(wanted) - set(MEASUREMENTS):
         raise SystemExit(f"there is no measurement {', '.join(sorted(unknown))}; known: {', '.join(MEASUREMENTS)}")
     bring_jars(Progress())
-    for name in wanted or MEASUREMENTS:
+    for name in wanted or [name for name in MEASUREMENTS if name != "containers" or _has_image()]:
         measure, runs, targets = MEASUREMENTS[name]
         measurement = Measurement(name, (measure.__doc__ or "").strip(), targets)
         for figures, before in each_run(measure, runs):
@@ -198,6 +227,17 @@ def main(wanted: list[str]) -> None:
             verdict = "met" if target.met(measurement.median(target.figure)) else "NOT met"
             print(f"{name}: {target.figure} median {measurement.median(target.figure):,.3f}, {target}: {verdict}")
         print(f"{name}: {measurement.write().relative_to(ROOT)}", flush=True)
+
+
+def _has_image() -> bool:
+    from test_infra.base.errors import TestInfraError
+    from test_infra.runtime.docker import has_image
+    from test_infra.runtime.image import image_name
+
+    try:
+        return has_image(image_name())
+    except TestInfraError:
+        return False
 
 
 def each_run(measure: Callable[[], Figures | Iterator[Figures]], runs: int) -> Iterator[tuple[Figures, Figures]]:

@@ -9,6 +9,10 @@ import pytest
 
 HERE = Path(__file__).parent
 REQUIRE_ALL = "TEST_INFRA_REQUIRE_ALL"
+REQUIRE = "TEST_INFRA_REQUIRE"
+"""What a test may lack on a user's machine, such as ``docker``; named here, lacking it is red."""
+DOCKER = "docker: "
+"""Begins the reason of a skip for want of a Docker engine or of our image."""
 OPTIONAL = "optional: "
 """Begins the reason of a skip that is listed, and not red where everything is required."""
 
@@ -36,6 +40,25 @@ def fast_starts() -> None:
 
     if not archive_of(JAR_GROUPS).exists():
         make_archive(JAR_GROUPS)
+
+
+@pytest.fixture(scope="session")
+def docker_image() -> str:
+    """The image of these sources, on an engine that answers; without them the test is not run, and that is said."""
+    from test_infra.base.errors import TestInfraError
+    from test_infra.runtime.docker import ImageMissing, engine, has_image
+    from test_infra.runtime.image import image_name
+
+    try:
+        engine().close()
+        if not has_image(image_name()):
+            raise ImageMissing(f"the engine has no image {image_name()}", hint="make image")
+    except TestInfraError as missing:
+        lacking = f"{DOCKER}{missing.what} (try: {missing.hint})"
+        if "docker" in os.environ.get(REQUIRE, "").split(","):
+            pytest.fail(f"{REQUIRE} names docker, but {lacking}")
+        pytest.skip(lacking)
+    return image_name()
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +107,10 @@ class _NotRun:
     def _last_lines(self) -> list[str]:
         if not self._config.stash[not_run_key] and not self._left_out():
             return ["not run: nothing was left out"]
-        lines = [f"not run: {nodeid}: {reason}" for nodeid, reason in sorted(self._config.stash[not_run_key].items())]
+        skipped = sorted(self._config.stash[not_run_key].items())
+        lines = [f"not run: {nodeid}: {reason}" for nodeid, reason in skipped if not reason.startswith(DOCKER)]
+        if without_docker := [reason for _, reason in skipped if reason.startswith(DOCKER)]:
+            lines.append(f"not run: {without_docker[0]}: {len(without_docker)} tests")
         if deselected := self._config.stash[deselected_key]:
             lines.append(f"not run: {len(deselected)} tests deselected by -k, -m or --deselect")
         if _everything_is_required() and self._left_out():

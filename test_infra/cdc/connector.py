@@ -265,7 +265,7 @@ def create(stack: Stack, spec: PipelineSpec, schemas: list[TableSchema], *, time
 
     names = PipelineNames(stack.id, spec.name)
     source, kafka, connect = (stack.endpoint(service) for service in (spec.source.service, "kafka", "connect"))
-    config = connector_config(spec, names, schemas, source, connect.properties["secrets_file"])
+    config = connector_config(spec, names, schemas, source.inside, connect.properties["secrets_file"])
     client = ConnectClient(connect.url)
     client.validate(config)
     _check_slot(client, spec, names, source)

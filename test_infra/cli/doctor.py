@@ -109,6 +109,24 @@ def _java() -> Iterator[Finding]:
         yield Finding("java", State.OK, f"{java.version} at {java.path}")
 
 
+def _docker() -> Iterator[Finding]:
+    from contextlib import closing
+
+    from test_infra.runtime.docker import EngineMissing, engine, has_image
+    from test_infra.runtime.image import image_name
+
+    try:
+        with closing(engine(timeout_s=5)) as client:
+            version = client.version()["Version"]
+    except EngineMissing as missing:
+        yield Finding("docker", State.NOTE, f"{missing.what}; only --backend docker needs one", missing.hint or "")
+        return
+    if has_image(image_name()):
+        yield Finding("docker", State.OK, f"{version}, with the image of these sources")
+    else:
+        yield Finding("docker", State.NOTE, f"{version}, without the image of these sources", "make image")
+
+
 def _jars() -> Iterator[Finding]:
     from test_infra.base.paths import cache
     from test_infra.jvm.jars import lock
@@ -220,6 +238,7 @@ LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _python,
     _system,
     _java,
+    _docker,
     _jars,
     _memory,
     _disk,

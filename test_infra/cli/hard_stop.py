@@ -9,8 +9,7 @@ import signal
 def end_stack_at_once() -> None:
     """Kill the keeper of this checkout's stack: its namespace dies with it; without one, every tagged process."""
     from test_infra.stack import StackNotRunning, attach
-    from test_infra.stack.lifecycle import stack_tag
-    from test_infra.stack.sweep import kill_leftovers
+    from test_infra.stack.sweep import kill_leftovers, stack_tag
 
     try:
         stack = attach()
@@ -18,3 +17,4 @@ def end_stack_at_once() -> None:
         return
     os.kill(stack.keeper.pid, signal.SIGKILL)
     kill_leftovers(stack_tag(stack.id))
+    stack.remove_containers()

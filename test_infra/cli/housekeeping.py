@@ -15,11 +15,10 @@ from test_infra.cli.progress import Progress
 
 @click.command()
 def reap() -> None:
-    """End what dead stacks of this home left behind: processes, known by their stack's tag, and data."""
+    """End what dead stacks of this home left behind: processes and containers, known by their stack's tag, and data."""
     from test_infra.stack import StackFolders, StackNotRunning, attach
     from test_infra.stack import down as stack_down
-    from test_infra.stack.lifecycle import stack_tag
-    from test_infra.stack.sweep import leftovers
+    from test_infra.stack.sweep import leftovers, stack_tag
 
     progress = Progress()
     reaped = 0
@@ -37,6 +36,9 @@ def reap() -> None:
             stack_down(stack_id)
             reaped += 1
             progress.say(f"stack {stack_id}: {found} processes ended{', data deleted' if data else ''}")
+    for stack_id, containers in _containers_of_dead_stacks().items():
+        reaped += 1
+        progress.say(f"stack {stack_id}: {containers} containers removed, their network with them")
     progress.say(f"{reaped} stacks reaped" if reaped else "nothing was left behind")
 
 
@@ -66,6 +68,26 @@ def prune(age_s: float, *, dry_run: bool) -> None:
         _delete_dagster_runs(dagster_runs)
     counted = f"{len(old_runs)} runs, {len(dagster_runs)} Dagster runs and {len(old_stacks)} stack folders"
     progress.say(f"{verb} {counted} older than {in_words(age_s)}")
+
+
+def _containers_of_dead_stacks() -> dict[str, int]:
+    """Remove what stacks of this home that no longer run have on the Docker engine; stack id -> containers."""
+    from test_infra.runtime import docker
+    from test_infra.stack import StackNotRunning, attach
+    from test_infra.stack.containers import stacks_with_containers
+    from test_infra.stack.sweep import stack_tag
+
+    removed = {}
+    try:
+        found = stacks_with_containers()
+    except docker.EngineMissing:  # then there is nothing on it either
+        return {}
+    for stack_id in found:
+        try:
+            attach(stack_id)
+        except StackNotRunning:
+            removed[stack_id] = docker.remove_all(docker.STACK_LABEL, stack_tag(stack_id))
+    return removed
 
 
 def _stack_ids() -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from test_infra.cli.progress import Progress
+from test_infra.stack.spec import BACKEND_VARIABLE, Backend
 
 
 def bring_jars(progress: Progress) -> None:
@@ -18,7 +20,8 @@ def bring_jars(progress: Progress) -> None:
 
     if not jars.all_cached():
         _fetch(progress)
-    _prepare_drivers(progress)
+    if os.environ.get(BACKEND_VARIABLE) != Backend.DOCKER:  # there they start from the image
+        _prepare_drivers(progress)
 
 
 def _prepare_drivers(progress: Progress) -> None:

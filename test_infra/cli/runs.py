@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from test_infra.base.errors import UsageError
+from test_infra.cli.backends import backend_option
 from test_infra.cli.durations import Duration, in_words
 from test_infra.cli.interrupts import interrupts
 from test_infra.cli.jars import bring_jars
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     "--deadline", "deadline_s", type=Duration(), default="30m", show_default=True, help="The run ends after this time."
 )
 @click.option("--json", "machine", is_flag=True, help="The verdict as one JSON document on stdout, nothing else.")
+@backend_option
 def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool) -> int:
     """Run a Dagster job of this project (e2e, smoke, parity), print its verdict, end the stack."""
     from test_infra.cli.instance import dagster_home

@@ -12,6 +12,7 @@ import click
 
 from test_infra.base.errors import UsageError
 from test_infra.base.redaction import redact
+from test_infra.cli.backends import backend_option
 from test_infra.cli.durations import Duration, in_words
 from test_infra.cli.exit_codes import ExitCode
 from test_infra.cli.jars import bring_jars
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--ttl", "ttl_s", type=Duration(), default="8h", show_default=True, help="The stack ends by itself after this time."
 )
+@backend_option
 def up(ttl_s: float) -> None:
     """Start every service of the stack, or attach when it runs; it lives until its expiry or `down`."""
     from test_infra.cli.hard_stop import end_stack_at_once

@@ -1,1 +1,1 @@
-"""Starts, observes, stops and logs ONE process. One file per backend; `local` is the only one today."""
+"""Starts, observes, stops and logs ONE process. One file per backend: `local` and `docker`."""

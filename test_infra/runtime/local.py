@@ -89,6 +89,13 @@ class LocalRuntime:
         pids = outer_pids(self._keeper_pid)
         return {name: _seen_from_here(ProcessState.model_validate(state), pids) for name, state in raw.items()}
 
+    def describe(self, name: str) -> dict[str, str]:  # noqa: ARG002 - the interface's
+        """Nothing beyond the process's state."""
+        return {}
+
+    def hand_over(self, *paths: Path) -> None:
+        """Nothing to do: jobs run as the user who started them."""
+
     def _request(self, request: dict[str, object], what: str) -> None:
         path = self._control / "requests" / f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}.json"
         write_private(path, json.dumps(request))

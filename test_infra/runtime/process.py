@@ -36,6 +36,9 @@ class ProcessSpec(BaseModel):
         stop_timeout_s: patience between the two, seconds.
         memory_limit_mib: resident memory of the process and its children beyond which it is killed, MiB.
         exit_path: a run-to-completion process leaves ``{"exit_code", "ended_at"}`` here however it ends.
+        folders: what it reads and writes, its working folder included; a container sees nothing else of this machine.
+        read_only: files it reads beyond them.
+        ports: where it listens; a container's are published on loopback.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +55,9 @@ class ProcessSpec(BaseModel):
     stop_timeout_s: float = 5.0
     memory_limit_mib: int | None = None
     exit_path: Path | None = None
+    folders: tuple[Path, ...] = ()
+    read_only: tuple[Path, ...] = ()
+    ports: tuple[int, ...] = ()
 
 
 class ProcessState(BaseModel):

@@ -23,7 +23,7 @@ from test_infra.spark.record import Execution, JobRecord
 from test_infra.spark.states import IllegalTransition, JobState, Observation, observed
 
 if TYPE_CHECKING:
-    from test_infra.runtime.local import LocalRuntime
+    from test_infra.runtime.backend import Runtime
     from test_infra.runtime.process import ProcessState
     from test_infra.spark.spec import JobSpec
     from test_infra.stack import Stack
@@ -49,7 +49,7 @@ class SparkGateway:
     """
 
     def __init__(self, stack: Stack) -> None:
-        self._runtime: LocalRuntime = stack.runtime
+        self._runtime: Runtime = stack.runtime
         self._jobs = private_dir(stack.dir / "jobs")
         self._record = JobRecord(self._jobs / "record.sqlite")
 

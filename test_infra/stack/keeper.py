@@ -13,9 +13,12 @@ import shutil
 import sys
 import time
 
+from test_infra.runtime import docker
 from test_infra.runtime.supervisor import Supervisor
 from test_infra.stack.lease import live_leases
-from test_infra.stack.record import StackFolders
+from test_infra.stack.record import StackFolders, read_record
+from test_infra.stack.spec import Backend
+from test_infra.stack.sweep import stack_tag
 
 LEASES_EVERY_S = 0.5
 
@@ -33,8 +36,17 @@ class Keeper:
         """Keep the stack until its last lease is gone, then end and clear it."""
         self._event("keeper", "started", "")
         self._supervisor.run(every=self._look_at_leases)
+        self._remove_containers()
         shutil.rmtree(self._folders.data, ignore_errors=True)
         self._event("keeper", "ended", "every process ended")
+
+    def _remove_containers(self) -> None:
+        record = read_record(self._folders)
+        if record is not None and record.spec.backend is Backend.DOCKER:
+            try:
+                docker.remove_all(docker.STACK_LABEL, stack_tag(self._folders.id))
+            except Exception as error:
+                self._event("keeper", "fault", f"containers may be left: {type(error).__name__}: {error}")
 
     def _look_at_leases(self) -> None:
         if self._ending or time.monotonic() - self._looked < LEASES_EVERY_S:

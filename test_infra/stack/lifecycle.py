@@ -23,19 +23,23 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, NotReady, last_lines
 from test_infra.base.ids import stack_id_of
 from test_infra.base.paths import HOME_VARIABLE, STACK_VARIABLE, home, project_root
-from test_infra.runtime import namespace
+from test_infra.runtime import docker, namespace
+from test_infra.runtime.backend import Runtime
+from test_infra.runtime.docker import ENGINE_VARIABLES, DockerRuntime
 from test_infra.runtime.local import LocalRuntime, UnknownProcess
 from test_infra.runtime.process import ProcessSpec, ended_as
+from test_infra.stack import containers
 from test_infra.stack.lease import Lease, LeaseRecord, live_leases
 from test_infra.stack.ports import claim, free_ports
 from test_infra.stack.record import Endpoint, ProcessId, StackFolders, StackRecord, read_record, write_record
 from test_infra.stack.service import ExternalService, Place, ServiceFailed, ServiceSpec
 from test_infra.stack.services import services_of
-from test_infra.stack.spec import StackSpec
-from test_infra.stack.sweep import STACK_TAG, kill_leftovers
+from test_infra.stack.spec import Backend, StackSpec
+from test_infra.stack.sweep import STACK_TAG, kill_leftovers, stack_tag
 
 KEEPER_INHERITS = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR"}
+    | {*ENGINE_VARIABLES}
 )
 """What a keeper takes over from its caller. It lives for hours, and the caller's secrets are not its business."""
 
@@ -115,7 +119,10 @@ class Stack:
             raise StackNotRunning(f"stack {folders.id} has no keeper", hint="test-infra up")
         self._folders = folders
         self._record = record
-        self.runtime = LocalRuntime(folders.control, record.keeper.pid)
+        self.host_runtime = LocalRuntime(folders.control, record.keeper.pid)
+        self.runtime: Runtime = self.host_runtime
+        if record.spec.backend is Backend.DOCKER:
+            self.runtime = DockerRuntime(self.host_runtime, folders.control, containers.surroundings(folders, record))
 
     @property
     def id(self) -> str:
@@ -167,6 +174,15 @@ class Stack:
             return f"{endpoint.host}:{endpoint.port}"
         return f"127.0.0.1:{self._record.ports[service][known.ports[0]]}"
 
+    def hand_over(self, *paths: Path) -> None:
+        """Let the stack's Spark jobs use files and folders that were made for them after their start."""
+        self.runtime.hand_over(*paths)
+
+    def remove_containers(self) -> None:
+        """Remove whatever the stack has on a Docker engine; nothing where it never had any."""
+        if self._record.spec.backend is Backend.DOCKER:
+            docker.remove_all(docker.STACK_LABEL, stack_tag(self.id))
+
     def process_env(self) -> dict[str, str]:
         """Environment by which any process of this stack finds it, and a sweep finds the process."""
         return {
@@ -193,11 +209,6 @@ class Stack:
 def current_stack_id() -> str:
     """``$TEST_INFRA_STACK``, else the id of the checkout around the working folder."""
     return os.environ.get(STACK_VARIABLE) or stack_id_of(project_root())
-
-
-def stack_tag(stack_id: str) -> str:
-    """Names a stack among the stacks of all homes of this machine."""
-    return f"{stack_id}@{home()}"
 
 
 def attach(stack_id: str | None = None) -> Stack:
@@ -245,6 +256,7 @@ def up(
     deadline = Deadline(timeout_s)
     folders = StackFolders(stack_id or current_stack_id())
     folders.make()
+    spec = containers.with_backend(spec)
     with _up_lock(folders, deadline, say):
         record = read_record_or_none(folders)
         alive = record is not None and record.keeper is not None and record.keeper.alive
@@ -254,10 +266,12 @@ def up(
                 hint="test-infra down, or set TEST_INFRA_STACK to another name",
             )
         if record is None or not alive:
-            kill_leftovers(stack_tag(folders.id))
+            _sweep(folders, record, spec)
             folders.wipe()
             folders.make()
             record = StackRecord(id=folders.id, spec=spec, ports=_choose_ports(spec))
+            if spec.backend is Backend.DOCKER:
+                docker.prepare(containers.surroundings(folders, record))
             write_record(folders, record)
             lease.take(folders.leases)
             say(Step("stack", "starting the keeper"))
@@ -299,9 +313,17 @@ def down(stack_id: str | None = None, *, timeout_s: float = 20.0) -> bool:
             wait_for(gone, Deadline(timeout_s), what=f"stack {folders.id}", awaited="its end")
         except NotReady:
             os.kill(keeper.pid, signal.SIGKILL)
-    kill_leftovers(stack_tag(folders.id))
+    _sweep(folders, record)
     _clear_data(folders)
     return ran
+
+
+def _sweep(folders: StackFolders, record: StackRecord | None, spec: StackSpec | None = None) -> None:
+    """End what a dead keeper left: processes, and containers where the stack has, had or is to have any."""
+    kill_leftovers(stack_tag(folders.id))
+    known = [one for one in (record.spec if record else None, spec) if one is not None]
+    if any(one.backend is Backend.DOCKER for one in known):
+        docker.remove_all(docker.STACK_LABEL, stack_tag(folders.id))
 
 
 def read_record_or_none(folders: StackFolders) -> StackRecord | None:
@@ -471,16 +493,26 @@ def _ensure_one(
         ports=record.ports[service.name],
         endpoints=endpoints,
     )
+    contained = record.spec.backend is Backend.DOCKER and not service.on_host
+    if contained:
+        place = containers.place(place, service.name)
+    runtime = stack.runtime if contained else stack.host_runtime
     log_path = folders.logs / f"{service.name}.log"
     known = record.endpoints.get(service.name)
     started = time.monotonic()
-    if not _runs(stack.runtime, service.name):
+    if not _runs(runtime, service.name):
         say(Step(service.name, "starting"))
-        _start(stack, service, place, log_path)
+        _make_folders(place)
+        process = (
+            containers.process(record.spec, service, place, log_path, runtime)
+            if contained
+            else _process(service, place, log_path)
+        )
+        runtime.start(process.model_copy(update={"env": {**process.env, STACK_TAG: stack_tag(stack.id)}}))
     endpoint = service.endpoint(place).model_copy(update={"log_path": log_path})
 
     def usable() -> str:
-        _raise_if_ended(stack.runtime, service.name, log_path)
+        _raise_if_ended(runtime, service.name, log_path)
         return service.probe(endpoint)
 
     version = wait_for(
@@ -497,44 +529,46 @@ def _ensure_one(
     return endpoint.model_copy(update={"version": version, "start_s": round(start_s, 3), "usable_at": usable_at})
 
 
-def _start(stack: Stack, service: ServiceSpec, place: Place, log_path: Path) -> None:
+def _make_folders(place: Place) -> None:
     place.config.mkdir(mode=0o700, exist_ok=True)
     place.data.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     place.data.mkdir(mode=0o700, exist_ok=True)
+
+
+def _process(service: ServiceSpec, place: Place, log_path: Path) -> ProcessSpec:
     service.prepare(place)
     command = service.command(place)
-    stack.runtime.start(
-        ProcessSpec(
-            name=service.name,
-            argv=command.argv,
-            env={**command.env, STACK_TAG: stack_tag(stack.id)},
-            cwd=place.data,
-            log_path=log_path,
-            uid=command.user.uid if command.user else None,
-            gid=command.user.gid if command.user else None,
-            restart=service.restart,
-            stop_signal=command.stop_signal,
-            stop_timeout_s=service.stop_timeout_s,
-            memory_limit_mib=service.memory_limit_mib,
-        )
+    return ProcessSpec(
+        name=service.name,
+        argv=command.argv,
+        env=dict(command.env),
+        cwd=place.data,
+        log_path=log_path,
+        uid=command.user.uid if command.user else None,
+        gid=command.user.gid if command.user else None,
+        restart=service.restart,
+        stop_signal=service.stop_signal,
+        stop_timeout_s=service.stop_timeout_s,
+        memory_limit_mib=service.memory_limit_mib,
     )
 
 
-def _runs(runtime: LocalRuntime, name: str) -> bool:
+def _runs(runtime: Runtime, name: str) -> bool:
     try:
         return runtime.observe(name).running
     except UnknownProcess:
         return False
 
 
-def _raise_if_ended(runtime: LocalRuntime, name: str, log_path: Path) -> None:
+def _raise_if_ended(runtime: Runtime, name: str, log_path: Path) -> None:
     state = runtime.observe(name)
     if state.exit_code is not None and (not state.running or state.restarts > 1):
         lived_s = (state.ended_at or 0) - state.started_at if state.started_at is not None else 0.0
         raise ServiceFailed(
             f"{name} died while starting",
             details={
-                "seen": f"process {ended_as(state.exit_code)}" + (f" after {lived_s:.1f} s" if lived_s > 0 else "")
+                "seen": f"process {ended_as(state.exit_code)}" + (f" after {lived_s:.1f} s" if lived_s > 0 else ""),
+                **runtime.describe(name),
             },
             log=log_path,
             hint="test-infra doctor",
@@ -544,7 +578,7 @@ def _raise_if_ended(runtime: LocalRuntime, name: str, log_path: Path) -> None:
 def _status(folders: StackFolders, record: StackRecord) -> StackStatus:
     running = record.keeper is not None and record.keeper.alive
     leases = tuple(live_leases(folders.leases, time.time())) if running else ()
-    runtime = LocalRuntime(folders.control, record.keeper.pid) if running and record.keeper else None
+    runtime = Stack(folders, record).runtime if running else None
     services = services_of(record.spec)
     with ThreadPoolExecutor(len(services)) as pool:
         seen = pool.map(
@@ -555,7 +589,7 @@ def _status(folders: StackFolders, record: StackRecord) -> StackStatus:
 
 
 def _service_status(
-    service: ServiceSpec | ExternalService, endpoint: Endpoint | None, runtime: LocalRuntime | None
+    service: ServiceSpec | ExternalService, endpoint: Endpoint | None, runtime: Runtime | None
 ) -> ServiceStatus:
     if runtime is None:
         return ServiceStatus(service.name, "ended", "the stack is not running", None, 0, endpoint)

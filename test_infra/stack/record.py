@@ -28,6 +28,20 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Address(_Record):
+    """Where a service is, for the other containers of its stack.
+
+    Args:
+        host: its name in the stack's network.
+        port: its client port there.
+        url: address in the form its clients take.
+    """
+
+    host: str
+    port: int
+    url: str
+
+
 class Endpoint(_Record):
     """What a client needs to reach a service.
 
@@ -42,6 +56,7 @@ class Endpoint(_Record):
         log_path: its log; None for an external one.
         properties: further facts clients need, such as ``database``.
         secret_files: name -> file of mode 0600 that holds the secret.
+        container: where the stack's containers reach it; None where host, port and url serve them, too.
     """
 
     service: str
@@ -54,6 +69,14 @@ class Endpoint(_Record):
     log_path: Path | None = None
     properties: dict[str, str] = {}
     secret_files: dict[str, Path] = {}
+    container: Address | None = None
+
+    @property
+    def inside(self) -> Endpoint:
+        """The same service as the stack's own processes reach it: in containers by its name, else as it stands."""
+        if self.container is None:
+            return self
+        return self.model_copy(update={**self.container.model_dump(), "container": None})
 
     def secret(self, name: str) -> str:
         """Read a secret; from now on it is masked in every output of this process."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from test_infra.base.errors import InfrastructureError
 from test_infra.runtime.process import Restart
+from test_infra.stack.ports import LOOPBACK
 from test_infra.stack.record import Endpoint
 
 
@@ -36,7 +38,9 @@ class Place:
         data: folder of its data.
         secrets: folder of the stack's secrets, 0700.
         ports: port name -> port.
-        endpoints: services it depends on, already usable.
+        endpoints: services it depends on, already usable, as it reaches them.
+        listen: the address it listens on.
+        network_name: its name in the containers' network; None where there is none.
     """
 
     stack_id: str
@@ -45,6 +49,8 @@ class Place:
     secrets: Path
     ports: Mapping[str, int]
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    listen: str = LOOPBACK
+    network_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,11 @@ class Command:
         argv: program and arguments.
         env: its whole environment.
         user: account to drop to; None stays.
-        stop_signal: how it is asked to end.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     user: User | None = None
-    stop_signal: int = 15
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,9 @@ class ServiceSpec:
         memory_limit_mib: resident memory beyond which it is killed, MiB.
         restart: what follows when it ends by itself.
         stop_timeout_s: patience between its stop signal and SIGKILL, seconds.
+        secrets: names of the stack's secrets that it is given.
+        stop_signal: how it is asked to end.
+        on_host: it drives the backend itself, so it stays a process of this machine whatever the backend is.
     """
 
     name: str
@@ -94,6 +101,9 @@ class ServiceSpec:
     memory_limit_mib: int | None = None
     restart: Restart = Restart.ALWAYS
     stop_timeout_s: float = 5.0
+    secrets: tuple[str, ...] = ()
+    stop_signal: int = signal.SIGTERM
+    on_host: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict, Field
+
+BACKEND_VARIABLE = "TEST_INFRA_BACKEND"
+
+
+class Backend(StrEnum):
+    """Where the processes of a stack run."""
+
+    LOCAL = "local"
+    DOCKER = "docker"
 
 
 class _Part(BaseModel):
@@ -79,4 +90,12 @@ class Services(_Part):
 class StackSpec(_Part):
     """The services of one test environment."""
 
+    backend: Backend = Field(
+        default=Backend.LOCAL,
+        description="Where services and Spark jobs run: `local` processes or `docker` containers; "
+        "the environment variable TEST_INFRA_BACKEND wins.",
+    )
+    image: str | None = Field(
+        default=None, description="Image of the containers; None: the one that was built from the installed sources."
+    )
     services: Services = Services()

@@ -6,8 +6,15 @@ import os
 
 import psutil
 
+from test_infra.base.paths import home
+
 STACK_TAG = "TEST_INFRA_STACK_TAG"
 """Environment variable of every process of a stack, by which a sweep knows it."""
+
+
+def stack_tag(stack_id: str) -> str:
+    """Names a stack among the stacks of all homes of this machine."""
+    return f"{stack_id}@{home()}"
 
 
 def leftovers(tag: str) -> list[psutil.Process]:

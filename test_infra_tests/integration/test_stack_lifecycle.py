@@ -44,7 +44,7 @@ from test_infra.stack.spec import (
     PostgresSettings,
     Services,
 )
-from test_infra.stack.sweep import leftovers
+from test_infra.stack.sweep import leftovers, stack_tag
 
 POSTGRES_ONLY = StackSpec(services=Services(kafka=None, connect=None))
 GONE_WITHIN_S = 15.0
@@ -76,7 +76,7 @@ def runs(process: psutil.Process) -> bool:
 
 def nothing_is_left(stack_id: str, tree: Sequence[psutil.Process] = ()) -> Callable[[], None]:
     def look() -> None:
-        left = [*leftovers(lifecycle.stack_tag(stack_id)), *(process for process in tree if runs(process))]
+        left = [*leftovers(stack_tag(stack_id)), *(process for process in tree if runs(process))]
         if left:
             raise StillWaiting(", ".join(map(str, left)))
 
@@ -158,7 +158,7 @@ def whole_stack(test_home: Path) -> Iterator[Stack]:
 
 
 def test_everything_listens_on_loopback_only(whole_stack: Stack) -> None:
-    pids = {process.pid for process in leftovers(lifecycle.stack_tag(whole_stack.id))}
+    pids = {process.pid for process in leftovers(stack_tag(whole_stack.id))}
     listening = [c for c in psutil.net_connections(kind="inet") if c.pid in pids and c.status == psutil.CONN_LISTEN]
     assert len(listening) >= 4
     assert {connection.laddr.ip.removeprefix("::ffff:") for connection in listening} == {"127.0.0.1"}
@@ -173,7 +173,7 @@ def test_versions_and_endpoints_are_reported_without_passwords(whole_stack: Stac
     for name in ("owner_password", "capture_password"):
         secret = endpoints["postgres"].secret(name)
         assert secret not in record
-        commands = " ".join(" ".join(process.cmdline()) for process in leftovers(lifecycle.stack_tag(whole_stack.id)))
+        commands = " ".join(" ".join(process.cmdline()) for process in leftovers(stack_tag(whole_stack.id)))
         assert secret not in commands
 
 

@@ -103,7 +103,7 @@ def test_make_help_lists_the_verbs() -> None:
     assert {"setup", "e2e", "test", "lint", "types", "layers", "definitions", "unit", "bench", "dev", "clean"} <= verbs
 
 
-@pytest.mark.parametrize("script", ["run", "setup", "java"])
+@pytest.mark.parametrize("script", ["run", "setup", "java", "docker"])
 def test_ci_scripts_are_strict_and_parse(script: str) -> None:
     path = PROJECT / ".ci" / script
 

@@ -69,7 +69,7 @@ def start(stack: Stack, spec: PipelineSpec, operations: int | None = None, rate_
     config_path = _folder(stack, spec) / "config.json"
     _status_path(stack, spec).unlink(missing_ok=True)
     write_private(config_path, config.model_dump_json(indent=1))
-    stack.runtime.start(
+    stack.host_runtime.start(
         ProcessSpec(
             name=_name(spec),
             argv=(sys.executable, "-m", "test_infra.cdc.load.run", str(config_path)),
@@ -117,7 +117,7 @@ def status(stack: Stack, spec: PipelineSpec) -> LoadStatus:
 def stop(stack: Stack, spec: PipelineSpec) -> LoadStatus:
     """End the load after its running transactions; one that ended, or never began, is left as it is."""
     try:
-        stack.runtime.stop(_name(spec))
+        stack.host_runtime.stop(_name(spec))
     except UnknownProcess:
         return LoadStatus()
     return status(stack, spec)
@@ -125,7 +125,7 @@ def stop(stack: Stack, spec: PipelineSpec) -> LoadStatus:
 
 def _running(stack: Stack, spec: PipelineSpec) -> bool:
     try:
-        return stack.runtime.observe(_name(spec)).running
+        return stack.host_runtime.observe(_name(spec)).running
     except UnknownProcess:
         return False
 

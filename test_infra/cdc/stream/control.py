@@ -88,16 +88,17 @@ def release(stack: Stack, spec: PipelineSpec, schemas: list[TableSchema], tx_id_
     with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
         origin = origin_of(connection, spec, names)
     document = Release(
-        bootstrap=stack.endpoint("kafka").url,
+        bootstrap=stack.endpoint("kafka").inside.url,
         tables=entries,
         quarantine=folders.quarantine,
         checkpoint=folders.checkpoint,
         origin=origin,
         tx_id_reference=current_tx_id(stack, spec) if tx_id_reference is None else tx_id_reference,
-        connect_url=stack.endpoint("connect").url,
+        connect_url=stack.endpoint("connect").inside.url,
         connector=names.connector,
     )
     write(document, _release_path(stack, spec))
+    stack.hand_over(folders.lake, folders.checkpoint, _release_path(stack, spec))
 
 
 def wait_running(stack: Stack, spec: PipelineSpec, deadline: Deadline) -> datetime:

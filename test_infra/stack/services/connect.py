@@ -8,7 +8,7 @@ from test_infra.base.deadline import StillWaiting
 from test_infra.base.paths import private_dir, write_private
 from test_infra.jvm import jars
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Endpoint
+from test_infra.stack.record import Address, Endpoint
 from test_infra.stack.service import ExternalService, Place, ServiceSpec
 from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command, properties_text
 from test_infra.stack.services.kafka import LARGEST_MESSAGE_BYTES
@@ -42,10 +42,11 @@ def connect(settings: ConnectSettings) -> ServiceSpec | ExternalService:
             system={"org.apache.kafka.automatic.config.providers": "none"},
             arguments=(str(place.config / "worker.properties"),),
         ),
-        endpoint=lambda place: _endpoint(LOOPBACK, place.ports["rest"], str(_secrets_file(place))),
+        endpoint=_local_endpoint,
         probe=worker_answers,
         memory_limit_mib=settings.memory_limit_mib,
         stop_timeout_s=5.0,
+        secrets=("capture_password",),
     )
 
 
@@ -53,6 +54,15 @@ def _external(external: ExternalConnect) -> ExternalService:
     return ExternalService(
         NAME, lambda _secrets: _endpoint(external.host, external.port, external.secrets_file), worker_answers
     )
+
+
+def _local_endpoint(place: Place) -> Endpoint:
+    port = place.ports["rest"]
+    endpoint = _endpoint(LOOPBACK, port, str(_secrets_file(place)))
+    if place.network_name is None:
+        return endpoint
+    inside = Address(host=place.network_name, port=port, url=f"http://{place.network_name}:{port}")
+    return endpoint.model_copy(update={"container": inside})
 
 
 def _endpoint(host: str, port: int, secrets_file: str) -> Endpoint:
@@ -97,8 +107,8 @@ def worker_properties(place: Place, settings: ConnectSettings) -> dict[str, obje
     return {
         "bootstrap.servers": place.endpoints["kafka"].url,
         "group.id": topics,
-        "listeners": f"http://{LOOPBACK}:{place.ports['rest']}",
-        "rest.advertised.host.name": LOOPBACK,
+        "listeners": f"http://{place.listen}:{place.ports['rest']}",
+        "rest.advertised.host.name": place.network_name or LOOPBACK,
         "plugin.path": jars.plugin_dir("debezium-postgres"),
         "plugin.discovery": "service_load",
         "connector.client.config.override.policy": "None",

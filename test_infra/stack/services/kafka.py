@@ -14,13 +14,15 @@ from test_infra.base.deadline import StillWaiting
 from test_infra.base.paths import cache, move_into_place, private_dir, write_private
 from test_infra.jvm import jars
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Endpoint
+from test_infra.stack.record import Address, Endpoint
 from test_infra.stack.service import Command, ExternalService, Place, ServiceFailed, ServiceSpec
 from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command, properties_text
 from test_infra.stack.spec import ExternalKafka, KafkaSettings
 
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 NAME = "kafka"
+INSIDE_PORT = 29092
+"""Where the other containers of a stack find the broker in its own container."""
 
 
 def kafka(settings: KafkaSettings) -> ServiceSpec | ExternalService:
@@ -46,7 +48,7 @@ def kafka(settings: KafkaSettings) -> ServiceSpec | ExternalService:
             system={},
             arguments=(str(place.config / "server.properties"),),
         ),
-        endpoint=lambda place: _endpoint(LOOPBACK, place.ports["client"]),
+        endpoint=_local_endpoint,
         probe=broker_answers,
         memory_limit_mib=settings.memory_limit_mib,
         stop_timeout_s=4.0,
@@ -55,6 +57,14 @@ def kafka(settings: KafkaSettings) -> ServiceSpec | ExternalService:
 
 def _external(external: ExternalKafka) -> ExternalService:
     return ExternalService(NAME, lambda _secrets: _endpoint(external.host, external.port), broker_answers)
+
+
+def _local_endpoint(place: Place) -> Endpoint:
+    endpoint = _endpoint(LOOPBACK, place.ports["client"])
+    if place.network_name is None:
+        return endpoint
+    inside = Address(host=place.network_name, port=INSIDE_PORT, url=f"{place.network_name}:{INSIDE_PORT}")
+    return endpoint.model_copy(update={"container": inside})
 
 
 def _endpoint(host: str, port: int) -> Endpoint:
@@ -94,16 +104,26 @@ def broker_answers(endpoint: Endpoint) -> str:
 
 
 def server_properties(place: Place) -> dict[str, object]:
-    """The broker's configuration: loopback only, nothing replicated, nothing deleted by age, no accidental topic."""
+    """The broker's configuration: loopback only, nothing replicated, nothing deleted by age, no accidental topic.
+
+    A client is sent on to the address that the listener advertises, so the containers of a stack, which do not share
+    its host's loopback, get a listener of their own.
+    """
     client, controller = place.ports["client"], place.ports["controller"]
+    listeners = {"PLAINTEXT": f"{place.listen}:{client}", "CONTROLLER": f"{LOOPBACK}:{controller}"}
+    advertised = {"PLAINTEXT": f"{LOOPBACK}:{client}"}
+    if place.network_name is not None:
+        listeners["INSIDE"] = f"{place.listen}:{INSIDE_PORT}"
+        advertised["INSIDE"] = f"{place.network_name}:{INSIDE_PORT}"
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{client},CONTROLLER://{LOOPBACK}:{controller}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{client}",
+        "listeners": ",".join(f"{name}://{address}" for name, address in listeners.items()),
+        "advertised.listeners": ",".join(f"{name}://{address}" for name, address in advertised.items()),
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
         "log.dirs": place.data,
         "auto.create.topics.enable": "false",
         "num.partitions": 1,
@@ -137,14 +157,14 @@ def _prepare(place: Place) -> None:
     write_private(place.config / "server.properties", properties_text(server_properties(place)))
     if (place.data / "meta.properties").exists():
         return
-    shutil.copytree(_formatted_storage(), place.data, dirs_exist_ok=True)
+    shutil.copytree(formatted_storage(), place.data, dirs_exist_ok=True)
     cluster_id = base64.urlsafe_b64encode(hashlib.sha256(place.stack_id.encode()).digest()[:16]).decode().rstrip("=")
     meta = place.data / "meta.properties"
     lines = [line for line in meta.read_text().splitlines() if not line.startswith("cluster.id=")]
     write_private(meta, "\n".join([*lines, f"cluster.id={cluster_id}", ""]))
 
 
-def _formatted_storage() -> Path:
+def formatted_storage() -> Path:
     """A formatted, empty log folder, made once per user and broker version (formatting costs a JVM start)."""
     target = cache() / f"kafka-storage-{_locked_version()}"
     if target.exists():

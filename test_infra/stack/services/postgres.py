@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from importlib import metadata, util
@@ -13,7 +14,7 @@ from test_infra.base.deadline import StillWaiting
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import cache, move_into_place, reachable_root
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Endpoint
+from test_infra.stack.record import Address, Endpoint
 from test_infra.stack.service import (
     Command,
     ExternalService,
@@ -54,6 +55,8 @@ def postgres(settings: PostgresSettings) -> ServiceSpec | ExternalService:
         probe=owner_query_answers,
         memory_limit_mib=settings.memory_limit_mib,
         stop_timeout_s=5.0,
+        secrets=("owner_password", "capture_password"),
+        stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown; SIGTERM would wait for every client
     )
 
 
@@ -90,6 +93,16 @@ def _endpoint(place: Place) -> Endpoint:
             "owner_password": secret_files.made(place.secrets, "owner_password"),
             "capture_password": secret_files.made(place.secrets, "capture_password"),
         },
+        container=_inside(place),
+    )
+
+
+def _inside(place: Place) -> Address | None:
+    if place.network_name is None:
+        return None
+    port = place.ports["sql"]
+    return Address(
+        host=place.network_name, port=port, url=f"postgresql://{OWNER}@{place.network_name}:{port}/{DATABASE}"
     )
 
 
@@ -123,7 +136,7 @@ def owner_query_answers(endpoint: Endpoint) -> str:
 
 
 CONFIGURATION = """\
-listen_addresses = '127.0.0.1'
+listen_addresses = '{listen}'
 port = {port}
 unix_socket_directories = ''
 wal_level = logical
@@ -147,6 +160,10 @@ ACCESS = """\
 host all all 127.0.0.1/32 scram-sha-256
 host replication all 127.0.0.1/32 scram-sha-256
 """
+ACCESS_IN_A_CONTAINER = """\
+host all all samenet scram-sha-256
+host replication all samenet scram-sha-256
+"""
 
 ROLES = """\
 CREATE ROLE {owner} LOGIN PASSWORD '{owner_password}';
@@ -162,9 +179,11 @@ def _prepare(place: Place, settings: PostgresSettings) -> None:
     if not (place.data / "PG_VERSION").exists():
         shutil.copytree(_initialised_cluster(user), place.data, dirs_exist_ok=True)
     (place.data / "postgresql.auto.conf").write_text(
-        CONFIGURATION.format(port=place.ports["sql"], shared_buffers_mib=settings.shared_buffers_mib)
+        CONFIGURATION.format(
+            listen=place.listen, port=place.ports["sql"], shared_buffers_mib=settings.shared_buffers_mib
+        )
     )
-    (place.data / "pg_hba.conf").write_text(ACCESS)
+    (place.data / "pg_hba.conf").write_text(ACCESS if place.network_name is None else ACCESS_IN_A_CONTAINER)
     _give(place.data, user)
     roles_made = place.config / "roles-made"
     if not roles_made.exists():
@@ -188,7 +207,6 @@ def _command(place: Place) -> Command:
         argv=(str(_program("postgres")), "-D", str(place.data)),
         env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "TZ": "UTC"},
         user=unprivileged_user(),
-        stop_signal=2,  # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client
     )
 
 

@@ -1,0 +1,122 @@
+"""A service inside a container: ``python -m test_infra.stack.serve [PLACE]``; its health: ``... --healthy [PLACE]``.
+
+Prepares the service and becomes its process, by the very functions that the `local` backend uses; only where it lives
+is told from outside, in a document (a file, or ``$TEST_INFRA_PLACE`` itself).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from test_infra.base.errors import TestInfraError, UsageError
+from test_infra.base.paths import write_private
+from test_infra.stack.ports import LOOPBACK
+from test_infra.stack.record import Endpoint
+from test_infra.stack.service import Place, ServiceSpec
+from test_infra.stack.services import services_of
+from test_infra.stack.spec import StackSpec
+
+PLACE_VARIABLE = "TEST_INFRA_PLACE"
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - of a container: only its own network and published ports lead there
+
+
+class Served(BaseModel):
+    """One service and its place, as the container is told.
+
+    Args:
+        spec: the stack.
+        service: which of its services.
+        stack_id: the stack.
+        config: folder of its configuration files.
+        data: folder of its data.
+        secrets: folder of the secrets it is given.
+        ports: port name -> port, the same inside and outside.
+        endpoints: services it depends on, as seen from here.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spec: StackSpec
+    service: str
+    stack_id: str
+    config: Path
+    data: Path
+    secrets: Path
+    ports: dict[str, int]
+    endpoints: dict[str, Endpoint] = {}
+
+    def place(self) -> Place:
+        """Where the service lives."""
+        return Place(
+            stack_id=self.stack_id,
+            config=self.config,
+            data=self.data,
+            secrets=self.secrets,
+            ports=self.ports,
+            endpoints=self.endpoints,
+            listen=EVERY_ADDRESS,
+            network_name=self.service,
+        )
+
+    def known(self) -> ServiceSpec:
+        """The service's spec.
+
+        Raises:
+            UsageError: the stack has no such service, or it is external.
+        """
+        service = services_of(self.spec).get(self.service)
+        if not isinstance(service, ServiceSpec):
+            raise UsageError(f"the stack has no service {self.service!r} to run")
+        return service
+
+
+def write(served: Served, path: Path) -> None:
+    """Leave the document for the container."""
+    write_private(path, served.model_dump_json())
+
+
+def main(argv: list[str]) -> int:
+    """Serve, or answer whether the service beside us is healthy."""
+    arguments = [argument for argument in argv if argument != "--healthy"]
+    try:
+        told = Path(arguments[0]).read_text() if arguments else os.environ.get(PLACE_VARIABLE, "")
+        if not told:
+            raise UsageError("nothing says what to serve", details={"looked in": f"arguments, {PLACE_VARIABLE}"})
+        served = Served.model_validate_json(told)
+        if "--healthy" in argv:
+            return _healthy(served)
+        _become(served)
+    except TestInfraError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def _become(served: Served) -> None:
+    """Prepare the service, then let its process take our place."""
+    service, place = served.known(), served.place()
+    place.config.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    service.prepare(place)
+    command = service.command(place)
+    os.chdir(place.data)
+    os.execve(command.argv[0], command.argv, dict(command.env))  # noqa: S606 - no shell is the point
+
+
+def _healthy(served: Served) -> int:
+    """The same probe as the one from outside, asked at the loopback address of the container."""
+    endpoint = served.known().endpoint(served.place()).model_copy(update={"host": LOOPBACK})
+    try:
+        print(served.known().probe(endpoint))  # noqa: T201 - what `docker inspect` shows
+    except Exception as error:  # whatever a probe raises means: not healthy
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
