@@ -4,7 +4,7 @@
 set -euo pipefail
 
 suite=${SUITE:-bookworm}
-mirror=${MIRROR:-http://deb.debian.org/debian}
+mirror=${MIRROR:-} # debootstrap's own default, unless another one is named
 image=${1:-test-infra-base:$suite}
 
 fail() {
@@ -23,7 +23,7 @@ trap 'rm -rf "$root"' EXIT
 log=$root.log
 printf 'base image: making %s from packages of %s (a minute, once)\n' "$image" "$suite" >&2
 # ca-certificates: drivers that speak to object stores need them, and no later layer should fetch twice.
-debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" >"$log" 2>&1 ||
+debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" ${mirror:+"$mirror"} >"$log" 2>&1 ||
   { tail -20 "$log" >&2; fail "debootstrap failed; its log is $log"; }
 rm -f "$log"
 
