@@ -1,6 +1,7 @@
 """Containers that run to completion, with Dagster Pipes: for steps of yours that need an environment of their own."""
 
 # No `from __future__ import annotations`: pydantic-based resources need real annotations.
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class ContainerStep(dg.ConfigurableResource):  # type: ignore[type-arg]
         from test_infra.runtime.image import image_name
 
         docker.engine().close()
-        label = f"{context.run_id}/{context.op_handle}"
+        label = f"{context.run.run_id}/{uuid.uuid4().hex[:12]}"
         try:
             return PipesDockerClient().run(
                 context=context,

@@ -22,6 +22,10 @@ def asset_that_runs(*command: str) -> dg.AssetsDefinition:
     return answered
 
 
+def why(result: dg.ExecuteInProcessResult) -> str:
+    return str(result.failure_data_for_node("answered").error.to_string())
+
+
 def containers_left() -> list[object]:
     client = engine()
     try:
@@ -43,7 +47,7 @@ def test_a_command_that_fails_fails_the_step_and_no_container_is_left(docker_ima
     step = asset_that_runs("python3", "-c", "raise SystemExit(7)")
     result = dg.materialize([step], resources={"container": ContainerStep()}, raise_on_error=False)
     assert not result.success
-    assert "7" in str(result.failure_data_for_node("answered").error.to_string())
+    assert "non-zero exit code: 7" in why(result)
     assert not containers_left()
 
 
@@ -51,6 +55,7 @@ def test_a_step_over_its_memory_limit_fails(docker_image: str) -> None:
     step = asset_that_runs("python3", "-c", "b = bytearray(10**9)")
     result = dg.materialize([step], resources={"container": ContainerStep(memory_mib=64)}, raise_on_error=False)
     assert not result.success
+    assert "non-zero exit code: 137" in why(result)
     assert not containers_left()
 
 

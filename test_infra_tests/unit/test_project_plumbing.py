@@ -66,6 +66,25 @@ def test_an_optional_skip_is_listed_and_not_red(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1].endswith("test_one.py::test_left_out: optional: no such thing")
 
 
+@pytest.mark.parametrize(("require", "exit_code"), [("", 0), ("docker", 1)])
+def test_without_docker_its_tests_are_named_in_one_line_and_red_where_it_is_required(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: str, exit_code: int
+) -> None:
+    (tmp_path / "test_one.py").write_text("def test_a(docker_image): pass\n\ndef test_b(docker_image): pass\n")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    monkeypatch.setenv("TEST_INFRA_REQUIRE", require)
+
+    result = run_pytest(tmp_path, require_all="")
+
+    assert result.returncode == exit_code
+    if require:
+        assert "TEST_INFRA_REQUIRE names docker, but docker: no Docker engine answers" in result.stdout
+    else:
+        last = result.stdout.splitlines()[-1]
+        assert last.startswith("not run: docker: no Docker engine answers")
+        assert last.endswith(": 2 tests")
+
+
 def test_a_whole_run_says_that_nothing_was_left_out(tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text("def test_runs(): pass\n")
 
