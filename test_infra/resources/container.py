@@ -42,7 +42,7 @@ class ContainerStep(dg.ConfigurableResource):  # type: ignore[type-arg]
             extras: what the command reads with ``PipesContext.get().extras``.
 
         Raises:
-            DagsterPipesExecutionError: the command failed.
+            DagsterPipesError: the command failed.
             EngineMissing: no engine answers.
         """
         from dagster_docker import PipesDockerClient
