@@ -9,6 +9,8 @@ import pytest
 from test_infra.resources.container import RUN_LABEL, ContainerStep
 from test_infra.runtime.docker import engine
 
+# Dagster's own Pipes session reads the context's run id the old way.
+pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is deprecated:DeprecationWarning")
 REPORTS = """
 from dagster_pipes import open_dagster_pipes
 with open_dagster_pipes() as pipes:
