@@ -14,18 +14,20 @@ from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.stream.spec import Release, StreamConfig, TopicOfTable, write
 from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.spec import JobSpec
+from test_infra.spark.spec import Driver, JobSpec, JobType, PythonModule, Resources
 from test_infra.spark.states import JobState
 
 if TYPE_CHECKING:
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.table import TableSchema
-    from test_infra.spark.record import Execution
+    from test_infra.spark.execution import Execution
     from test_infra.stack import Stack
 
 TEAM = "test_infra"
 APPLICATION = "test_infra.cdc.stream.application"
 JAR_GROUPS = ("spark-kafka",)
+BESIDE_THE_HEAP_MIB = 2_048
+"""Arrow, DuckDB and delta-rs of the driver's Python, for all tables of a pipeline at once."""
 SPARK_CONF = {"spark.sql.codegen.wholeStage": "false"}
 """The plan of a micro-batch only picks columns; to write Java for it each time costs more than it brings."""
 
@@ -138,7 +140,7 @@ def stop(stack: Stack, spec: PipelineSpec) -> Execution:
     Raises:
         StreamMissing: it was never submitted.
     """
-    return SparkGateway(stack).cancel(newest(stack, spec).execution_id, team=TEAM)
+    return SparkGateway(stack).cancel(newest(stack, spec).execution_id, team=TEAM).execution
 
 
 def restart(stack: Stack, spec: PipelineSpec) -> str:
@@ -185,11 +187,13 @@ def job_spec(stack: Stack, spec: PipelineSpec) -> JobSpec:
     return JobSpec(
         name=PipelineNames(stack.id, spec.name).stream,
         team=TEAM,
-        module=APPLICATION,
+        application=PythonModule(module=APPLICATION),
         args=(str(_config_path(stack, spec)),),
         conf={**SPARK_CONF, **spec.stream.conf},
         jar_groups=JAR_GROUPS,
-        driver_memory_mib=spec.stream.driver_memory_mib,
+        resources=Resources(driver=Driver(memory_mib=spec.stream.driver_memory_mib, overhead_mib=BESIDE_THE_HEAP_MIB)),
+        type=JobType.STREAMING,
+        ready_by="status",
     )
 
 
