@@ -18,9 +18,9 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.sources import postgres
 from test_infra.runtime import docker
 from test_infra.runtime.process import ProcessSpec
+from test_infra.spark.execution import Execution
 from test_infra.spark.gateway import SparkGateway, SubmissionFailed
-from test_infra.spark.record import Execution
-from test_infra.spark.spec import JobSpec
+from test_infra.spark.spec import JobSpec, PythonFile, PythonModule, Timeouts
 from test_infra.spark.states import JobState
 from test_infra.stack import AttachedLease, Stack, StackNotRunning, StackSpec, attach, down, up
 from test_infra.stack.service import ServiceFailed
@@ -29,6 +29,8 @@ from test_infra.stack.spec import Backend, PostgresSettings, Services
 from test_infra.stack.sweep import stack_tag
 
 STACK = "testdocker"
+SLEEPS = PythonModule(module="http.server")
+QUICK = Timeouts(stop_s=2)
 OURS = Path("/var/run/test_infra-dockerd")
 OURS_SCRIPT = str(Path(__file__).parents[2] / ".ci" / "docker")
 POSTGRES_ONLY = StackSpec(backend=Backend.DOCKER, services=Services(kafka=None, connect=None))
@@ -77,14 +79,14 @@ def nothing_is_left(client: DockerClient, stack_id: str) -> None:
         raise StillWaiting(str(left))
 
 
-def awaited(gateway: SparkGateway, execution_id: str, *states: JobState) -> Execution:
+def awaited(gateway: SparkGateway, execution_id: str, *states: JobState, within_s: float = 30) -> Execution:
     def there() -> Execution:
         execution = gateway.check(execution_id)
         if execution.state not in states:
             raise StillWaiting(execution.state)
         return execution
 
-    return wait_for(there, Deadline(30), what=f"job {execution_id}", awaited=" or ".join(states))
+    return wait_for(there, Deadline(within_s), what=f"job {execution_id}", awaited=" or ".join(states))
 
 
 def test_every_service_runs_in_a_container_and_is_usable_from_outside(stack: Stack, client: DockerClient) -> None:
@@ -152,23 +154,45 @@ def test_a_job_reaches_the_services_by_their_names(stack: Stack) -> None:
     address = stack.endpoint("kafka").inside
     module = JobSpec(
         name="telnet",
-        module="timeit",
+        application=PythonModule(module="timeit"),
         args=("-n", "1", f"import socket; socket.create_connection({(address.host, address.port)}, 5).close()"),
     )
     execution_id = gateway.submit(module, idempotency_key="telnet")
-    ended = awaited(gateway, execution_id, JobState.SUCCEEDED, JobState.FAILED)
+    ended = awaited(gateway, execution_id, JobState.SUCCEEDED, JobState.APPLICATION_FAILED)
     assert ended.state is JobState.SUCCEEDED, gateway.logs(execution_id)
 
 
+def test_a_spark_program_of_this_machine_runs_in_the_image_and_is_ready_by_its_events(
+    stack: Stack, client: DockerClient, tmp_path: Path
+) -> None:
+    program = tmp_path / "counts.py"
+    program.write_text(
+        "from pyspark.sql import SparkSession\n"
+        "spark = SparkSession.builder.getOrCreate()\n"
+        "print('counted', spark.range(7).count(), spark.version, spark.conf.get('spark.driver.extraClassPath'))\n"
+        "spark.stop()\n"
+    )
+    tmp_path.chmod(0o755)
+    gateway = SparkGateway(stack)
+    execution_id = gateway.submit(
+        JobSpec(name="counts", application=PythonFile(python_file=str(program))), idempotency_key="counts"
+    )
+    ended = awaited(gateway, execution_id, JobState.SUCCEEDED, JobState.APPLICATION_FAILED, within_s=90)
+    text, _ = gateway.logs(execution_id)
+    assert ended.state is JobState.SUCCEEDED, text
+    assert re.search(r"counted 7 \S+ /opt/test_infra/cache/", text), text
+    assert "running" in [event["state"] for event in gateway.describe(execution_id)["history"]]
+
+
 @pytest.mark.parametrize(
-    ("module", "state", "exit_code"), [("this", JobState.SUCCEEDED, 0), ("none_such", JobState.FAILED, 1)]
+    ("module", "state", "exit_code"), [("this", JobState.SUCCEEDED, 0), ("none_such", JobState.APPLICATION_FAILED, 1)]
 )
 def test_the_exit_code_decides_and_logs_stay_when_the_container_is_gone(
     stack: Stack, client: DockerClient, module: str, state: JobState, exit_code: int
 ) -> None:
     gateway = SparkGateway(stack)
-    execution_id = gateway.submit(JobSpec(name="ends", module=module), idempotency_key=module)
-    ended = awaited(gateway, execution_id, JobState.SUCCEEDED, JobState.FAILED)
+    execution_id = gateway.submit(JobSpec(name="ends", application=PythonModule(module=module)), idempotency_key=module)
+    ended = awaited(gateway, execution_id, JobState.SUCCEEDED, JobState.APPLICATION_FAILED)
     assert (ended.state, ended.exit_code) == (state, exit_code)
     assert f"spark-{execution_id}" not in containers(client, STACK)
     text, _ = gateway.logs(execution_id)
@@ -177,17 +201,17 @@ def test_the_exit_code_decides_and_logs_stay_when_the_container_is_gone(
 
 def test_a_cancelled_job_stays_cancelled_and_its_container_goes(stack: Stack, client: DockerClient) -> None:
     gateway = SparkGateway(stack)
-    spec = JobSpec(name="sleeps", module="http.server", args=("0", "--bind", "127.0.0.1"), stop_timeout_s=2)
+    spec = JobSpec(name="sleeps", application=SLEEPS, args=("0", "--bind", "127.0.0.1"), timeouts=QUICK)
     execution_id = gateway.submit(spec, idempotency_key="sleeps")
     assert f"spark-{execution_id}" in running(client, STACK)
-    assert gateway.cancel(execution_id, team="test_infra").state is JobState.CANCELLED
+    assert gateway.cancel(execution_id, team="test_infra").execution.state is JobState.CANCELLED
     assert f"spark-{execution_id}" not in containers(client, STACK)
     assert gateway.check(execution_id).state is JobState.CANCELLED
 
 
 def test_a_killed_attendant_takes_its_container_along(stack: Stack, client: DockerClient) -> None:
     gateway = SparkGateway(stack)
-    spec = JobSpec(name="orphan", module="http.server", args=("0", "--bind", "127.0.0.1"), stop_timeout_s=2)
+    spec = JobSpec(name="orphan", application=SLEEPS, args=("0", "--bind", "127.0.0.1"), timeouts=QUICK)
     execution_id = gateway.submit(spec, idempotency_key="orphan")
     attendant = stack.host_runtime.observe(f"spark-{execution_id}").pid
     os.kill(attendant, signal.SIGKILL)
@@ -197,7 +221,7 @@ def test_a_killed_attendant_takes_its_container_along(stack: Stack, client: Dock
             raise StillWaiting("it runs")
 
     eventually(gone, 15, "the end of the orphan")
-    assert awaited(gateway, execution_id, JobState.FAILED).exit_code == -signal.SIGKILL
+    assert awaited(gateway, execution_id, JobState.EVICTED).exit_code == -signal.SIGKILL
 
 
 def test_a_container_over_its_memory_limit_is_killed_and_the_log_says_so(stack: Stack, tmp_path: Path) -> None:
@@ -243,7 +267,9 @@ def test_without_its_image_a_job_is_a_failed_submission(stack: Stack, monkeypatc
     record = stack._record.model_copy(update={"spec": stack._record.spec.model_copy(update={"image": "no/such:image"})})
     without = Stack(stack._folders, record)
     with pytest.raises(SubmissionFailed):
-        SparkGateway(without).submit(JobSpec(name="noimage", module="this"), idempotency_key="noimage")
+        SparkGateway(without).submit(
+            JobSpec(name="noimage", application=PythonModule(module="this")), idempotency_key="noimage"
+        )
     (execution,) = SparkGateway(without).list(name="noimage")
     assert execution.state is JobState.SUBMISSION_FAILED
     assert "No such image" in execution.error
@@ -290,7 +316,7 @@ def test_a_restarted_engine_brings_services_back_and_fails_jobs(small: Stack) ->
     if not OURS.exists():
         pytest.skip("optional: the engine is not one that .ci/docker started, so it is not ours to restart")
     gateway = SparkGateway(small)
-    spec = JobSpec(name="cut", module="http.server", args=("0", "--bind", "127.0.0.1"), stop_timeout_s=2)
+    spec = JobSpec(name="cut", application=SLEEPS, args=("0", "--bind", "127.0.0.1"), timeouts=QUICK)
     execution_id = gateway.submit(spec, idempotency_key="cut")
     with postgres.connect(small.endpoint("postgres"), "owner") as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
@@ -304,7 +330,7 @@ def test_a_restarted_engine_brings_services_back_and_fails_jobs(small: Stack) ->
     eventually(back, 90, "PostgreSQL in a new container")
     with postgres.connect(small.endpoint("postgres"), "owner") as connection:
         assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
-    assert awaited(gateway, execution_id, JobState.FAILED).exit_code not in (None, 0)
+    assert awaited(gateway, execution_id, JobState.APPLICATION_FAILED, JobState.EVICTED).exit_code not in (None, 0)
 
 
 def test_the_last_lease_takes_containers_network_and_volumes_along(docker_image: str, client: DockerClient) -> None:
