@@ -38,9 +38,10 @@ PLAIN_EVERY = 3
 
 @dataclass
 class Soak:
-    """What a series of cuts gave.
+    """What a series of cuts of one pipeline gave.
 
     Args:
+        seed: of the lengths of the pauses.
         cuts: taken, each at the moment of a temporary slot, judged by transaction ids and by what the slot gave.
         judged: verdicts on a table.
         false: what was found although nothing was wrong.
@@ -54,6 +55,7 @@ class Soak:
         longest_cut_s: of one of the cuts.
     """
 
+    seed: int = 0
     cuts: int = 0
     judged: int = 0
     false: list[str] = field(default_factory=list)
@@ -95,7 +97,7 @@ def soak(stack: Stack, folder: Path, cuts: int, seed: int = 4) -> Soak:
         cuts: how many; in each thirty are three pauses, a kill of Connect and one of the stream's driver.
         seed: of the lengths of the pauses.
     """
-    found, began = Soak(), time.monotonic()
+    found, began = Soak(seed=seed), time.monotonic()
     faults = _Faults(stack, random.Random(seed), found.faults)
     before = _transactions(stack)
     with flowing(stack, folder):

@@ -10,16 +10,18 @@ import pytest
 from test_infra_tests.running import Running, running
 from test_infra_tests.soak.cuts import SPEC, soak
 
-CUTS = int(os.environ.get("TEST_INFRA_SOAK_CUTS", "300"))
+CUTS_OF_A_PIPELINE = 50
+PIPELINES = int(os.environ.get("TEST_INFRA_SOAK_PIPELINES", "6"))
 RESULTS = Path(__file__).parent / "results" / "cuts.json"
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(7_200)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(3_600)]
 
 
-def test_no_cut_is_false_and_the_oracle_agrees(test_home: Path, tmp_path: Path) -> None:
-    with running(Running, SPEC, "soak") as pipeline:
-        found = soak(pipeline.stack, tmp_path, CUTS, seed=int(os.environ.get("TEST_INFRA_SOAK_SEED", "4")))
+@pytest.mark.parametrize("seed", range(PIPELINES))
+def test_no_cut_is_false_and_the_oracle_agrees(test_home: Path, tmp_path: Path, seed: int) -> None:
+    with running(Running, SPEC, f"soak{seed}") as pipeline:
+        found = soak(pipeline.stack, tmp_path, CUTS_OF_A_PIPELINE, seed)
     found.write(RESULTS)
-    assert found.cuts == CUTS
+    assert found.cuts == CUTS_OF_A_PIPELINE
     assert (found.false, found.apart, found.late) == ([], [], [])
     assert found.dirty_keys > 0

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from test_infra.cdc import fold
 from test_infra.cdc.differences import LOG, LOG_MIRROR, MOST_DIFFERENCES, SOURCE_LOG, SOURCE_MIRROR, TableParity
 from test_infra.cdc.sources.postgres import Snapshot
 from test_infra.cdc.table import Column, TableSchema
@@ -192,6 +193,18 @@ def test_invisible_event_lost_everywhere_breaks_the_chain_of_before_images() -> 
     assert planted.judge().green
     del planted.events[-2]
     only(planted.judge(), Verdict.MISSING, C, "", LOG)
+
+
+@pytest.mark.parametrize(("looked_at", "verdicts"), [(3, (Verdict.MISSING,)), (2, ())])
+def test_of_a_long_log_the_newest_events_must_be_a_chain(
+    monkeypatch: pytest.MonkeyPatch, looked_at: int, verdicts: tuple[Verdict, ...]
+) -> None:
+    monkeypatch.setattr(fold, "MOST_CHAINED", looked_at)
+    planted = world().update(LATER, C, small=8).update(LATER, C, small=9).update(LATER, C, small=10)
+    planted.update(LATER, A, small=1)
+    planted.before_images = True
+    del planted.events[-3]
+    assert planted.judge().verdicts == verdicts
 
 
 def test_delete_and_create_again_is_green() -> None:
