@@ -197,7 +197,10 @@ class DockerRuntime:
         container.lock.touch(mode=0o600)
         self._passwd().write_text(_passwd_of(self._surroundings.user))
         self._passwd().chmod(0o644)
-        self.hand_over(*(mount.source for mount in container.mounts))
+        # What lies elsewhere is a file of the user's (an application), and stays his.
+        stack = self._dir.parents[1]
+        given = [mount for mount in container.mounts if not mount.read_only or mount.source.is_relative_to(stack)]
+        self.hand_over(*(mount.source for mount in given))
         container.state.unlink(missing_ok=True)
         write_private(self._path(spec.name), container.model_dump_json())
         self._kept.start(
@@ -207,6 +210,7 @@ class DockerRuntime:
                 env=_attendant_env(spec.env),
                 cwd=self._dir,
                 log_path=spec.log_path,
+                log_backups=spec.log_backups,
                 restart=spec.restart,
                 stop_signal=spec.stop_signal,
                 # The attendant kills the container when the patience is over, and takes note of its end.

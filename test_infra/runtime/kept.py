@@ -93,12 +93,14 @@ def is_locked(handle: int) -> bool:
 
 def wait_for_end(child: subprocess.Popen[bytes]) -> int:
     """The child's exit code; as the first process of a container we also bury what others left behind."""
-    if os.getpid() != 1:
-        return child.wait()
-    while True:
-        pid, status = os.wait()
+    while os.getpid() == 1 and child.returncode is None:
+        try:
+            pid, status = os.wait()
+        except ChildProcessError:  # a signal came just then, and passing it on has buried the child
+            break
         if pid == child.pid:
             return os.waitstatus_to_exitcode(status)
+    return child.wait()
 
 
 def write_exit(path: str, exit_code: int) -> None:

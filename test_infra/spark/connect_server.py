@@ -103,7 +103,8 @@ def _start(port: int) -> SparkSession:
     with (job_dir() / PROPERTIES).open("a") as properties:
         properties.write(
             "spark.plugins=org.apache.spark.sql.connect.SparkConnectPlugin\n"
-            f"spark.connect.grpc.binding.address=127.0.0.1\nspark.connect.grpc.binding.port={port}\n"
+            f"spark.connect.grpc.binding.address={os.environ['SPARK_LOCAL_IP']}\n"
+            f"spark.connect.grpc.binding.port={port}\n"
             "spark.port.maxRetries=0\n"
         )
     return session(job_dir())

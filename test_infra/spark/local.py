@@ -19,7 +19,7 @@ from test_infra.base.redaction import redact
 from test_infra.runtime.docker import ContainerRefused
 from test_infra.runtime.local import UnknownProcess
 from test_infra.runtime.process import ProcessSpec
-from test_infra.spark import events
+from test_infra.spark import connect, events, launch
 from test_infra.spark.backend import Attempt, Refused
 from test_infra.spark.driver import (
     JOB_DIR_VARIABLE,
@@ -133,13 +133,15 @@ class LocalBackend:
         """The driver's container: it has its own Spark, and sees the job's folder, the lake and the application."""
         folder, spec, driver = attempt.folder, attempt.spec, attempt.spec.resources.driver
         _check_version(spec)
-        values = values_of(spec)
         write_private(folder / "job.json", spec.model_dump_json())
-        ports = (attempt.ui_port,) if attempt.ui_port else ()
+        # An engine shows the environment of its containers to whoever asks, so these come in a file.
+        write_private(folder / launch.VALUES, json.dumps(values_of(spec)))
+        ui = (attempt.ui_port,) if attempt.ui_port else ()
+        ports = (*ui, *(int(port) for port in (spec.labels.get(connect.LABEL),) if port))
         return ProcessSpec(
             name=attempt.process_name,
-            argv=(sys.executable, "-m", "test_infra.spark.launch", str(folder), *map(str, ports)),
-            env={**self._stack.process_env(), **values, JOB_DIR_VARIABLE: str(folder), "PYTHONUNBUFFERED": "1"},
+            argv=(sys.executable, "-m", "test_infra.spark.launch", str(folder), *map(str, ui)),
+            env={**self._stack.process_env(), JOB_DIR_VARIABLE: str(folder), "PYTHONUNBUFFERED": "1"},
             cwd=folder,
             log_path=attempt.log_path,
             log_backups=LOG_BACKUPS,

@@ -18,6 +18,7 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.sources import postgres
 from test_infra.runtime import docker
 from test_infra.runtime.process import ProcessSpec
+from test_infra.spark.connect import ConnectServers, ConnectSpec
 from test_infra.spark.execution import Execution
 from test_infra.spark.gateway import SparkGateway, SubmissionFailed
 from test_infra.spark.spec import JobSpec, PythonFile, PythonModule, Timeouts
@@ -31,6 +32,14 @@ from test_infra.stack.sweep import stack_tag
 STACK = "testdocker"
 SLEEPS = PythonModule(module="http.server")
 QUICK = Timeouts(stop_s=2)
+ASKS = """
+import sys
+from pathlib import Path
+from pyspark.sql import SparkSession
+from test_infra.spark.connect import address
+spark = SparkSession.builder.remote(address(int(sys.argv[1]), Path(sys.argv[2]).read_text())).getOrCreate()
+print(spark.sql("SELECT 40 + 2 AS answer").collect()[0].answer)
+"""
 OURS = Path("/var/run/test_infra-dockerd")
 OURS_SCRIPT = str(Path(__file__).parents[2] / ".ci" / "docker")
 POSTGRES_ONLY = StackSpec(backend=Backend.DOCKER, services=Services(kafka=None, connect=None))
@@ -345,3 +354,20 @@ def test_two_stacks_of_one_engine_never_meet(small: Stack, stack: Stack, client:
         containers(client, STACK)["postgres"]["NetworkSettings"]["Networks"]
     )
     assert small.endpoint("postgres").port != stack.endpoint("postgres").port
+
+
+def test_a_connect_server_in_a_container_answers_from_outside_and_its_token_is_not_shown(
+    stack: Stack, client: DockerClient
+) -> None:
+    servers = ConnectServers(stack, SparkGateway(stack))
+    server = servers.wait_ready(servers.start(ConnectSpec(name="contained")).id, Deadline(150))
+    secret = server.endpoint.secret("token")
+    asked = subprocess.run(
+        [sys.executable, "-c", ASKS, str(server.endpoint.port), str(server.endpoint.secret_files["token"])],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert asked.stdout.strip() == "42", asked.stderr[-1500:]
+    assert secret not in str(containers(client, STACK))
+    assert servers.stop(server.id, team="test_infra").success
