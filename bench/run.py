@@ -64,10 +64,10 @@ def containers() -> Iterator[Figures]:
     """Stack and e2e in containers beside local processes, in turns, and the size of the image (`make image` first)."""
     from contextlib import closing
 
+    from test_infra.base.backend import Backend
     from test_infra.runtime.docker import engine
     from test_infra.runtime.image import image_name
     from test_infra.stack import AttachedLease, StackSpec, down, up
-    from test_infra.stack.spec import Backend
 
     with closing(engine()) as client:
         image_mb = client.images.get(image_name()).attrs["Size"] / 1e6

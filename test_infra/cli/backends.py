@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from test_infra.stack.spec import BACKEND_VARIABLE, Backend
+from test_infra.base.backend import BACKEND_VARIABLE, Backend
 
 
 def _choose(_context: click.Context, _parameter: click.Parameter, backend: str | None) -> None:

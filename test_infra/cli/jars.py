@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.cli.progress import Progress
-from test_infra.stack.spec import BACKEND_VARIABLE, Backend
 
 
 def bring_jars(progress: Progress) -> None:

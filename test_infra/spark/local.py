@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import test_infra
+from test_infra.base.backend import Backend
 from test_infra.base.errors import TestInfraError
 from test_infra.base.paths import write_private
 from test_infra.base.redaction import redact
@@ -33,7 +34,6 @@ from test_infra.spark.driver import (
 from test_infra.spark.logs import read_log
 from test_infra.spark.spec import FromFile, FromVariable, JobSpec
 from test_infra.spark.states import Observation
-from test_infra.stack.spec import Backend
 
 if TYPE_CHECKING:
     from test_infra.runtime.backend import Runtime

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.base.errors import UsageError
 from test_infra.base.paths import home
 from test_infra.runtime.backend import Runtime
@@ -19,7 +20,7 @@ from test_infra.stack import serve
 from test_infra.stack.lease import live_leases
 from test_infra.stack.record import StackFolders, StackRecord
 from test_infra.stack.service import Place, ServiceSpec, unprivileged_user
-from test_infra.stack.spec import BACKEND_VARIABLE, Backend, StackSpec
+from test_infra.stack.spec import StackSpec
 from test_infra.stack.sweep import stack_tag
 
 HOME_LABEL = "test_infra.home"

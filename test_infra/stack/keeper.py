@@ -13,11 +13,11 @@ import shutil
 import sys
 import time
 
+from test_infra.base.backend import Backend
 from test_infra.runtime import docker
 from test_infra.runtime.supervisor import Supervisor
 from test_infra.stack.lease import live_leases
 from test_infra.stack.record import StackFolders, read_record
-from test_infra.stack.spec import Backend
 from test_infra.stack.sweep import stack_tag
 
 LEASES_EVERY_S = 0.5

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, NotReady, last_lines
 from test_infra.base.ids import stack_id_of
@@ -34,7 +35,7 @@ from test_infra.stack.ports import claim, free_ports
 from test_infra.stack.record import Endpoint, ProcessId, StackFolders, StackRecord, read_record, write_record
 from test_infra.stack.service import ExternalService, Place, ServiceFailed, ServiceSpec
 from test_infra.stack.services import services_of
-from test_infra.stack.spec import Backend, StackSpec
+from test_infra.stack.spec import StackSpec
 from test_infra.stack.sweep import STACK_TAG, kill_leftovers, stack_tag
 
 KEEPER_INHERITS = frozenset(

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from pydantic import BaseModel, ConfigDict, Field
 
-BACKEND_VARIABLE = "TEST_INFRA_BACKEND"
-
-
-class Backend(StrEnum):
-    """Where the processes of a stack run."""
-
-    LOCAL = "local"
-    DOCKER = "docker"
+from test_infra.base.backend import Backend
 
 
 class _Part(BaseModel):

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from test_infra.base.backend import Backend
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
-from test_infra.stack.spec import Backend
 
 
 @contextmanager

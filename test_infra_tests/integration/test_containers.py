@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from docker import DockerClient
+from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.sources import postgres
 from test_infra.runtime import docker
@@ -26,7 +27,7 @@ from test_infra.spark.states import JobState
 from test_infra.stack import AttachedLease, Stack, StackNotRunning, StackSpec, attach, down, up
 from test_infra.stack.service import ServiceFailed
 from test_infra.stack.services.kafka import broker_answers
-from test_infra.stack.spec import Backend, PostgresSettings, Services
+from test_infra.stack.spec import PostgresSettings, Services
 from test_infra.stack.sweep import stack_tag
 
 STACK = "testdocker"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.base.errors import UsageError
 from test_infra.runtime import kept
 from test_infra.runtime.docker import DockerRuntime, Surroundings
@@ -22,7 +23,6 @@ from test_infra.stack.containers import with_backend
 from test_infra.stack.record import Address, Endpoint
 from test_infra.stack.serve import Served
 from test_infra.stack.services.kafka import server_properties
-from test_infra.stack.spec import BACKEND_VARIABLE, Backend
 
 AROUND = Surroundings(
     image="ours:1", network="ti-x", labels={"stack": "x"}, user=(1234, 1234), folders=(Path("/lake"),)
