@@ -165,6 +165,20 @@ def parity() -> Iterator[Figures]:
         yield from rounds(stack)
 
 
+def submit() -> Figures:
+    """A Python program from its submission until its session has answered a query: gateway, then plain spark-submit."""
+    from jobs import beside_spark_submit
+
+    return beside_spark_submit()
+
+
+def list_jobs() -> Figures:
+    """List 200 Spark jobs, five of them with a driver."""
+    from jobs import listed
+
+    return listed()
+
+
 MEASUREMENTS: dict[str, tuple[Callable[[], Figures | Iterator[Figures]], int, tuple[Target, ...]]] = {
     "definitions": (definitions, 5, (Target("load_s", 3),)),
     "stack": (stack, 5, (Target("usable_s", 5),)),
@@ -205,6 +219,8 @@ MEASUREMENTS: dict[str, tuple[Callable[[], Figures | Iterator[Figures]], int, tu
             )
         ),
     ),
+    "submit": (submit, 5, (Target("overhead_s", 0.5),)),
+    "list_jobs": (list_jobs, 3, (Target("python_ms", 50), Target("http_ms", 50))),
     "drain": (drain, 2, (Target("after_first_batch_changes_per_s", 40_000, at_least=True),)),
 }
 

@@ -18,6 +18,7 @@ from test_infra.cli.doctor import doctor
 from test_infra.cli.exit_codes import ExitCode
 from test_infra.cli.housekeeping import prune, reap
 from test_infra.cli.interrupts import interrupts
+from test_infra.cli.jobs import jobs
 from test_infra.cli.pipelines import lag, load, parity
 from test_infra.cli.reports import report
 from test_infra.cli.runs import run
@@ -39,7 +40,7 @@ def cli() -> None:
     """Prove that a pipeline database -> Debezium -> Kafka -> Spark -> Delta loses nothing."""
 
 
-for command in (up, down, status, env, logs, run, load, parity, lag, report, reap, prune, doctor, dev):
+for command in (up, down, status, env, logs, run, load, parity, lag, jobs, report, reap, prune, doctor, dev):
     cli.add_command(command)
 
 

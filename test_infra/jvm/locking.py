@@ -33,6 +33,14 @@ AS_THEY_ARE: dict[str, list[str]] = {
         "org.apache.kafka:kafka-clients:3.9.2",
         "org.apache.commons:commons-pool2:2.13.1",
     ],
+    # What pyspark 4.2.0 lacks to read and write Delta tables; Scala is in its own jars folder.
+    "spark-delta": [
+        "io.delta:delta-spark_4.2_2.13:4.4.0",
+        "io.delta:delta-storage:4.4.0",
+        "io.delta:delta-kernel-api:4.4.0",
+        "io.delta:delta-kernel-defaults:4.4.0",
+        "io.delta:delta-kernel-unitycatalog:4.4.0",
+    ],
     # Hadoop's local file system without its child processes (chmod, readlink, rm): see spark.driver.
     "spark-local-files": ["com.globalmentor:hadoop-bare-naked-local-fs:0.1.0"],
 }

@@ -8,6 +8,7 @@ the first process of a container we cannot see our parent, but the kernel lets g
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -53,7 +54,8 @@ def main(argv: list[str]) -> int:
         threading.Thread(target=end_with_lock, args=(lock_path, child), daemon=True).start()
     exit_code = wait_for_end(child)
     if exit_path != "-":
-        write_exit(exit_path, exit_code)
+        with contextlib.suppress(OSError):  # the disk is full: the keeper tells the end by our exit code
+            write_exit(exit_path, exit_code)
     return exit_code if exit_code >= 0 else 128 - exit_code
 
 

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.base.errors import InfrastructureError
+from test_infra.base.errors import InfrastructureError, NotReady
 from test_infra.base.paths import write_private
 from test_infra.runtime.namespace import outer_pids
 from test_infra.runtime.process import ProcessSpec, ProcessState
@@ -104,14 +104,18 @@ class LocalRuntime:
             if path.exists():
                 raise StillWaiting("the request lies untouched")
 
-        wait_for(
-            taken,
-            Deadline(TAKEN_WITHIN_S),
-            what=f"the keeper of {self._control.parent.name}",
-            awaited=f"it takes the request to {what}",
-            interval_s=0.02,
-            hint="test-infra status",
-        )
+        try:
+            wait_for(
+                taken,
+                Deadline(TAKEN_WITHIN_S),
+                what=f"the keeper of {self._control.parent.name}",
+                awaited=f"it takes the request to {what}",
+                interval_s=0.02,
+                hint="test-infra status",
+            )
+        except NotReady:
+            path.unlink(missing_ok=True)  # nobody waits for it any more, so it must not be carried out later
+            raise
 
 
 def _seen_from_here(state: ProcessState, pids: dict[int, int]) -> ProcessState:

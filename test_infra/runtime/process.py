@@ -28,7 +28,8 @@ class ProcessSpec(BaseModel):
         argv: program and arguments; never a shell line.
         env: the whole environment but the identity variables that the backend adds.
         cwd: working folder.
-        log_path: stdout and stderr, rotated at 16 MiB, two old files kept.
+        log_path: stdout and stderr, rotated at 16 MiB.
+        log_backups: how many old files of the log are kept.
         uid: user to drop to; None keeps the user of the backend.
         gid: group to drop to.
         restart: what happens when it ends by itself.
@@ -48,6 +49,7 @@ class ProcessSpec(BaseModel):
     env: dict[str, str] = {}
     cwd: Path
     log_path: Path
+    log_backups: int = LOG_BACKUPS
     uid: int | None = None
     gid: int | None = None
     restart: Restart = Restart.NEVER

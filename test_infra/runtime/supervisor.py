@@ -14,19 +14,20 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 from circus import get_arbiter
 from circus.exc import ConflictError
-from circus.stream import FileStream
 from circus.watcher import Watcher
 from tornado import gen, ioloop, queues
 
 from test_infra.base.paths import write_private
 from test_infra.runtime import kept
-from test_infra.runtime.process import LOG_BACKUPS, LOG_MAX_BYTES, ProcessSpec, ProcessState, ended_as
+from test_infra.runtime.logfile import LogFile
+from test_infra.runtime.process import LOG_MAX_BYTES, ProcessSpec, ProcessState, ended_as
 from test_infra.runtime.restarts import Again, decide
 
 LOOK_EVERY_S = 0.1
@@ -61,6 +62,7 @@ class Supervisor:
         self._stopping: set[str] = set()
         self._memory_seen = 0.0
         self._ending = False
+        self._unwritten = False
         self._turns: queues.Queue[Callable[[], Awaitable[None]]] = queues.Queue()
         os.chdir(control_dir)  # socket names are relative: a unix socket path holds 107 bytes
         self._arbiter = get_arbiter(
@@ -77,6 +79,8 @@ class Supervisor:
         def look() -> None:
             every()
             self._reap()
+            if self._unwritten:
+                self._write_states()
             self._take_requests()
             self._limit_memory()
 
@@ -145,7 +149,7 @@ class Supervisor:
             if self._watcher(name) is not None:
                 await self._arbiter.rm_watcher(name)
             argv = self._command(spec)
-            log = {"stream": FileStream(str(spec.log_path), LOG_MAX_BYTES, LOG_BACKUPS)}
+            log = {"stream": LogFile(spec.log_path, LOG_MAX_BYTES, spec.log_backups)}
             watcher = self._arbiter.add_watcher(
                 name,
                 shlex.quote(argv[0]),
@@ -231,7 +235,8 @@ class Supervisor:
         )
         self._states[name] = state
         if spec.exit_path is not None and not spec.exit_path.exists():
-            kept.write_exit(str(spec.exit_path), exit_code)
+            with suppress(OSError):  # the disk is full; our own state tells the end as well
+                kept.write_exit(str(spec.exit_path), exit_code)
         if name not in self._stopping:
             self._event(name, "ended", ended_as(exit_code))
             self._unasked.setdefault(name, []).append(now)
@@ -287,7 +292,11 @@ class Supervisor:
 
     def _write_states(self) -> None:
         states = {name: state.model_dump() for name, state in self._states.items()}
-        write_private(self._control / "processes.json", json.dumps(states))
+        try:
+            write_private(self._control / "processes.json", json.dumps(states))
+            self._unwritten = False
+        except OSError:  # the disk is full: tried again with every look
+            self._unwritten = True
 
 
 def _resident_bytes(pid: int) -> int:

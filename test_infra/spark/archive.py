@@ -28,13 +28,11 @@ def archive_of(jar_groups: tuple[str, ...]) -> Path:
 
     Named by what Java compares when it opens one: its own build and the class path with sizes and times.
     """
-    import pyspark
-
     from test_infra.jvm.java import find_java
-    from test_infra.spark.driver import driver_jars
+    from test_infra.spark.driver import driver_jars, spark_home
 
     java = find_java().path.resolve()
-    files = [java, *driver_jars(jar_groups), *sorted((Path(pyspark.__file__).parent / "jars").glob("*.jar"))]
+    files = [java, *driver_jars(jar_groups), *sorted((spark_home() / "jars").glob("*.jar"))]
     told = "\n".join(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files)
     key = hashlib.sha256(told.encode()).hexdigest()[:16]
     return private_dir(cache() / "archives") / f"spark-{key}.jsa"
@@ -67,16 +65,17 @@ def main(argv: list[str]) -> int:
     """Run a session that loads what a streaming job loads; Java writes the archive ``argv[0]`` when it ends."""
     from test_infra.base.paths import write_private
     from test_infra.spark.driver import java_options, session
-    from test_infra.spark.spec import JobSpec
+    from test_infra.spark.spec import JobSpec, PythonModule
 
     made, folder = Path(argv[0]), Path.cwd()
     options = f"{java_options(folder)} -XX:ArchiveClassesAtExit={made} -Xlog:cds*=error"
     spec = JobSpec(
         name="archive",
         team="test_infra",
-        module="test_infra.spark.archive",
+        application=PythonModule(module="test_infra.spark.archive"),
         jar_groups=tuple(argv[1:]),
         conf={"spark.driver.extraJavaOptions": options},
+        ready_by="status",
     )
     write_private(folder / "job.json", spec.model_dump_json())
     spark = session(folder)

@@ -1,14 +1,18 @@
-"""The driver's side of a Spark job: its folder, its status file, its Spark session."""
+"""The driver's side of a Spark job: its folder, its properties, its status file, its Spark session."""
 
 from __future__ import annotations
 
 import os
+import shlex
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from test_infra.base.paths import write_private
+from test_infra.base.errors import InfrastructureError
+from test_infra.base.paths import private_dir, write_private
+from test_infra.spark import events
 from test_infra.spark.archive import archive_of
 from test_infra.spark.spec import JobSpec
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JOB_DIR_VARIABLE = "TEST_INFRA_JOB_DIR"
+PROPERTIES = "spark.properties"
 LOCAL_FILES = "spark-local-files"
 """Jar group: Hadoop's local file system in pure Java."""
 
@@ -68,20 +73,67 @@ def job_spec(folder: Path) -> JobSpec:
 
 
 def session(folder: Path) -> SparkSession:
-    """Start the Spark session of a job on this machine: two cores, no UI, tuned for small micro-batches.
-
-    The jars of the spec's groups come by class path, so nothing is copied or fetched. The spec's properties win.
-    """
+    """Start the Spark session of a job of ours; any other application builds its own and gets the same properties."""
     from pyspark.sql import SparkSession
 
-    # The launcher is a Java of its own, which lives for half a second.
-    os.environ.setdefault("SPARK_LAUNCHER_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData")
-    spec = job_spec(folder)
-    conf = {**_local(spec, folder), **spec.conf}
-    builder = SparkSession.builder.appName(spec.name).master(conf.pop("spark.master", "local[2]"))
-    for name, value in conf.items():
-        builder = builder.config(name, value)
-    return builder.getOrCreate()
+    properties = folder / PROPERTIES
+    if not properties.exists():
+        write_properties(job_spec(folder), folder)
+    os.environ.update(spark_environment(properties))
+    return SparkSession.builder.getOrCreate()
+
+
+def spark_home() -> Path:
+    """Where the installed Spark is, found without importing it.
+
+    Raises:
+        InfrastructureError: there is none.
+    """
+    spec = util.find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise InfrastructureError("Spark is not installed", details={"package": "pyspark"}, hint="make setup")
+    return Path(spec.origin).parent
+
+
+def spark_environment(properties: Path) -> dict[str, str]:
+    """Variables by which a session that any Python program builds takes the properties of a file."""
+    return {
+        "SPARK_HOME": str(spark_home()),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_SUBMIT_ARGS": shlex.join(["--properties-file", str(properties), "pyspark-shell"]),
+        # The launcher is a Java of its own, which lives for half a second.
+        "SPARK_LAUNCHER_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData",
+    }
+
+
+def write_properties(spec: JobSpec, folder: Path, *, ui_port: int | None = None) -> Path:
+    """Write the Spark properties of a job on this machine: ours, tuned for a fast start, then the spec's, which win.
+
+    The jars of the spec's groups come by class path, so nothing is copied or fetched later.
+
+    Args:
+        spec: the job.
+        folder: of the attempt.
+        ui_port: where Spark's UI listens on loopback; None: nowhere.
+
+    Raises:
+        JarUnavailable: a jar is neither cached nor to be had.
+    """
+    conf = {**_local(spec, folder), **_interface(ui_port), **spec.conf}
+    write_private(folder / PROPERTIES, "".join(f"{_escaped(name)}={_escaped(value)}\n" for name, value in conf.items()))
+    return folder / PROPERTIES
+
+
+def _escaped(text: str) -> str:
+    """As Java reads a properties file: no character of a name or a value ends it or begins a comment."""
+    special = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f"}
+    return _unicode("".join(special.get(one, f"\\{one}" if one in " :=#!" else one) for one in text))
+
+
+def _unicode(text: str) -> str:
+    units = text.encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)
 
 
 def java_options(scratch: Path, archive: Path | None = None) -> str:
@@ -118,11 +170,11 @@ def driver_jars(jar_groups: tuple[str, ...]) -> list[Path]:
 
 
 def _local(spec: JobSpec, folder: Path) -> dict[str, str]:
-    scratch = folder / "scratch"
-    scratch.mkdir(mode=0o700, exist_ok=True)
+    scratch = private_dir(folder / "scratch")
     return {
-        "spark.driver.memory": f"{spec.driver_memory_mib}m",
-        # Start and first micro-batches count here, not peak speed: one compiler tier, the collector without threads.
+        "spark.app.name": spec.name,
+        "spark.master": f"local[{_cores(spec)}]",
+        "spark.driver.memory": f"{spec.resources.driver.memory_mib}m",
         "spark.driver.extraJavaOptions": java_options(scratch, archive_of(spec.jar_groups)),
         "spark.driver.extraClassPath": ":".join(map(str, driver_jars(spec.jar_groups))),
         "spark.driver.host": "127.0.0.1",
@@ -135,9 +187,7 @@ def _local(spec: JobSpec, folder: Path) -> dict[str, str]:
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
         ),
-        "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.eventLog.enabled": "false",
         "spark.sql.shuffle.partitions": "1",
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.session.timeZone": "UTC",
@@ -145,4 +195,32 @@ def _local(spec: JobSpec, folder: Path) -> dict[str, str]:
         "spark.sql.streaming.minBatchesToRetain": "20",
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "10",
+        **(_events(folder) if spec.ready_by == "events" else {"spark.eventLog.enabled": "false"}),
+        **_streaming(spec),
     }
+
+
+def _cores(spec: JobSpec) -> int:
+    """On one machine executors are threads of the driver."""
+    executor = spec.resources.executor
+    return executor.instances * executor.cores if executor.instances else spec.resources.driver.cores
+
+
+def _events(folder: Path) -> dict[str, str]:
+    private_dir(folder / events.FOLDER)
+    return events.properties(folder)
+
+
+def _streaming(spec: JobSpec) -> dict[str, str]:
+    if spec.streaming is None:
+        return {}
+    return {
+        "spark.sql.streaming.checkpointLocation": spec.streaming.checkpoint,
+        "spark.test_infra.trigger_interval": spec.streaming.trigger_interval,
+    }
+
+
+def _interface(ui_port: int | None) -> dict[str, str]:
+    if ui_port is None:
+        return {"spark.ui.enabled": "false"}
+    return {"spark.ui.enabled": "true", "spark.ui.port": str(ui_port), "spark.port.maxRetries": "0"}

@@ -44,6 +44,9 @@ KEEPER_INHERITS = frozenset(
 """What a keeper takes over from its caller. It lives for hours, and the caller's secrets are not its business."""
 
 
+KEEPER_MODULE = "test_infra.stack.keeper"
+
+
 class StackNotRunning(InfrastructureError):
     """There is no stack to attach to."""
 
@@ -128,6 +131,11 @@ class Stack:
     def id(self) -> str:
         """Which stack."""
         return self._folders.id
+
+    @property
+    def spec(self) -> StackSpec:
+        """The services it was made with."""
+        return self._record.spec
 
     @property
     def dir(self) -> Path:
@@ -222,6 +230,24 @@ def attach(stack_id: str | None = None) -> Stack:
     if record is None or record.keeper is None or not record.keeper.alive:
         raise StackNotRunning(f"stack {folders.id} is not running", hint="test-infra up")
     return Stack(folders, record)
+
+
+def attach_from_within(stack_id: str) -> Stack:
+    """The stack that this very process is a part of; for services that start others.
+
+    A keeper's record holds its process id as the machine sees it. Within its PID namespace it has another one, by which
+    it is the ancestor of whoever asks.
+
+    Raises:
+        StackNotRunning: this process belongs to no stack of that id.
+    """
+    folders = StackFolders(stack_id)
+    record = read_record(folders)
+    keepers = [process for process in psutil.Process().parents() if KEEPER_MODULE in process.cmdline()]
+    if record is None or not keepers:
+        raise StackNotRunning(f"this process is no part of stack {stack_id}", hint="test-infra up")
+    # The innermost of several: `unshare`, which started it, names the module too.
+    return Stack(folders, record.model_copy(update={"keeper": ProcessId.of(keepers[0].pid)}))
 
 
 def up(
@@ -378,7 +404,7 @@ def _start_keeper(folders: StackFolders, deadline: Deadline) -> ProcessId:
         *prefix,
         sys.executable,
         "-m",
-        "test_infra.stack.keeper",
+        KEEPER_MODULE,
         folders.id,
         *(["--namespaced"] if prefix else []),
     ]

@@ -79,12 +79,27 @@ class ConnectSettings(_Part):
     external: ExternalConnect | None = Field(default=None, description="Attach to this one instead of starting one.")
 
 
+class GatewaySettings(_Part):
+    """The Spark gateway: an HTTP API for Spark jobs of this stack, on loopback."""
+
+    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed port; None takes a free one.")
+    most_active: int | None = Field(
+        default=8, ge=1, description="How many Spark jobs may have a driver at once; more of them are queued."
+    )
+    allowed_conf: tuple[str, ...] = Field(
+        default=(),
+        description="Spark properties that jobs may set though they open holes, such as spark.jars.packages.",
+    )
+    memory_limit_mib: int = Field(default=512, ge=128, description="Resident memory beyond which it is killed, MiB.")
+
+
 class Services(_Part):
     """The services of a stack. One that is not named takes its defaults; null leaves it out."""
 
     postgres: PostgresSettings | None = Field(default=PostgresSettings(), description="Source database.")
     kafka: KafkaSettings | None = Field(default=KafkaSettings(), description="Broker.")
     connect: ConnectSettings | None = Field(default=ConnectSettings(), description="Worker that runs Debezium.")
+    gateway: GatewaySettings | None = Field(default=None, description="Spark jobs over HTTP; not started by default.")
 
 
 class StackSpec(_Part):

@@ -121,3 +121,34 @@ def test_relative_paths_lead_from_the_yaml(tmp_path: Path) -> None:
     assert pipeline_placed(pipeline.spec, tmp_path).source.ddl == tmp_path / "billing.sql"
     suite = TestSuite.from_attributes_dict(attributes={"name": "s", "paths": ["tests"]})
     assert suite_placed(suite.spec, tmp_path).paths == [tmp_path / "tests"]
+
+
+SPARK_JOB = """type: test_infra.components.SparkJob
+attributes:
+  asset: billing/totals
+  after: [billing/mirror]
+  job:
+    name: totals
+    application:
+      python_file: totals.py
+"""
+
+
+def test_a_spark_job_is_an_asset_after_others() -> None:
+    definitions, _ = load(SPARK_JOB)
+    graph = definitions.resolve_asset_graph()
+    key = dg.AssetKey(["billing", "totals"])
+    assert graph.get(key).parent_keys == {dg.AssetKey(["billing", "mirror"])}
+    assert "spark_gateway" in (definitions.resources or {})
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("    tem: shop\n", "attributes.job.tem at "),
+        ("  manifest: manifest.yaml\n", "give either job or manifest"),
+        ("    conf: {spark.jars: a.jar}\n", "conf.spark.jars"),
+    ],
+)
+def test_a_mistake_in_a_spark_job_is_refused(more: str, said: str) -> None:
+    assert said in refusal(SPARK_JOB + more)

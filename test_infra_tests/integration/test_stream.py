@@ -183,7 +183,7 @@ def test_a_killed_driver_resumes_with_nothing_lost_or_doubled(live: Live) -> Non
     eventually(begun, 60, "the first of 20,000 rows")
     live.driver().kill()
     eventually(lambda: _ended(live), 20, "the end of the driver")
-    assert control.state(live.stack, live.spec) is JobState.FAILED
+    assert control.state(live.stack, live.spec) is JobState.EVICTED
     control.submit(live.stack, live.spec)
     control.wait_running(live.stack, live.spec, Deadline(90))
     live.settled()

@@ -14,7 +14,7 @@ from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.stream.spec import Release, StreamConfig, TopicOfTable, write
 from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.spec import JobSpec
+from test_infra.spark.spec import Driver, JobSpec, JobType, PythonModule, Resources
 from test_infra.spark.states import JobState
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def stop(stack: Stack, spec: PipelineSpec) -> Execution:
     Raises:
         StreamMissing: it was never submitted.
     """
-    return SparkGateway(stack).cancel(newest(stack, spec).execution_id, team=TEAM)
+    return SparkGateway(stack).cancel(newest(stack, spec).execution_id, team=TEAM).execution
 
 
 def restart(stack: Stack, spec: PipelineSpec) -> str:
@@ -185,11 +185,13 @@ def job_spec(stack: Stack, spec: PipelineSpec) -> JobSpec:
     return JobSpec(
         name=PipelineNames(stack.id, spec.name).stream,
         team=TEAM,
-        module=APPLICATION,
+        application=PythonModule(module=APPLICATION),
         args=(str(_config_path(stack, spec)),),
         conf={**SPARK_CONF, **spec.stream.conf},
         jar_groups=JAR_GROUPS,
-        driver_memory_mib=spec.stream.driver_memory_mib,
+        resources=Resources(driver=Driver(memory_mib=spec.stream.driver_memory_mib)),
+        type=JobType.STREAMING,
+        ready_by="status",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from test_infra.base.errors import UsageError
 from test_infra.stack.service import ExternalService, ServiceSpec
 from test_infra.stack.services.connect import connect
+from test_infra.stack.services.gateway import gateway
 from test_infra.stack.services.kafka import kafka
 from test_infra.stack.services.postgres import postgres
 from test_infra.stack.spec import StackSpec
@@ -23,6 +24,8 @@ def services_of(spec: StackSpec) -> dict[str, ServiceSpec | ExternalService]:
         services["kafka"] = kafka(spec.services.kafka)
     if spec.services.connect is not None:
         services["connect"] = connect(spec.services.connect)
+    if spec.services.gateway is not None:
+        services["gateway"] = gateway(spec.services.gateway)
     for service in services.values():
         for needed in service.depends_on:
             if needed not in services:

@@ -15,7 +15,7 @@ from test_infra.cdc.verdicts import Verdict
 from test_infra.gates import findings
 from test_infra.gates.stack import judge_service
 from test_infra.spark.record import Execution
-from test_infra.spark.spec import JobSpec
+from test_infra.spark.spec import JobSpec, PythonModule
 from test_infra.spark.states import JobState
 from test_infra.verdict.evidence import Outcome
 
@@ -128,7 +128,7 @@ def test_service_stability(state: tuple[str, str] | None, events: list[dict[str,
 
 @pytest.mark.parametrize("state", list(JobState))
 def test_a_stream_that_does_not_run_is_red(state: JobState) -> None:
-    spec = JobSpec(name="ti-1-shop", team="test_infra", module="m")
+    spec = JobSpec(name="ti-1-shop", team="test_infra", application=PythonModule(module="m"))
     execution = Execution("e1", "k", spec, state, submitted_at=0.0, error="CommitFailedError: no\nmore")
     found = findings.stream(execution, Path("driver.log"))
     assert found.passed is (state is JobState.RUNNING)

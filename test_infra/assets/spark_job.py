@@ -1,0 +1,96 @@
+"""A Spark job as an asset: submitted once a run, followed to its end, ended when the run is."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from test_infra.assets.step import OWNERS
+from test_infra.base.errors import TestInfraError
+from test_infra.base.redaction import redact
+from test_infra.resources.spark_gateway import SparkGatewayResource
+
+if TYPE_CHECKING:
+    from test_infra.spark.gateway import SparkGateway
+    from test_infra.spark.record import Execution
+    from test_infra.spark.spec import JobSpec
+
+GROUP = "spark"
+
+
+def spark_job_asset(
+    key: dg.AssetKey,
+    read: Callable[[Path], "JobSpec"],
+    *,
+    description: str = "",
+    after: Sequence[dg.AssetKey] = (),
+    retry_policy: dg.RetryPolicy | None = None,
+) -> dg.AssetsDefinition:
+    """The asset that a Spark job makes.
+
+    A step that is tried again while its job lives follows that job; one whose job has failed submits another. A run
+    that is terminated cancels its job.
+
+    Args:
+        key: of the asset.
+        read: gives the job when the step runs, given a folder for what it writes.
+        description: what exists afterwards and where to look at it.
+        after: assets that must be there before.
+        retry_policy: Dagster's, for the step.
+    """
+
+    @dg.asset(
+        key=key,
+        deps=list(after),
+        group_name=GROUP,
+        kinds={"spark"},
+        owners=[*OWNERS],
+        description=description or f"What the Spark job {key.to_user_string()} makes; its log is the step's output.",
+        retry_policy=retry_policy,
+    )
+    def spark_job(context: dg.AssetExecutionContext, spark_gateway: SparkGatewayResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        try:
+            gateway = spark_gateway.attach()
+            spec = read(gateway.folder / "specifications")
+            execution = follow(gateway, spec, scope=f"{context.run.root_run_id or context.run.run_id}/{key}")
+        except TestInfraError as error:
+            raise dg.Failure(redact(str(error))) from error
+        metadata = {
+            "execution_id": execution.execution_id,
+            "state": str(execution.state),
+            "attempts": execution.attempt,
+            "seconds": round((execution.ended_at or execution.submitted_at) - execution.submitted_at, 3),
+            "log": dg.MetadataValue.path(str(gateway.log_path(execution.execution_id))),
+        }
+        if not execution.succeeded:
+            raise dg.Failure(f"Spark job {execution.execution_id} {execution.state}: {execution.error}", metadata)
+        return dg.MaterializeResult(metadata=metadata)
+
+    return spark_job
+
+
+def follow(gateway: "SparkGateway", spec: "JobSpec", *, scope: str) -> "Execution":
+    """Submit a job, or find the one of this scope that has not failed; write its log to stdout until it ended.
+
+    Whatever interrupts this (Dagster's termination, Ctrl-C) cancels the job; a killed process does not, and the next
+    call with this scope finds it.
+
+    Args:
+        gateway: that runs it.
+        spec: the job.
+        scope: names the run and the asset; a job of one scope is never submitted twice at once.
+    """
+    former = [one for one in gateway.list(name=spec.name) if one.idempotency_key.startswith(f"{scope}#")]
+    failed = [one for one in former if one.state.terminal and not one.succeeded]
+    execution_id = gateway.submit(spec, idempotency_key=f"{scope}#{len(failed)}")
+    try:
+        for text, _ in gateway.follow(execution_id):
+            sys.stdout.write(text)
+        return gateway.check(execution_id)
+    except TestInfraError:
+        raise
+    except BaseException:
+        gateway.cancel(execution_id, team=spec.team)
+        raise

@@ -1,0 +1,85 @@
+"""The YAML form of a Spark job."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from test_infra.assets.spark_job import spark_job_asset
+from test_infra.base.errors import BadDocument
+from test_infra.components.resolved import resolved
+from test_infra.resources.spark_gateway import SparkGatewayResource
+from test_infra.spark.conf import check_conf
+from test_infra.spark.manifest import read_job, read_manifest
+from test_infra.spark.spec import JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class SparkJobSpec(BaseModel):
+    """A Spark job as an asset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asset: str = Field(pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$", description="Key of the asset, such as shop/daily.")
+    description: str = Field(default="", description="What exists afterwards and where to look at it.")
+    after: list[str] = Field(default_factory=list, description="Keys of assets that must be there before.")
+    job: JobSpec | None = Field(default=None, description="The job.")
+    manifest: str | None = Field(default=None, description="A DCP manifest in place of it; leads from this file.")
+    retries: int = Field(default=0, ge=0, description="How often Dagster tries the step again after a failure.")
+    retry_delay_s: float = Field(default=5.0, ge=0, description="Pause before each, seconds.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.job is None) is (self.manifest is None):
+            raise ValueError("give either job or manifest")
+        return self
+
+
+@dataclass
+class SparkJob(dg.Component, dg.Resolvable):
+    """An asset that submits a Spark job to the stack's gateway, streams its log, and cancels it with the run."""
+
+    spec: SparkJobSpec
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """The attributes in YAML are the asset's own model."""
+        return SparkJobSpec
+
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: SparkJobSpec) -> Self:  # type: ignore[override]
+        """The component that the attributes describe."""
+        return cls(resolved(model, context))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The asset, and the resource ``spark_gateway``. Relative paths lead from the folder of the YAML."""
+        spec = self.spec
+        asset = spark_job_asset(
+            dg.AssetKey(spec.asset.split("/")),
+            _reader(spec, context.path),
+            description=spec.description,
+            after=[dg.AssetKey(path.split("/")) for path in spec.after],
+            retry_policy=dg.RetryPolicy(max_retries=spec.retries, delay=spec.retry_delay_s) if spec.retries else None,
+        )
+        return dg.Definitions(assets=[asset], resources={"spark_gateway": SparkGatewayResource()})
+
+
+def _reader(spec: SparkJobSpec, folder: Path) -> "Callable[[Path], JobSpec]":
+    """Gives the job when a step runs; what is wrong with it is said when the definitions load.
+
+    Raises:
+        BadDocument: a field of the manifest or a property of the job is refused.
+    """
+    if spec.manifest is not None:
+        manifest = (folder / spec.manifest).resolve()
+        read_manifest(manifest)
+        return lambda scratch: read_job(manifest, scratch)
+    job = spec.job
+    if job is None:
+        raise BadDocument("the Spark job", [])
+    check_conf(job.conf)
+    return lambda _: job.placed(folder.resolve())

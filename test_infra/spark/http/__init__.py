@@ -1,0 +1,1 @@
+"""The gateway over HTTP: its API, its server, a client with the same verbs."""

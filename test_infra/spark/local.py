@@ -1,0 +1,216 @@
+"""The `local` backend: drivers are processes of this machine, kept by the stack's keeper.
+
+Each driver has a small keeper of its own (`test_infra.runtime.kept`), which writes exit code and end time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import test_infra
+from test_infra.base.errors import TestInfraError
+from test_infra.base.paths import write_private
+from test_infra.base.redaction import redact
+from test_infra.runtime.local import UnknownProcess
+from test_infra.runtime.process import ProcessSpec
+from test_infra.spark import events
+from test_infra.spark.backend import Attempt, Refused
+from test_infra.spark.driver import (
+    JOB_DIR_VARIABLE,
+    read_status,
+    spark_environment,
+    spark_home,
+    write_properties,
+)
+from test_infra.spark.logs import read_log
+from test_infra.spark.spec import FromFile, FromVariable, Jar, JobSpec, PythonFile
+from test_infra.spark.states import Observation
+
+if TYPE_CHECKING:
+    from test_infra.runtime.local import LocalRuntime
+    from test_infra.runtime.process import ProcessState
+    from test_infra.stack import Stack
+
+LOG_BACKUPS = 63
+"""Old files of a driver's log, 1 GiB together: an offset stays valid as long as none was thrown away."""
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+
+
+class LocalBackend:
+    """Drivers as kept processes of one stack.
+
+    Args:
+        stack: whose keeper keeps them.
+    """
+
+    name = "local"
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._runtime: LocalRuntime = stack.runtime
+
+    def start(self, attempt: Attempt) -> None:
+        """Write the driver's files and ask the keeper for its process.
+
+        Raises:
+            Refused: a file, a jar, Java or a referenced value is missing, or another Spark version is asked for.
+            NotReady: the keeper has not said that it took the request; it may take it later.
+        """
+        try:
+            process = self._process(attempt)
+        except (TestInfraError, OSError) as error:
+            raise Refused(
+                f"the driver of {attempt.spec.name} cannot be started", details={"why": str(error)}
+            ) from error
+        self._runtime.start(process)
+
+    def observe(self, attempts: list[Attempt]) -> list[Observation]:
+        """One look at the keeper's state for all of them."""
+        try:
+            # The end of a keeper is the end of all its processes; its last word on them is no observation.
+            processes = self._runtime.observe_all() if self._stack.keeper.alive else {}
+        except (OSError, ValueError) as error:
+            return [Observation(found=False, unreachable=f"the keeper's state cannot be read: {error}")] * len(attempts)
+        return [_observation(attempt, processes.get(attempt.process_name)) for attempt in attempts]
+
+    def stop(self, attempt: Attempt, timeout_s: float) -> None:
+        """SIGTERM, and SIGKILL after the spec's patience; returns when it has ended."""
+        if not self._stack.keeper.alive:  # and so is nothing that it kept
+            return
+        with suppress(UnknownProcess):
+            self._runtime.stop(attempt.process_name, timeout_s=timeout_s)
+
+    def signal(self, attempt: Attempt, signum: int) -> None:
+        """Send a signal to the driver; for fault tests."""
+        self._runtime.signal(attempt.process_name, signum)
+
+    def logs(self, attempt: Attempt, offset: int, size_bytes: int) -> bytes:
+        """A piece of the log, rotated files included."""
+        return read_log(attempt.log_path, offset, size_bytes)
+
+    def _process(self, attempt: Attempt) -> ProcessSpec:
+        from test_infra.jvm.java import find_java
+
+        folder, spec = attempt.folder, attempt.spec
+        _check_version(spec)
+        values = values_of(spec)
+        write_private(folder / "job.json", spec.model_dump_json())
+        # Here, where the user's proxies and certificates are known; the driver's environment is bare.
+        properties = write_properties(spec, folder, ui_port=attempt.ui_port)
+        environment = self._stack.process_env()
+        environment |= {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        environment |= values | spark_environment(properties)
+        environment |= {
+            JOB_DIR_VARIABLE: str(folder),
+            "JAVA_HOME": str(find_java().home),
+            "PYTHONPATH": _python_path(spec),
+            "PYTHONUNBUFFERED": "1",
+            "PYSPARK_PYTHON": sys.executable,
+        }
+        return ProcessSpec(
+            name=attempt.process_name,
+            argv=_command(spec, properties),
+            env=environment,
+            cwd=folder,
+            log_path=attempt.log_path,
+            log_backups=LOG_BACKUPS,
+            stop_timeout_s=spec.timeouts.stop_s,
+            exit_path=folder / "exit.json",
+        )
+
+
+def values_of(spec: JobSpec) -> dict[str, str]:
+    """What a job's environment references stand for now; from now on masked in every output of this process.
+
+    Raises:
+        Refused: a variable is not set, a file cannot be read or others may read it too.
+    """
+    values = {name: _value(name, reference) for name, reference in spec.environment.items()}
+    for value in values.values():
+        redact.learn(value)
+    return values
+
+
+def _value(name: str, reference: FromVariable | FromFile) -> str:
+    if isinstance(reference, FromVariable):
+        value = os.environ.get(reference.from_variable)
+        if value is None:
+            raise Refused(
+                f"environment.{name} refers to variable {reference.from_variable}, which the gateway does not have"
+            )
+        return value
+    path = Path(reference.from_file)
+    try:
+        if path.stat().st_mode & 0o077:
+            raise Refused(f"environment.{name} refers to {path}, which others may read", hint=f"chmod 600 {path}")
+        return path.read_text().strip()
+    except OSError as error:
+        raise Refused(f"environment.{name} refers to {path}: {error.strerror}") from error
+
+
+def _command(spec: JobSpec, properties: Path) -> tuple[str, ...]:
+    application = spec.application
+    if isinstance(application, Jar):
+        submit = [str(spark_home() / "bin" / "spark-submit"), "--properties-file", str(properties)]
+        return (*submit, "--class", application.main_class, _existing(application.jar), *spec.args)
+    if isinstance(application, PythonFile):
+        return (sys.executable, _existing(application.python_file), *spec.args)
+    return (sys.executable, "-m", application.module, *spec.args)
+
+
+def _python_path(spec: JobSpec) -> str:
+    wheel = getattr(spec.application, "wheel", None)
+    ours = str(Path(test_infra.__file__).parents[1])
+    return ours if wheel is None else os.pathsep.join((_existing(wheel), ours))
+
+
+def _existing(path: str) -> str:
+    if not Path(path).is_file():
+        raise Refused(f"there is no file {path} where the driver would run")
+    return path
+
+
+def _check_version(spec: JobSpec) -> None:
+    from importlib.metadata import version
+
+    ours = version("pyspark")
+    if spec.spark_version and not f"{ours}.".startswith(f"{spec.spark_version}."):
+        raise Refused(
+            f"Spark {spec.spark_version} is asked for and this backend has {ours}",
+            hint="leave out spark_version, or submit to a backend of that version",
+        )
+
+
+def _observation(attempt: Attempt, process: ProcessState | None) -> Observation:
+    exit_code, ended_at = _exit(attempt.folder / "exit.json")
+    if process is None:
+        # A keeper that was just started anew knows no processes of before; what they wrote down still counts.
+        return Observation(found=exit_code is not None, exit_code=exit_code, ended_at=ended_at)
+    status, heard = read_status(attempt.folder), events.heard(attempt.folder)
+    if not process.running and exit_code is None:
+        exit_code, ended_at = process.exit_code, process.ended_at
+        if exit_code is None:
+            # Its keeper has not said how it ended, which it does within a moment.
+            return Observation(found=True, unreachable="it is gone, and how it ended is not on record yet")
+    events.forget_old(attempt.folder)
+    return Observation(
+        found=True,
+        running=process.running,
+        exit_code=exit_code,
+        ended_at=ended_at,
+        driver_ready=status.driver_ready_at is not None or heard.ready,
+        at_work=status.ready_at is not None or heard.at_work,
+    )
+
+
+def _exit(path: Path) -> tuple[int | None, float | None]:
+    try:
+        written = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None, None
+    return int(written["exit_code"]), float(written["ended_at"])

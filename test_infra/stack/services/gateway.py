@@ -1,0 +1,102 @@
+"""The Spark gateway: Spark jobs and Spark Connect servers of this stack over HTTP."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import test_infra
+from test_infra.base.deadline import StillWaiting
+from test_infra.base.errors import InfrastructureError
+from test_infra.base.paths import HOME_VARIABLE, home
+from test_infra.jvm import jars
+from test_infra.jvm.java import find_java
+from test_infra.stack.ports import LOOPBACK
+from test_infra.stack.record import Endpoint
+from test_infra.stack.service import Command, Place, ServiceSpec
+from test_infra.stack.services import secret_files
+from test_infra.stack.spec import GatewaySettings
+
+NAME = "gateway"
+MODULE = "test_infra.spark.http.server"
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+
+
+def gateway(settings: GatewaySettings) -> ServiceSpec:
+    """The HTTP API on loopback, behind a token of its own.
+
+    Args:
+        settings: port, limits in MiB and of jobs at once.
+
+    Returns:
+        A spec whose probe is an answer of the gateway that has read its record of jobs.
+    """
+    return ServiceSpec(
+        name=NAME,
+        ports=("http",),
+        fixed_port=settings.port,
+        prepare=_prepare,
+        command=_command,
+        endpoint=_endpoint,
+        probe=gateway_answers,
+        memory_limit_mib=settings.memory_limit_mib,
+        stop_timeout_s=2.0,
+    )
+
+
+def _prepare(place: Place) -> None:
+    # Here, where the user's proxies and certificates are known; the gateway's environment is bare.
+    jars.fetch("spark-local-files")
+    secret_files.made(place.secrets, "gateway_token")
+
+
+def _command(place: Place) -> Command:
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return Command(
+        argv=(sys.executable, "-m", MODULE, place.stack_id, str(place.ports["http"]), str(_token_file(place))),
+        env={
+            **inherited,
+            HOME_VARIABLE: str(home()),
+            "JAVA_HOME": str(find_java().home),
+            "PYTHONPATH": str(Path(test_infra.__file__).parents[1]),
+            "PYTHONUNBUFFERED": "1",
+        },
+    )
+
+
+def _endpoint(place: Place) -> Endpoint:
+    port = place.ports["http"]
+    return Endpoint(
+        service=NAME,
+        host=LOOPBACK,
+        port=port,
+        url=f"http://{LOOPBACK}:{port}",
+        secret_files={"token": _token_file(place)},
+    )
+
+
+def _token_file(place: Place) -> Path:
+    return place.secrets / "gateway_token"
+
+
+def gateway_answers(endpoint: Endpoint) -> str:
+    """The gateway's version, asked with its token.
+
+    Raises:
+        InfrastructureError: it refuses the token; waiting would not help.
+    """
+    import httpx
+
+    headers = {"Authorization": f"Bearer {endpoint.secret('token')}"}
+    try:
+        with httpx.Client(base_url=endpoint.url, timeout=2.0, headers=headers) as client:
+            version = str(client.get("/healthz").raise_for_status().json()["version"])
+            client.get("/api/v1/jobs", params={"limit": 1}).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.UNAUTHORIZED:
+            raise InfrastructureError(f"the gateway at {endpoint.url} refuses the token of this stack") from None
+        raise StillWaiting(str(error)) from error
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise StillWaiting(f"{type(error).__name__}: {error}") from error
+    return version
