@@ -13,8 +13,8 @@ from test_infra.base.redaction import redact
 from test_infra.resources.spark_gateway import SparkGatewayResource
 
 if TYPE_CHECKING:
+    from test_infra.spark.execution import Execution
     from test_infra.spark.gateway import SparkGateway
-    from test_infra.spark.record import Execution
     from test_infra.spark.spec import JobSpec
 
 GROUP = "spark"
@@ -57,7 +57,7 @@ def spark_job_asset(
             execution = follow(gateway, spec, scope=f"{context.run.root_run_id or context.run.run_id}/{key}")
         except TestInfraError as error:
             raise dg.Failure(redact(str(error))) from error
-        metadata = {
+        metadata: dict[str, dg.MetadataValue | str | int | float] = {
             "execution_id": execution.execution_id,
             "state": str(execution.state),
             "attempts": execution.attempt,

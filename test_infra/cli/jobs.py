@@ -83,7 +83,7 @@ def test(file: Path) -> None:
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def list_jobs(name: str | None, team: str | None, limit: int, *, machine: bool) -> None:
     """Spark jobs of the stack, oldest first."""
-    from test_infra.spark.gateway import summary
+    from test_infra.spark.execution import summary
 
     found = _gateway()[1].list(name=name, team=team, limit=limit)
     if machine:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from test_infra.cdc.origin import Break
     from test_infra.cdc.pipeline import LagThresholds
     from test_infra.cdc.witness import Testimony
-    from test_infra.spark.record import Execution
+    from test_infra.spark.execution import Execution
 
 UNKNOWN = "UNKNOWN"
 MOST_ROWS = 50

@@ -28,6 +28,8 @@ class LogFile:
         self._backups = backups
         self._missing = 0
         self._handle: int | None = None
+        with suppress(OSError):  # the file is there from the start, also of a process that says nothing
+            self._opened()
 
     def __call__(self, data: Mapping[str, Any]) -> None:
         """Append one piece of output; ``data["data"]`` holds its bytes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +13,8 @@ from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import token
 from test_infra.base.paths import private_dir, write_private
 from test_infra.base.redaction import redact
-from test_infra.spark.record import Execution, UnknownJob
+from test_infra.spark.execution import Execution
+from test_infra.spark.record import UnknownJob
 from test_infra.spark.spec import (
     ConfKey,
     FromFile,
@@ -31,7 +32,7 @@ from test_infra.stack.ports import free_ports
 from test_infra.stack.record import Endpoint
 
 if TYPE_CHECKING:
-    from pyspark.sql.connect.session import SparkSession
+    from pyspark.sql import SparkSession
 
     from test_infra.spark.gateway import Cancellation, SparkGateway
     from test_infra.stack import Stack
@@ -206,9 +207,11 @@ class ConnectServers:
 
 def connect(server: ConnectServer) -> SparkSession:
     """A new session of a server; ``stop()`` ends the session, not the server."""
-    from pyspark.sql.connect.session import SparkSession
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    return SparkSession.builder.remote(address(server.endpoint.port, server.endpoint.secret("token"))).create()
+    url = address(server.endpoint.port, server.endpoint.secret("token"))
+    # Typed as the session that everybody knows: it has the same methods, and PySpark's types do not say so.
+    return cast("SparkSession", ConnectSession.builder.remote(url).create())
 
 
 def address(port: int, secret: str) -> str:

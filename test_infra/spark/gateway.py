@@ -21,9 +21,10 @@ from test_infra.base.redaction import redact
 from test_infra.spark.backend import Attempt, Backend, Refused
 from test_infra.spark.conf import check_conf
 from test_infra.spark.driver import DriverStatus, read_status
+from test_infra.spark.execution import AttemptTimes, Execution, summary
 from test_infra.spark.local import LocalBackend, values_of
 from test_infra.spark.logs import whole_lines
-from test_infra.spark.record import AttemptTimes, Execution, JobRecord, Overtaken
+from test_infra.spark.record import JobRecord, Overtaken
 from test_infra.spark.restarts import pause_before_restart
 from test_infra.spark.spec import JobSpec, Retain
 from test_infra.spark.states import Clock, IllegalTransition, JobState, Observation, Step, observed
@@ -383,27 +384,6 @@ class SparkGateway:
     def _attempt_dir(self, execution_id: str, number: int) -> Path:
         folder = self._dir(execution_id)
         return folder if number == 1 else folder / f"attempt-{number}"
-
-
-def summary(execution: Execution) -> dict[str, Any]:
-    """What a list shows of an execution, ready for JSON."""
-    spec = execution.spec
-    return {
-        "execution_id": execution.execution_id,
-        "name": spec.name,
-        "team": spec.team,
-        "owner": spec.owner,
-        "user": spec.user,
-        "type": str(spec.type),
-        "labels": spec.labels,
-        "state": str(execution.state),
-        "submitted_at": execution.submitted_at,
-        "ended_at": execution.ended_at,
-        "exit_code": execution.exit_code,
-        "error": execution.error,
-        "attempt": execution.attempt,
-        "logs_kept": execution.removed_at is None,
-    }
 
 
 def _ui(execution: Execution, attempts: Sequence[AttemptTimes]) -> str | None:

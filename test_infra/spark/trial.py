@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,15 +80,15 @@ def tried(spark: SparkSession, spec: etl.EtlSpec, document: Located) -> list[Tri
     found: list[Tried] = []
     rows: Any = None
     for number, source in enumerate(spec.sources):
-        rows = _or_refused(document, ("sources", number), lambda one=source: _looked_at(etl.read(spark, one)))
+        rows = _or_refused(document, ("sources", number), partial(_read, spark, source))
         found.append(Tried(f"source {source.name or etl.SOURCE}", _columns(rows)))
     for number, transformation in enumerate(spec.transformations):
         place = ("transformations", number, "query")
-        plan = _or_refused(document, place, lambda one=transformation: _explained(spark, etl.select(one)))
-        rows = _or_refused(document, place, lambda one=transformation: _looked_at(etl.transform(spark, one)))
+        plan = _or_refused(document, place, partial(_explained, spark, etl.select(transformation)))
+        rows = _or_refused(document, place, partial(_transformed, spark, transformation))
         found.append(Tried(f"transformation {transformation.name or number + 1}", _columns(rows), plan))
     for number, sink in enumerate(spec.sinks):
-        problems = _or_refused(document, ("sinks", number), lambda one=sink: sink_problems(spark, one, _columns(rows)))
+        problems = _or_refused(document, ("sinks", number), partial(sink_problems, spark, sink, _columns(rows)))
         if problems:
             places = [document.problem((*AT, "sinks", number, *field), text) for field, text in problems]
             raise BadDocument(str(document.path), places)
@@ -140,6 +141,14 @@ _NOTHING_THERE = {
     "DELTA_PATH_DOES_NOT_EXIST",
     "DELTA_MISSING_DELTA_TABLE",
 }
+
+
+def _read(spark: SparkSession, source: etl.Source) -> DataFrame:
+    return _looked_at(etl.read(spark, source))
+
+
+def _transformed(spark: SparkSession, transformation: etl.Transformation) -> DataFrame:
+    return _looked_at(etl.transform(spark, transformation))
 
 
 def _looked_at(rows: DataFrame) -> DataFrame:

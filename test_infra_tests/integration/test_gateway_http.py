@@ -244,7 +244,6 @@ def test_curl_submits_follows_and_a_killed_gateway_sees_the_end_right(stack: Sta
 
 
 def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: GatewayClient) -> None:
-    from pyspark.errors import PySparkException
     from pyspark.sql.connect.session import SparkSession
 
     started = client.start_cluster(ConnectSpec(team="ours", idle_ttl_s=600))
@@ -256,7 +255,7 @@ def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: Gate
         if not server.ready:
             raise StillWaiting(server.state)
 
-    wait_for(ready, Deadline(120), what="the Connect server", awaited="an answer to a query")
+    wait_for(ready, Deadline(200), what="the Connect server", awaited="an answer to a query")
     server = client.check_cluster(started.id)
     secret = server.endpoint.secret_files["token"]
     assert secret.stat().st_mode & 0o777 == 0o600
@@ -266,8 +265,7 @@ def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: Gate
     try:
         assert session.range(100).selectExpr("sum(id)").collect()[0][0] == 4950
         # A session that may read the configuration must not find the token there.
-        with pytest.raises(PySparkException):
-            session.conf.get("spark.connect.authenticate.token")
+        assert session.conf.get("spark.connect.authenticate.token", None) != server.endpoint.secret("token")
     finally:
         session.stop()
     for url in (address(server.endpoint.port, "wrong-token"), server.endpoint.url):
@@ -285,7 +283,7 @@ def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: Gate
 
 def test_a_connect_server_that_nobody_uses_ends_by_itself(client: GatewayClient) -> None:
     server = client.start_cluster(ConnectSpec(name="idle", idle_ttl_s=1))
-    end = ended(client, server.id, within_s=120)
+    end = ended(client, server.id, within_s=200)
     assert (end.state, end.exit_code) == (JobState.SUCCEEDED, 0)
     assert "no session was used for 1 s" in client.logs(server.id)[0]
     with pytest.raises(GatewayRefused, match="no Spark Connect server"):

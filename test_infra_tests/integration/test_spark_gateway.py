@@ -21,9 +21,10 @@ import pytest
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import BadDocument, NotReady
 from test_infra.spark.backend import Attempt
+from test_infra.spark.execution import Execution
 from test_infra.spark.gateway import LogsRemoved, NotYourJob, SparkGateway, SubmissionFailed
 from test_infra.spark.local import LocalBackend
-from test_infra.spark.record import Execution, KeyConflict, UnknownJob
+from test_infra.spark.record import KeyConflict, UnknownJob
 from test_infra.spark.spec import (
     FromFile,
     FromVariable,
@@ -445,7 +446,7 @@ def test_a_spark_program_runs_with_the_properties_of_its_spec(gateway: SparkGate
         ui=True,
     )
     execution_id = gateway.submit(spec, idempotency_key=key())
-    assert ended(gateway, execution_id, within_s=90).state is JobState.SUCCEEDED
+    assert ended(gateway, execution_id, within_s=200).state is JobState.SUCCEEDED
     assert f"rows 1000 {pyspark.__version__} 2 a = b: \\ #größer 100%\n" in whole_log(gateway, execution_id)
     times = gateway.describe(execution_id)["attempts"][0]
     assert times["requested_at"] <= times["started_at"] <= times["ready_at"] <= times["running_at"]

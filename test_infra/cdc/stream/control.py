@@ -20,7 +20,7 @@ from test_infra.spark.states import JobState
 if TYPE_CHECKING:
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.table import TableSchema
-    from test_infra.spark.record import Execution
+    from test_infra.spark.execution import Execution
     from test_infra.stack import Stack
 
 TEAM = "test_infra"

@@ -14,7 +14,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from test_infra import __version__
 from test_infra.spark.connect import ConnectServer, ConnectServers, ConnectSpec
-from test_infra.spark.gateway import SparkGateway, summary
+from test_infra.spark.execution import summary
+from test_infra.spark.gateway import SparkGateway
 from test_infra.spark.http import problems
 from test_infra.spark.http.documents import Cancelled, Description, Health, Job, Jobs
 from test_infra.spark.spec import JobSpec

@@ -14,7 +14,7 @@ from test_infra.cdc.pipeline import LagThresholds
 from test_infra.cdc.verdicts import Verdict
 from test_infra.gates import findings
 from test_infra.gates.stack import judge_service
-from test_infra.spark.record import Execution
+from test_infra.spark.execution import Execution
 from test_infra.spark.spec import JobSpec, PythonModule
 from test_infra.spark.states import JobState
 from test_infra.verdict.evidence import Outcome

@@ -57,7 +57,7 @@ def test_an_unfetchable_jar_is_named_with_its_coordinates(cached: Path) -> None:
 
 
 def test_an_unknown_group_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="debezium-postgres, kafka, spark-kafka"):
+    with pytest.raises(UsageError, match="debezium-postgres, kafka, spark-delta, spark-kafka"):
         jars.lock().group("nonsense")
 
 

@@ -130,7 +130,7 @@ def test_the_published_manifest_becomes_a_job(tmp_path: Path) -> None:
         ("spark.serializer", "spark.jars.packages", 56, "it loads code"),
         ('    mainClass: "com.doordash.coreetl.spark.Main"\n', "", 30, "belong together"),
         ("image_override: null", "image_override: acme/spark", 12, "container backend"),
-        ("metadata:", "metadata: [", 5, ""),
+        ("metadata:", "metadata: [", 6, "expected"),
     ],
 )
 def test_a_mistake_is_told_with_file_and_line(tmp_path: Path, old: str, new: str, line: int, said: str) -> None:
