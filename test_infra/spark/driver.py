@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JOB_DIR_VARIABLE = "TEST_INFRA_JOB_DIR"
+UI_PORT_VARIABLE = "TEST_INFRA_UI_PORT"
 PROPERTIES = "spark.properties"
 LOCAL_FILES = "spark-local-files"
 """Jar group: Hadoop's local file system in pure Java."""

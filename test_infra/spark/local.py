@@ -1,4 +1,4 @@
-"""The `local` backend: drivers are processes of this machine, kept by the stack's keeper.
+"""The backend of a stack: drivers are processes of its runtime, on this machine or in containers.
 
 Each driver has a small keeper of its own (`test_infra.runtime.kept`), which writes exit code and end time.
 """
@@ -13,26 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import test_infra
-from test_infra.base.errors import TestInfraError
+from test_infra.base.errors import NotReady, TestInfraError
 from test_infra.base.paths import write_private
 from test_infra.base.redaction import redact
 from test_infra.runtime.local import UnknownProcess
 from test_infra.runtime.process import ProcessSpec
 from test_infra.spark import events
 from test_infra.spark.backend import Attempt, Refused
-from test_infra.spark.driver import (
-    JOB_DIR_VARIABLE,
-    read_status,
-    spark_environment,
-    spark_home,
-    write_properties,
-)
+from test_infra.spark.driver import JOB_DIR_VARIABLE, UI_PORT_VARIABLE, driver_jars, read_status
 from test_infra.spark.logs import read_log
-from test_infra.spark.spec import FromFile, FromVariable, Jar, JobSpec, PythonFile
+from test_infra.spark.spec import FromFile, FromVariable, JobSpec, PythonModule
 from test_infra.spark.states import Observation
 
 if TYPE_CHECKING:
-    from test_infra.runtime.local import LocalRuntime
+    from test_infra.runtime.backend import Runtime
     from test_infra.runtime.process import ProcessState
     from test_infra.stack import Stack
 
@@ -45,14 +39,13 @@ class LocalBackend:
     """Drivers as kept processes of one stack.
 
     Args:
-        stack: whose keeper keeps them.
+        stack: whose runtime starts them and whose keeper keeps them.
     """
 
-    name = "local"
-
     def __init__(self, stack: Stack) -> None:
+        self.name = str(stack.spec.backend)
         self._stack = stack
-        self._runtime: LocalRuntime = stack.runtime
+        self._runtime: Runtime = stack.runtime
 
     def start(self, attempt: Attempt) -> None:
         """Write the driver's files and ask the keeper for its process.
@@ -62,12 +55,13 @@ class LocalBackend:
             NotReady: the keeper has not said that it took the request; it may take it later.
         """
         try:
-            process = self._process(attempt)
+            self._runtime.start(self._process(attempt))
+        except NotReady:
+            raise
         except (TestInfraError, OSError) as error:
             raise Refused(
                 f"the driver of {attempt.spec.name} cannot be started", details={"why": str(error)}
             ) from error
-        self._runtime.start(process)
 
     def observe(self, attempts: list[Attempt]) -> list[Observation]:
         """One look at the keeper's state for all of them."""
@@ -99,28 +93,33 @@ class LocalBackend:
         folder, spec = attempt.folder, attempt.spec
         _check_version(spec)
         values = values_of(spec)
+        files = _files(spec)
         write_private(folder / "job.json", spec.model_dump_json())
         # Here, where the user's proxies and certificates are known; the driver's environment is bare.
-        properties = write_properties(spec, folder, ui_port=attempt.ui_port)
+        driver_jars(spec.jar_groups)
         environment = self._stack.process_env()
         environment |= {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        environment |= values | spark_environment(properties)
+        environment |= values
         environment |= {
             JOB_DIR_VARIABLE: str(folder),
             "JAVA_HOME": str(find_java().home),
-            "PYTHONPATH": _python_path(spec),
+            "PYTHONPATH": str(Path(test_infra.__file__).parents[1]),
             "PYTHONUNBUFFERED": "1",
             "PYSPARK_PYTHON": sys.executable,
+            "SPARK_LOCAL_IP": "127.0.0.1",
         }
+        if attempt.ui_port is not None:
+            environment[UI_PORT_VARIABLE] = str(attempt.ui_port)
         return ProcessSpec(
             name=attempt.process_name,
-            argv=_command(spec, properties),
+            argv=_command(spec),
             env=environment,
             cwd=folder,
             log_path=attempt.log_path,
             log_backups=LOG_BACKUPS,
             stop_timeout_s=spec.timeouts.stop_s,
             exit_path=folder / "exit.json",
+            read_only=tuple(map(Path, files)),
         )
 
 
@@ -153,26 +152,25 @@ def _value(name: str, reference: FromVariable | FromFile) -> str:
         raise Refused(f"environment.{name} refers to {path}: {error.strerror}") from error
 
 
-def _command(spec: JobSpec, properties: Path) -> tuple[str, ...]:
-    application = spec.application
-    if isinstance(application, Jar):
-        submit = [str(spark_home() / "bin" / "spark-submit"), "--properties-file", str(properties)]
-        return (*submit, "--class", application.main_class, _existing(application.jar), *spec.args)
-    if isinstance(application, PythonFile):
-        return (sys.executable, _existing(application.python_file), *spec.args)
-    return (sys.executable, "-m", application.module, *spec.args)
+def _command(spec: JobSpec) -> tuple[str, ...]:
+    if spec.ready_by == "status" and isinstance(spec.application, PythonModule):
+        # One of ours, which takes its properties itself and does without the launcher's start.
+        return (sys.executable, "-m", spec.application.module, *spec.args)
+    return (sys.executable, "-m", "test_infra.spark.launch")
 
 
-def _python_path(spec: JobSpec) -> str:
-    wheel = getattr(spec.application, "wheel", None)
-    ours = str(Path(test_infra.__file__).parents[1])
-    return ours if wheel is None else os.pathsep.join((_existing(wheel), ours))
+def _files(spec: JobSpec) -> list[str]:
+    """Files that the driver reads.
 
-
-def _existing(path: str) -> str:
-    if not Path(path).is_file():
-        raise Refused(f"there is no file {path} where the driver would run")
-    return path
+    Raises:
+        Refused: one is not there.
+    """
+    application = spec.application.model_dump(include={"python_file", "jar", "wheel"}, exclude_none=True)
+    files = [*application.values(), *spec.files]
+    for path in files:
+        if not Path(path).is_file():
+            raise Refused(f"there is no file {path} where the driver would run")
+    return files
 
 
 def _check_version(spec: JobSpec) -> None:

@@ -185,6 +185,9 @@ class JobSpec(_Part):
     user: str = Field(default="", max_length=200, description="Who submitted it.")
     application: Application = Field(description="python_file, module (with wheel), or jar with main_class.")
     args: tuple[Argument, ...] = Field(default=(), description="Arguments of the application.")
+    files: tuple[FilePath, ...] = Field(
+        default=(), description="Absolute paths of further files that it reads; a container sees no others."
+    )
     spark_version: str = Field(
         default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="Such as 4.2 or 4.2.0; empty: the backend's own."
     )
@@ -225,9 +228,10 @@ class JobSpec(_Part):
         return self.model_copy(update={"application": self.application.model_copy(update=paths)})
 
     def relative_paths(self) -> list[str]:
-        """Fields of the application whose path is relative, so that nobody knows what it names."""
+        """Fields whose path is relative, so that nobody knows what it names."""
         found = self.application.model_dump(include={"python_file", "jar", "wheel"}, exclude_none=True)
-        return [name for name, path in found.items() if not PurePosixPath(path).is_absolute()]
+        paths = [*found.items(), *(("files", path) for path in self.files)]
+        return [name for name, path in paths if not PurePosixPath(path).is_absolute()]
 
     @property
     def fingerprint(self) -> str:

@@ -42,6 +42,7 @@ def gateway(settings: GatewaySettings) -> ServiceSpec:
         probe=gateway_answers,
         memory_limit_mib=settings.memory_limit_mib,
         stop_timeout_s=2.0,
+        on_host=True,
     )
 
 
