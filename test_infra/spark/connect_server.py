@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.redaction import RedactingFilter, redact
 from test_infra.spark.connect import TOKEN_VARIABLE, address
-from test_infra.spark.driver import PROPERTIES, DriverStatus, job_dir, session, write_status
+from test_infra.spark.driver import DriverStatus, job_dir, job_spec, session, write_properties, write_status
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -100,7 +100,7 @@ def _start(port: int) -> SparkSession:
     # By its environment: a property would stand in the arguments of the process, or be there for every session to read.
     os.environ[SERVER_TOKEN_VARIABLE] = os.environ[TOKEN_VARIABLE]
     redact.learn(os.environ[TOKEN_VARIABLE])
-    with (job_dir() / PROPERTIES).open("a") as properties:
+    with write_properties(job_spec(job_dir()), job_dir()).open("a") as properties:
         properties.write(
             "spark.plugins=org.apache.spark.sql.connect.SparkConnectPlugin\n"
             f"spark.connect.grpc.binding.address=127.0.0.1\nspark.connect.grpc.binding.port={port}\n"
