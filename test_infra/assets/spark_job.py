@@ -88,6 +88,7 @@ def follow(gateway: "SparkGateway", spec: "JobSpec", *, scope: str) -> "Executio
     try:
         for text, _ in gateway.follow(execution_id):
             sys.stdout.write(text)
+            sys.stdout.flush()
         return gateway.check(execution_id)
     except TestInfraError:
         raise

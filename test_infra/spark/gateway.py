@@ -99,9 +99,7 @@ class SparkGateway:
         """
         check_conf(spec.conf, frozenset(self._settings.allowed_conf))
         if relative := spec.relative_paths():
-            raise BadDocument(
-                "the Spark job", [FieldProblem(f"application.{name}", "must be an absolute path") for name in relative]
-            )
+            raise BadDocument("the Spark job", [FieldProblem(name, "must be an absolute path") for name in relative])
         execution = self._record.add(uuid.uuid4().hex[:12], idempotency_key, spec, backend=self._backend.name)
         execution = self._brought_up_to_date(execution) if execution.state is JobState.SUBMITTED else execution
         if execution.state is JobState.SUBMISSION_FAILED:

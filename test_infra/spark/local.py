@@ -147,7 +147,7 @@ class LocalBackend:
             log_backups=LOG_BACKUPS,
             stop_timeout_s=spec.timeouts.stop_s,
             exit_path=folder / "exit.json",
-            read_only=tuple(Path(existing(path)) for path in spec.files.values()),
+            read_only=tuple(Path(existing(path)) for path in (*spec.application_files.values(), *spec.files)),
             memory_limit_mib=driver.memory_mib + driver.overhead_mib,
             ports=ports,
         )

@@ -223,6 +223,7 @@ def job_of(manifest: Manifest, folder: Path, *, base: Path) -> JobSpec:
         owner=manifest.metadata.owner,
         application=application,
         args=(str(path),),
+        files=(str(path),),
         spark_version=spec.engine.version,
         conf={**(DELTA_CONF if etl.uses_delta else {}), **spec.spark_config},
         jar_groups=(DELTA_JARS,) if etl.uses_delta else (),

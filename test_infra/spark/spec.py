@@ -185,6 +185,9 @@ class JobSpec(_Part):
     user: str = Field(default="", max_length=200, description="Who submitted it.")
     application: Application = Field(description="python_file, module (with wheel), or jar with main_class.")
     args: tuple[Argument, ...] = Field(default=(), description="Arguments of the application.")
+    files: tuple[FilePath, ...] = Field(
+        default=(), description="Absolute paths of further files that it reads; a container sees no others."
+    )
     spark_version: str = Field(
         default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="Such as 4.2 or 4.2.0; empty: the backend's own."
     )
@@ -216,19 +219,21 @@ class JobSpec(_Part):
         return self
 
     @property
-    def files(self) -> dict[str, str]:
+    def application_files(self) -> dict[str, str]:
         """The files of the application: field -> path."""
         found: dict[str, str] = self.application.model_dump(include={"python_file", "jar", "wheel"}, exclude_none=True)
         return found
 
     def placed(self, folder: Path) -> JobSpec:
         """The job with absolute paths of its application; relative ones lead from ``folder``."""
-        paths = {name: str(folder / path) for name, path in self.files.items() if "://" not in path}
+        paths = {name: str(folder / path) for name, path in self.application_files.items() if "://" not in path}
         return self.model_copy(update={"application": self.application.model_copy(update=paths)})
 
     def relative_paths(self) -> list[str]:
-        """Fields of the application whose path is relative, so that nobody knows what it names."""
-        return [name for name, path in self.files.items() if not PurePosixPath(path).is_absolute()]
+        """Fields whose path is relative, so that nobody knows what it names."""
+        own = [(f"application.{name}", path) for name, path in self.application_files.items()]
+        paths = [*own, *(("files", path) for path in self.files)]
+        return [name for name, path in paths if not PurePosixPath(path).is_absolute()]
 
     @property
     def fingerprint(self) -> str:

@@ -14,7 +14,6 @@ import dagster as dg
 import pytest
 
 from test_infra.assets.spark_job import follow, spark_job_asset
-from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import BadDocument
 from test_infra.resources.spark_gateway import SparkGatewayResource
 from test_infra.spark.connect import ConnectServers
@@ -127,7 +126,7 @@ def test_a_job_that_would_run_is_tested_and_then_runs(
         ("SELECT status, sum(amount) AS amount FROM source GROUP BY status;", "DROP TABLE orders", 18, "PARSE"),
         ("SELECT name, amount FROM", "SELECT name AS nom, amount FROM", 24, "'name'"),
         ("SELECT name, amount FROM", "SELECT name, amount + 0.5 AS amount FROM", 24, "is bigint"),
-        ("          mode: append", "          mode: append\n          partitionBy: [day]", 26, "'day'"),
+        ("          mode: append", "          mode: append\n          partitionBy: [day]", 27, "'day'"),
     ],
 )
 def test_what_would_not_run_is_told_with_file_and_line(
@@ -202,24 +201,19 @@ SLEEPS = JobSpec(
 
 
 def test_a_killed_step_is_attached_to_again_and_a_terminated_one_cancels(stack: Stack, gateway: SparkGateway) -> None:
-    def started(count: int) -> None:
-        found = gateway.list(name="followed")
-        if len(found) < count or found[-1].state is not JobState.DRIVER_STARTED:
-            raise StillWaiting([str(one.state) for one in found])
-
-    def step() -> subprocess.Popen[bytes]:
+    def step() -> subprocess.Popen[str]:
+        """A step that has shown the first line of the log."""
         command = [sys.executable, "-c", FOLLOWS, STACK, SLEEPS.model_dump_json()]
-        process = subprocess.Popen(command)
-        wait_for(lambda: started(1), Deadline(30), what="the job", awaited="its driver")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert process.stdout is not None
+        assert "Serving HTTP" in process.stdout.readline()
         return process
 
-    killed = step()
-    killed.kill()
-    killed.wait()
-    again = step()
-    assert len(gateway.list(name="followed")) == 1
-    os.kill(again.pid, signal.SIGINT)
-    again.wait(30)
+    with step() as killed:
+        killed.kill()
+    with step() as again:
+        assert len(gateway.list(name="followed")) == 1
+        os.kill(again.pid, signal.SIGINT)
     [job] = gateway.list(name="followed")
     assert job.state is JobState.CANCELLED
 

@@ -62,7 +62,7 @@ def test_the_fingerprint_does_not_depend_on_the_order_of_fields() -> None:
 
 def test_a_relative_path_leads_from_the_folder_of_its_document() -> None:
     spec = JobSpec(name="j", application=PythonFile(python_file="job.py"))
-    assert spec.relative_paths() == ["python_file"]
+    assert spec.relative_paths() == ["application.python_file"]
     assert spec.placed(Path("/docs")).application == PythonFile(python_file="/docs/job.py")
     assert spec.placed(Path("/docs")).relative_paths() == []
 
