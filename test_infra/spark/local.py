@@ -73,7 +73,7 @@ class LocalBackend:
         try:
             self._runtime.start(process)
         except ContainerRefused as error:
-            raise Refused(f"no container for {attempt.spec.name}", details=error.details, hint=error.hint) from error
+            raise Refused(f"no container for {attempt.spec.name}", details={"why": str(error)}) from error
 
     def observe(self, attempts: list[Attempt]) -> list[Observation]:
         """One look at the keeper's state for all of them."""
