@@ -192,9 +192,9 @@ def _ports() -> Iterator[Finding]:
     else:
         return
     for name, settings in stack_spec().services:
-        port = settings.port
-        if port is None or settings.external is not None:
+        if settings is None or settings.port is None or getattr(settings, "external", None) is not None:
             continue
+        port = settings.port
         try:
             claim(port, name)
             yield Finding(f"port of {name}", State.OK, f"{port} is free")

@@ -7,6 +7,7 @@ import signal
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,8 @@ class Live(Running):
             for schema in self.schemas:
                 source, mirror = self.source(schema), self.mirror(schema)
                 if source != mirror:
-                    only = (
-                        [row for row in source if row not in mirror][:1],
-                        [row for row in mirror if row not in source][:1],
-                    )
-                    raise StillWaiting(f"{schema.name}: {len(source)} and {len(mirror)} rows, {only}")
+                    first = next((pair for pair in zip_longest(source, mirror) if pair[0] != pair[1]), None)
+                    raise StillWaiting(f"{schema.name}: {len(source)} and {len(mirror)} rows, {first}")
 
         eventually(equal, within_s, "source and mirror are equal")
 
