@@ -79,4 +79,6 @@ def flowing(stack: Stack, folder: Path) -> Iterator[None]:
             if writers.poll() is not None:
                 raise AssertionError((folder / "pgbench.log").read_text()[-2_000:])
         finally:
-            writers.terminate()
+            # Not SIGTERM: where SIGINT is ignored (a shell's `&`), Dagster makes this process ignore SIGTERM too, and
+            # its children inherit that.
+            writers.kill()
