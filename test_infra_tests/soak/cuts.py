@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,7 +84,7 @@ class Soak:
         """Add this series to a file of series."""
         series = json.loads(path.read_text()) if path.exists() else []
         path.parent.mkdir(exist_ok=True)
-        own = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(self)}
+        own = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds"), **vars(self), "faults": dict(self.faults)}
         path.write_text(json.dumps([*series, own], indent=1) + "\n")
 
 
