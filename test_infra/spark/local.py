@@ -10,7 +10,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import test_infra
 from test_infra.base.backend import Backend
@@ -65,6 +65,8 @@ class LocalBackend:
             NotReady: the keeper has not said that it took the request; it may take it later.
         """
         try:
+            _check_version(attempt.spec)
+            write_private(attempt.folder / "job.json", attempt.spec.model_dump_json())
             process = self._contained(attempt) if self._stack.spec.backend is Backend.DOCKER else self._process(attempt)
         except (TestInfraError, OSError) as error:
             raise Refused(
@@ -103,9 +105,7 @@ class LocalBackend:
         from test_infra.jvm.java import find_java
 
         folder, spec = attempt.folder, attempt.spec
-        _check_version(spec)
         values = values_of(spec)
-        write_private(folder / "job.json", spec.model_dump_json())
         # Here, where the user's proxies and certificates are known; the driver's environment is bare.
         properties = write_properties(spec, folder, ui_port=attempt.ui_port)
         environment = self._stack.process_env()
@@ -118,39 +118,34 @@ class LocalBackend:
             "PYTHONUNBUFFERED": "1",
             "PYSPARK_PYTHON": sys.executable,
         }
-        return ProcessSpec(
-            name=attempt.process_name,
-            argv=command(spec, properties),
-            env=environment,
-            cwd=folder,
-            log_path=attempt.log_path,
-            log_backups=LOG_BACKUPS,
-            stop_timeout_s=spec.timeouts.stop_s,
-            exit_path=folder / "exit.json",
-        )
+        return ProcessSpec(argv=command(spec, properties), env=environment, **_kept(attempt))
 
     def _contained(self, attempt: Attempt) -> ProcessSpec:
         """The driver's container: it has its own Spark, and sees the job's folder, the lake and the application."""
         folder, spec, driver = attempt.folder, attempt.spec, attempt.spec.resources.driver
-        _check_version(spec)
-        write_private(folder / "job.json", spec.model_dump_json())
         # An engine shows the environment of its containers to whoever asks, so these come in a file.
         write_private(folder / launch.VALUES, json.dumps(values_of(spec)))
-        ui = (attempt.ui_port,) if attempt.ui_port else ()
-        ports = (*ui, *(int(port) for port in (spec.labels.get(connect.LABEL),) if port))
+        ui, connect_port = (attempt.ui_port,) if attempt.ui_port else (), spec.labels.get(connect.LABEL)
         return ProcessSpec(
-            name=attempt.process_name,
             argv=(sys.executable, "-m", "test_infra.spark.launch", str(folder), *map(str, ui)),
             env={**self._stack.process_env(), JOB_DIR_VARIABLE: str(folder), "PYTHONUNBUFFERED": "1"},
-            cwd=folder,
-            log_path=attempt.log_path,
-            log_backups=LOG_BACKUPS,
-            stop_timeout_s=spec.timeouts.stop_s,
-            exit_path=folder / "exit.json",
+            **_kept(attempt),
             read_only=tuple(Path(existing(path)) for path in (*spec.application_files.values(), *spec.files)),
             memory_limit_mib=driver.memory_mib + driver.overhead_mib,
-            ports=ports,
+            ports=(*ui, int(connect_port)) if connect_port else ui,
         )
+
+
+def _kept(attempt: Attempt) -> dict[str, Any]:
+    """How a driver is kept, wherever it runs."""
+    return {
+        "name": attempt.process_name,
+        "cwd": attempt.folder,
+        "log_path": attempt.log_path,
+        "log_backups": LOG_BACKUPS,
+        "stop_timeout_s": attempt.spec.timeouts.stop_s,
+        "exit_path": attempt.folder / "exit.json",
+    }
 
 
 def values_of(spec: JobSpec) -> dict[str, str]:
