@@ -21,6 +21,7 @@ BACK_BELOW_S = 1.0
 """A lag that a pipeline at rest on this machine never has."""
 WARM_UP_S = 8.0
 AFTERWARDS_S = 20.0
+ENDED_WITHIN_S = 30.0
 SETTLED_WITHIN_S = 120.0
 
 
@@ -34,7 +35,7 @@ def recovered(stack: Stack, spec: PipelineSpec, part: str) -> float:
         killed_at = time.time()
         if part == "stream":
             stack.runtime.signal(f"spark-{control.newest(stack, spec).execution_id}", signal.SIGKILL)
-            _submitted_again(stack, spec)
+            control.submit_after_end(stack, spec, Deadline(ENDED_WITHIN_S))
         else:
             stack.runtime.signal(part, signal.SIGKILL)
         time.sleep(AFTERWARDS_S)
@@ -43,10 +44,3 @@ def recovered(stack: Stack, spec: PipelineSpec, part: str) -> float:
         raise SystemExit(f"after the kill of {part} the stream fell behind: {behind}")
     late = [seen_at for seen_at, lag_s in lags_since(stack, spec, killed_at - WARM_UP_S / 2) if lag_s > BACK_BELOW_S]
     return max([*late, killed_at]) - killed_at
-
-
-def _submitted_again(stack: Stack, spec: PipelineSpec) -> None:
-    deadline = Deadline(30)
-    while not control.state(stack, spec).terminal and not deadline.expired:
-        time.sleep(0.05)
-    control.submit(stack, spec)

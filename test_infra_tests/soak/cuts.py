@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.deadline import Deadline
 from test_infra.cdc import oracle, parity
 from test_infra.cdc.compare import TableParity
 from test_infra.cdc.coverage import Behind
@@ -168,13 +168,7 @@ class _Faults:
     def _kill_driver(self) -> None:
         gateway, execution = SparkGateway(self._stack), stream.newest(self._stack, SPEC).execution_id
         gateway.signal(execution, signal.SIGKILL)
-
-        def ended() -> None:
-            if not stream.state(self._stack, SPEC).terminal:
-                raise StillWaiting("the driver runs")
-
-        wait_for(ended, Deadline(20), what="the killed driver", awaited="its end", interval_s=0.1)
-        stream.submit(self._stack, SPEC)
+        stream.submit_after_end(self._stack, SPEC, Deadline(20))
         stream.wait_running(self._stack, SPEC, Deadline(90))
 
 

@@ -197,6 +197,23 @@ def job_spec(stack: Stack, spec: PipelineSpec) -> JobSpec:
     )
 
 
+def submit_after_end(stack: Stack, spec: PipelineSpec, deadline: Deadline) -> str:
+    """Submit the stream anew as soon as its driver, killed by somebody, has ended; returns the new execution id.
+
+    Raises:
+        NotReady: the driver lives on at the deadline, and nothing was submitted.
+        StreamMissing: it was never submitted.
+    """
+
+    def ended() -> None:
+        current = state(stack, spec)
+        if not current.terminal:
+            raise StillWaiting(f"it is {current}")
+
+    wait_for(ended, deadline, what=f"the stream of {spec.name}", awaited="the end of its driver", interval_s=0.05)
+    return submit(stack, spec)
+
+
 def current_tx_id(stack: Stack, spec: PipelineSpec) -> int:
     """The source's newest 64-bit transaction id, without using one up."""
     with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
