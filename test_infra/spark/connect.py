@@ -41,6 +41,10 @@ MODULE = "test_infra.spark.connect_server"
 LABEL = "test_infra.spark-connect"
 TOKEN_VARIABLE = "CONNECT_TOKEN"  # noqa: S105 - the variable's name
 CLIENT_HOST = "localhost"
+MOST_RETRIES = 4
+LONGEST_BACKOFF_MS = 5_000
+"""A server of this machine that is silent for five seconds is gone. Spark's client asks on for ten minutes, and once more
+when the process of an open session ends."""
 """The only name to which Spark's client sends a token without TLS; the server listens on 127.0.0.1."""
 
 
@@ -207,11 +211,14 @@ class ConnectServers:
 
 def connect(server: ConnectServer) -> SparkSession:
     """A new session of a server; ``stop()`` ends the session, not the server."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
     url = address(server.endpoint.port, server.endpoint.secret("token"))
+    session = ConnectSession.builder.remote(url).create()
+    session.client.set_retry_policies([DefaultPolicy(max_retries=MOST_RETRIES, max_backoff=LONGEST_BACKOFF_MS)])
     # Typed as the session that everybody knows: it has the same methods, and PySpark's types do not say so.
-    return cast("SparkSession", ConnectSession.builder.remote(url).create())
+    return cast("SparkSession", session)
 
 
 def address(port: int, secret: str) -> str:

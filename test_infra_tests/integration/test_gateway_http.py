@@ -269,16 +269,26 @@ def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: Gate
     finally:
         session.stop()
     for url in (address(server.endpoint.port, "wrong-token"), server.endpoint.url):
-        with pytest.raises(Exception, match=r"(?i)unauthenticated"):
-            SparkSession.builder.remote(url).create().range(1).collect()
+        refused = SparkSession.builder.remote(url).create()
+        try:
+            with pytest.raises(Exception, match=r"(?i)unauthenticated"):
+                refused.range(1).collect()
+        finally:
+            # Else it asks for its session again, of a server that is gone by then, when this process ends.
+            refused.stop()
     everywhere = json.dumps(client.describe(server.id).model_dump(mode="json")) + client.logs(server.id)[0]
     assert server.endpoint.secret("token") not in everywhere
     for process in psutil.process_iter(["cmdline"]):
         assert server.endpoint.secret("token") not in " ".join(process.info["cmdline"] or [])
     with pytest.raises(GatewayRefused, match="belongs to another team"):
         client.stop_cluster(server.id, team="theirs")
+    left = connect(server)
     assert client.stop_cluster(server.id, team="ours").success
     assert client.clusters() == ()
+    # Spark's own client would ask on for ten minutes.
+    with pytest.raises(Exception, match=r"RETRIES_EXCEEDED"):
+        left.range(1).collect()
+    left.stop()
 
 
 def test_a_connect_server_that_nobody_uses_ends_by_itself(client: GatewayClient) -> None:
