@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 MODULE = "test_infra.spark.connect_server"
 LABEL = "test_infra.spark-connect"
 TOKEN_VARIABLE = "CONNECT_TOKEN"  # noqa: S105 - the variable's name
-CLIENT_HOST = "localhost"
 MOST_RETRIES = 4
 LONGEST_BACKOFF_MS = 5_000
-"""A server of this machine that is silent for five seconds is gone. Spark's client asks on for ten minutes, and once more
-when the process of an open session ends."""
+"""A server of this machine that is silent for five seconds is gone. Spark's client would ask on for ten minutes, and
+once more when the process of an open session ends."""
+CLIENT_HOST = "localhost"
 """The only name to which Spark's client sends a token without TLS; the server listens on 127.0.0.1."""
 
 
