@@ -117,9 +117,14 @@ def _unfilled(connection: DuckDBPyConnection, events: str) -> int:
 
 
 def _fill_from_own_key(connection: DuckDBPyConnection, events: str, schema: TableSchema) -> None:
-    """A column takes the value of the newest event before, of its key, that has one and is not a delete."""
+    """A column of an update takes the value of the newest event before, of its key, that has one.
+
+    It never looks behind a delete or a create, where another row of this key ended (a truncate leaves no event of its
+    own key). A create lacks values only after a key change: they are the old key's.
+    """
     carried = ", ".join(
-        f"{_name(column.name)}: last_value(CASE WHEN op = 'd' THEN {{'has': false, 'v': NULL}} "
+        f"{_name(column.name)}: last_value(CASE WHEN op = 'd' OR (op = 'c' AND {_lacks(column.name)}) "
+        "THEN {'has': false, 'v': NULL} "
         f"WHEN NOT {_lacks(column.name)} THEN {{'has': true, 'v': after.{identifier(column.name)}}} END IGNORE NULLS) "
         "OVER before"
         for column in schema.columns
@@ -127,10 +132,10 @@ def _fill_from_own_key(connection: DuckDBPyConnection, events: str, schema: Tabl
     )
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE carried AS SELECT place, carried FROM (
-            SELECT rowid AS place, unchanged, {{{carried}}} AS carried FROM {events}
+            SELECT rowid AS place, op, unchanged, {{{carried}}} AS carried FROM {events}
             WINDOW before AS (PARTITION BY "key" ORDER BY NOT snapshot, lsn, op = 'd' DESC
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-        ) WHERE len(unchanged) > 0"""
+        ) WHERE op <> 'c' AND len(unchanged) > 0"""
     )
     _write(connection, events, schema)
 

@@ -237,6 +237,20 @@ def test_no_cut_is_taken_inside_a_micro_batch_that_truncates(pipeline: Pipeline)
     assert any(commit.begins for commit in lake.commits(mirror))
 
 
+def test_a_merge_leaves_files_alone_whose_keys_it_does_not_touch(pipeline: Pipeline) -> None:
+    least, most = -(2**63), 2**63 - 1
+    for lsn, key in enumerate((least, 1, 2, most), 1):
+        pipeline.feed(upsert("c", key, lsn))
+    folder = pipeline.targets.mirror["orders"]
+    before = set(lake.open_table(folder).file_uris())
+    pipeline.feed(upsert("u", 2, 10, "new"), delete(most, 11))
+    after = set(lake.open_table(folder).file_uris())
+    assert (len(before), len(before & after)) == (4, 2)
+    assert pipeline.mirror() == {least: "x", 1: "x", 2: "new"}
+    pipeline.feed(upsert("u", least, 12, "new"), upsert("c", most, 13))
+    assert pipeline.mirror() == {least: "new", 1: "x", 2: "new", most: "x"}
+
+
 def test_a_compaction_inherits_the_offsets(pipeline: Pipeline) -> None:
     for lsn in range(3):
         pipeline.feed(upsert("c", lsn, lsn + 1))
@@ -435,6 +449,19 @@ def test_a_value_that_was_not_sent_follows_its_row_through_key_changes(pipeline:
         delete(3, 40), unsent("c", 4, 40), delete(9, 50), unsent("c", 3, 50), delete(4, 60), unsent("c", 9, 60)
     )
     assert pipeline.mirror() == {3: "other", 9: "mine"}
+
+
+def test_a_value_that_was_not_sent_is_never_that_of_an_earlier_row_of_the_new_key(pipeline: Pipeline) -> None:
+    """A truncate leaves no event of the key itself."""
+    pipeline.feed(
+        upsert("c", 2, 10, "truncated"),
+        truncate(20),
+        upsert("c", 1, 30, "mine"),
+        delete(1, 40),
+        unsent("c", 2, 40),
+        unsent("u", 2, 50),
+    )
+    assert pipeline.mirror() == {2: "mine"}
 
 
 def test_an_old_event_without_a_value_that_comes_again_changes_nothing(pipeline: Pipeline) -> None:
