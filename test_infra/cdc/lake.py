@@ -16,7 +16,7 @@ from test_infra.cdc.types import rule_for
 if TYPE_CHECKING:
     import pyarrow as pa
     import tenacity
-    from deltalake import CommitProperties, DeltaTable
+    from deltalake import CommitProperties, DeltaTable, WriterProperties
     from pyarrow.dataset import Dataset
 
     from test_infra.cdc.table import TableSchema
@@ -29,6 +29,7 @@ MAX_COMMIT_TS_US = "test_infra.max_commit_ts_us"
 MAX_TX_ID = "test_infra.max_tx_id"
 STATISTICS = "delta.dataSkippingStatsColumns"
 
+ROWS_OF_ROW_GROUP = 32_768
 COMPACT_EVERY = 64
 """Commits of a table between two compactions: small files make every later merge and read slower."""
 RETENTION = "delta.deletedFileRetentionDuration"
@@ -274,12 +275,27 @@ def despite_foreign_commits() -> tenacity.Retrying:
     )
 
 
+def written_as() -> WriterProperties:
+    """How the files of change log and mirror are written: to be read and replaced soon, not to be small.
+
+    A merge writes every file anew in which it changes a row, and most of that time went into dictionaries of values
+    that hardly repeat. Small row groups are encoded and read by several threads at once, in little memory.
+    """
+    from deltalake import ColumnProperties, WriterProperties
+
+    return WriterProperties(
+        compression="LZ4_RAW",
+        max_row_group_size=ROWS_OF_ROW_GROUP,
+        default_column_properties=ColumnProperties(dictionary_enabled=False),
+    )
+
+
 def compact(table: DeltaTable, target_size_bytes: int | None = None) -> None:
     """Join small files, remove those replaced long ago; when a foreign commit comes between, the next time does it."""
     from deltalake.exceptions import CommitFailedError
 
     with suppress(CommitFailedError):
-        table.optimize.compact(target_size=target_size_bytes)
+        table.optimize.compact(target_size=target_size_bytes, writer_properties=written_as())
         table.vacuum(dry_run=False)
 
 

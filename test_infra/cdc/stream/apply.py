@@ -220,7 +220,13 @@ class ChangeLog:
         for attempt in lake.despite_foreign_commits():
             with attempt:
                 self._table.update_incremental()
-                write_deltalake(self._table, batch.changes, mode="append", commit_properties=properties)
+                write_deltalake(
+                    self._table,
+                    batch.changes,
+                    mode="append",
+                    commit_properties=properties,
+                    writer_properties=lake.written_as(),
+                )
         if batch_id % lake.COMPACT_EVERY == lake.COMPACT_EVERY - 1:
             lake.compact(self._table, CHANGES_FILE_BYTES)
         return self._applied

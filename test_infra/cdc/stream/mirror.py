@@ -183,9 +183,7 @@ class Mirror:
         applied = parts[-1].applied
         if "t" in changes["op"].unique().to_pylist():
             # A commit of its own; a crash after it is harmless, as the same rows come again and delete the same.
-            self._table.delete(
-                f"_snapshot OR _lsn < {self.graves.truncated_lsn}", commit_properties=lake.begins_batch(applied.batch)
-            )
+            self._delete(f"_snapshot OR _lsn < {self.graves.truncated_lsn}", applied.batch)
         self._end_older_generations(applied.batch)
         properties = lake.commit_properties(applied, applied.stream)
         if newest.num_rows:
@@ -209,22 +207,46 @@ class Mirror:
         self._generation = self.graves.generation
         older = pc.field("_snapshot") & (pc.field("_lsn") < self._generation)
         if self._table.to_pyarrow_dataset().count_rows(filter=older):
-            self._table.delete(
-                f"_snapshot AND _lsn < {self._generation}", commit_properties=lake.begins_batch(batch_id)
-            )
+            self._delete(f"_snapshot AND _lsn < {self._generation}", batch_id)
+
+    def _delete(self, where: str, batch_id: int) -> None:
+        properties = lake.begins_batch(batch_id)
+        self._table.delete(where, commit_properties=properties, writer_properties=lake.written_as())
 
     def _merged(self, newest: pa.Table, properties: CommitProperties) -> None:
         same_key = " AND ".join(f"t.{name} = s.{name}" for name in map(identifier, self._schema.key_names))
+        touched = " AND ".join([*_ranges(newest, self._schema), same_key])
         values = {identifier(name): f"s.{identifier(name)}" for name in lake.mirror_schema(self._schema).names}
         for attempt in lake.despite_foreign_commits():
             with attempt:
                 self._table.update_incremental()
                 merge = self._table.merge(
-                    newest, same_key, source_alias="s", target_alias="t", commit_properties=properties
+                    newest,
+                    touched,
+                    source_alias="s",
+                    target_alias="t",
+                    commit_properties=properties,
+                    writer_properties=lake.written_as(),
                 )
                 merge = merge.when_matched_delete(f"s.{DELETED} AND {NEWER}")
                 merge = merge.when_matched_update(values, f"NOT s.{DELETED} AND {NEWER}")
                 merge.when_not_matched_insert(values, f"NOT s.{DELETED}").execute()
+
+
+def _ranges(newest: pa.Table, schema: TableSchema) -> list[str]:
+    """Where the keys of a merge lie, as conditions on the mirror: files that end before or begin after are left alone.
+
+    Only for integers, which is what most growing keys are: of other types the statistics of a file are rounded or cut.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ranges = []
+    for name in schema.key_names:
+        if pa.types.is_integer(newest.schema.field(name).type):
+            bounds = pc.min_max(newest[name]).as_py()
+            ranges.append(f"t.{identifier(name)} BETWEEN {bounds['min']} AND {bounds['max']}")
+    return ranges
 
 
 def lacking(changes_dir: Path, applied: lake.Applied) -> list[tuple[lake.Applied, Expression]]:
