@@ -29,6 +29,9 @@ MAX_COMMIT_TS_US = "test_infra.max_commit_ts_us"
 MAX_TX_ID = "test_infra.max_tx_id"
 STATISTICS = "delta.dataSkippingStatsColumns"
 
+TARGET_FILE_SIZE = "delta.targetFileSize"
+FILE_BYTES = 16 * 1024 * 1024
+"""Larger files are split when written and left alone by a compaction, which else writes the whole table again."""
 ROWS_OF_ROW_GROUP = 32_768
 COMPACT_EVERY = 64
 """Commits of a table between two compactions: small files make every later merge and read slower."""
@@ -233,6 +236,7 @@ def create_table(table_dir: Path, schema: pa.Schema, applied: Applied) -> DeltaT
             configuration={
                 STATISTICS: _with_statistics(schema),
                 RETENTION: f"interval {REPLACED_FILES_KEPT_MIN} minutes",
+                TARGET_FILE_SIZE: str(FILE_BYTES),
             },
         )
     table = DeltaTable(str(table_dir))
@@ -290,12 +294,12 @@ def written_as() -> WriterProperties:
     )
 
 
-def compact(table: DeltaTable, target_size_bytes: int | None = None) -> None:
+def compact(table: DeltaTable) -> None:
     """Join small files, remove those replaced long ago; when a foreign commit comes between, the next time does it."""
     from deltalake.exceptions import CommitFailedError
 
     with suppress(CommitFailedError):
-        table.optimize.compact(target_size=target_size_bytes, writer_properties=written_as())
+        table.optimize.compact(target_size=FILE_BYTES, writer_properties=written_as())
         table.vacuum(dry_run=False)
 
 

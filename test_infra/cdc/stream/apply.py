@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.table import TableSchema
 
-CHANGES_FILE_BYTES = 32 * 1024 * 1024
-"""Files of the change log this large are left alone, so that compaction never reads the whole log again."""
-
 
 @dataclass(frozen=True)
 class Targets:
@@ -228,7 +225,7 @@ class ChangeLog:
                     writer_properties=lake.written_as(),
                 )
         if batch_id % lake.COMPACT_EVERY == lake.COMPACT_EVERY - 1:
-            lake.compact(self._table, CHANGES_FILE_BYTES)
+            lake.compact(self._table)
         return self._applied
 
     def close(self) -> None:
