@@ -30,7 +30,7 @@ MAX_TX_ID = "test_infra.max_tx_id"
 STATISTICS = "delta.dataSkippingStatsColumns"
 
 TARGET_FILE_SIZE = "delta.targetFileSize"
-FILE_BYTES = 16 * 1024 * 1024
+FILE_BYTES = 4 * 1024 * 1024
 """Larger files are split when written and left alone by a compaction, which else writes the whole table again."""
 ROWS_OF_ROW_GROUP = 32_768
 COMPACT_EVERY = 64
