@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import InfrastructureError
 from test_infra.cdc import sums
+from test_infra.cdc.spool import SETTINGS
 from test_infra.cdc.types import NO_EXACT_FORM, identifier, rule_for
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> Non
         NoExactForm: a table holds a value that Delta cannot hold.
     """
     import pyarrow as pa
-    from pyarrow.dataset import dataset
 
     parts: SimpleQueue[tuple[Path, Part]] = SimpleQueue()
     files: dict[str, list[Path]] = {table.schema.name: [] for table in frozen.tables}
@@ -63,7 +63,7 @@ def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> Non
 
     def read(session: Any) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SET TimeZone = 'UTC'")
+            cursor.execute(SETTINGS)
             while True:
                 try:
                     path, part = parts.get_nowait()
@@ -76,7 +76,9 @@ def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> Non
         list(pool.map(read, frozen.sessions))
     for table in frozen.tables:
         name = table.schema.name
-        connection.register(f"files of {name}", dataset([str(path) for path in files[name]], format="ipc"))
+        # Mapped: columns that a query does not ask for are never read, and the rest is the system's cache, not ours.
+        mapped = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in files[name]]
+        connection.register(f"files of {name}", pa.concat_tables(mapped))
         typed = _typed(table.schema, identifier(f"files of {name}"))
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {rows_of(name)} AS {typed}")
         connection.register(f"parts of {name}", pa.concat_tables(summed[name]))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MEMORY_LIMIT = "256MB"
+SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
+"""Of every DuckDB connection and cursor: else a query of some seconds draws a bar on our standard output."""
 COLUMN_MAPPING_READER = 2
 
 
@@ -51,7 +53,7 @@ def database_in(folder: Path) -> Iterator[DuckDBPyConnection]:
         "preserve_insertion_order": "false",
     }
     with duckdb.connect(str(folder / "rows.duckdb"), config=config) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(SETTINGS)
         yield connection
 
 

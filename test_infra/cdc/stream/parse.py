@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.lake import TOMBSTONE, changes_schema, quarantine_schema
+from test_infra.cdc.spool import SETTINGS
 from test_infra.cdc.types import UNAVAILABLE, identifier, literal, rule_for, widen_sql
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def connect() -> DuckDBPyConnection:
     connection = duckdb.connect(
         ":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     )
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(SETTINGS)
     return connection
 
 
