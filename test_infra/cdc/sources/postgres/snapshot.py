@@ -30,7 +30,7 @@ SESSIONS = 2
 PART_BLOCKS = 4_096
 """Blocks of 8 kB that a session reads before it takes the next part."""
 BATCH_OPTION = "adbc.postgresql.batch_size_hint_bytes"
-BATCH_BYTES = 2 * 1024 * 1024
+BATCH_BYTES = 8 * 1024 * 1024
 """Of one Arrow batch; several are in memory at once."""
 
 
