@@ -152,7 +152,8 @@ class Stream:
 
     def _apply(self, batch: DataFrame, batch_id: int, applier: Applier) -> None:
         started = time.monotonic()
-        records = batch.toArrow()
+        # As one task: Spark would start one for each partition of each topic, and at a steady rate most bring nothing.
+        records = batch.coalesce(1).toArrow()
         read_s = time.monotonic() - started
         if records.num_rows:
             report = applier.apply(records, batch_id)

@@ -216,7 +216,8 @@ class ChangeLog:
         properties = lake.commit_properties(self._applied, app_id)
         for attempt in lake.despite_foreign_commits():
             with attempt:
-                self._table.update_incremental()
+                if attempt.retry_state.attempt_number > 1:
+                    self._table.update_incremental()
                 write_deltalake(
                     self._table,
                     batch.changes,

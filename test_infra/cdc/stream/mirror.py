@@ -219,7 +219,8 @@ class Mirror:
         values = {identifier(name): f"s.{identifier(name)}" for name in lake.mirror_schema(self._schema).names}
         for attempt in lake.despite_foreign_commits():
             with attempt:
-                self._table.update_incremental()
+                if attempt.retry_state.attempt_number > 1:
+                    self._table.update_incremental()
                 merge = self._table.merge(
                     newest,
                     touched,
