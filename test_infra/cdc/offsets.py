@@ -69,39 +69,44 @@ class OffsetAccount:
         return not self.verdicts
 
 
-def account(
-    stack: Stack,
-    spec: PipelineSpec,
-    table: str,
-    upto: Mapping[int, int] | None = None,
-    timeout_s: float = coverage.DEFAULT_TIMEOUT_S,
-) -> OffsetAccount:
-    """Account for every offset of a table's topic.
+def check(
+    stack: Stack, spec: PipelineSpec, tables: list[str] | None = None, timeout_s: float = coverage.DEFAULT_TIMEOUT_S
+) -> dict[str, OffsetAccount]:
+    """Account for every offset of the tables' topics, up to all that is committed in the source now.
 
     Args:
         stack: the stack of the pipeline.
         spec: the pipeline.
-        table: name of a captured table.
-        upto: partition -> end offset, at most; None: all that is committed in the source now.
+        tables: names of captured tables; None is all.
         timeout_s: a sink that is not there by then is LAG, seconds.
     """
-    names, folders = PipelineNames(stack.id, spec.name), PipelineFolders(stack.dir, spec.name)
-    topic, bootstrap = names.topic(spec.source.schema_name, table), stack.endpoint("kafka").url
-    covered, behind = coverage.advance(stack, spec, [table], timeout_s)
-    if table in behind:
-        return OffsetAccount(topic, verdicts={Verdict.LAG: 1}, reason=behind[table])
+    wanted = list(tables or spec.tables)
+    covered, behind = coverage.advance(stack, spec, wanted, timeout_s)
+    return {
+        table: OffsetAccount(_topic(stack, spec, table), verdicts={Verdict.LAG: 1}, reason=behind[table])
+        if table in behind
+        else _account(stack, spec, table, covered[table])
+        for table in wanted
+    }
+
+
+def _account(stack: Stack, spec: PipelineSpec, table: str, covered: coverage.Covered) -> OffsetAccount:
+    folders, topic = PipelineFolders(stack.dir, spec.name), _topic(stack, spec, table)
+    bootstrap = stack.endpoint("kafka").url
 
     def reread(partition: int, first: int, end: int) -> Iterable[Record]:
         return topics.read_records(bootstrap, topic, partition, first, end)
 
     with spool.on_disk(stack.dir) as connection:
-        spool.view(connection, "changes", folders.changes(table), covered[table].changes_version)
+        spool.view(connection, "changes", folders.changes(table), covered.changes_version)
         spool.view(connection, "quarantine", folders.quarantine)
         starts = lake.commits(folders.changes(table))[0]
         first = starts.offsets if starts.version == 0 else {}
-        ends = covered[table].applied
-        wanted = {part: min(end, ends.get(part, 0)) for part, end in (ends if upto is None else upto).items()}
-        return settle(connection, topic, first, wanted, reread)
+        return settle(connection, topic, first, covered.applied, reread)
+
+
+def _topic(stack: Stack, spec: PipelineSpec, table: str) -> str:
+    return PipelineNames(stack.id, spec.name).topic(spec.source.schema_name, table)
 
 
 def settle(

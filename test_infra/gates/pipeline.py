@@ -118,7 +118,8 @@ def _offsets(spec: PipelineSpec) -> Judge:
     def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
         from test_infra.cdc import offsets
 
-        return {table: findings.offsets(offsets.account(scene.stack, spec, table)) for table in subjects}
+        accounts = offsets.check(scene.stack, spec, tables=list(subjects))
+        return {table: findings.offsets(account) for table, account in accounts.items()}
 
     return judge
 

@@ -109,7 +109,7 @@ def test_cuts_under_live_load_are_green_and_judge_clean_and_dirty_keys(busy: Liv
 
 def test_all_witnesses_agree_under_live_load(busy: Live) -> None:
     for table in SPEC.tables:
-        account = offsets.account(busy.stack, SPEC, table)
+        account = offsets.check(busy.stack, SPEC, [table])[table]
         assert account.green, account
         assert sum(account.counts.values()) == sum(account.upto.values()) > 0
     for testimony in witness.check(busy.stack, SPEC).values():
@@ -167,7 +167,7 @@ def test_added_row_is_extra_and_a_repeated_one_a_duplicate(quiet: Live) -> None:
 def test_row_lost_from_the_change_log_is_an_offset_that_is_nowhere(quiet: Live) -> None:
     changes = quiet.changes("orders")
     changes.delete("kafka_offset = 42")
-    found = offsets.account(quiet.stack, SPEC, "orders")
+    found = offsets.check(quiet.stack, SPEC, ["orders"])["orders"]
     assert found.verdicts == {Verdict.MISSING: 1}
     assert (found.faults[0].partition, found.faults[0].offset) == (0, 42)
 
@@ -208,7 +208,7 @@ def test_stopped_stream_is_lag_and_never_missing(quiet: Live) -> None:
     assert found["orders"].counts == {Verdict.LAG: 1}
     assert "mirror of orders has applied" in found["orders"].reason
     assert found["customers"].green
-    assert offsets.account(quiet.stack, SPEC, "orders", timeout_s=3).verdicts == {Verdict.LAG: 1}
+    assert offsets.check(quiet.stack, SPEC, ["orders"], timeout_s=3)["orders"].verdicts == {Verdict.LAG: 1}
     stream.submit(quiet.stack, SPEC)
     stream.wait_running(quiet.stack, SPEC, Deadline(90))
     assert quiet.check()["orders"].green

@@ -36,7 +36,7 @@ def test_a_million_rows_of_one_transaction_arrive_exactly(pipeline: Running) -> 
         (found,) = parity.check(stack, spec, timeout_s=600).tables.values()
         assert found.green, found
         assert found.source_rows == ROWS - ROWS // 100
-        account = offsets.account(stack, spec, "big", timeout_s=600)
+        account = offsets.check(stack, spec, ["big"], timeout_s=600)["big"]
         assert account.green, account
         assert account.counts["change"] == ROWS + ROWS // 10 + ROWS // 100
         # A second witness, which shares nothing with parity: one sum over the rows of each side.

@@ -75,7 +75,9 @@ class Stream:
         self._tell(driver_ready_at=time.time())
         log.info("driver ready")
         try:
-            warm_up(spark)
+            if not self._config.release_path.exists():
+                # A stream that is started again has records to warm up with.
+                warm_up(spark)
             if (release := self._released()) is not None:
                 self._stream(spark, release)
         finally:
