@@ -299,7 +299,7 @@ def compact(table: DeltaTable) -> None:
     from deltalake.exceptions import CommitFailedError
 
     with suppress(CommitFailedError):
-        table.optimize.compact(target_size=FILE_BYTES, writer_properties=written_as())
+        table.optimize.compact(writer_properties=written_as())
         table.vacuum(dry_run=False)
 
 
