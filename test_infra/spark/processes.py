@@ -1,4 +1,4 @@
-"""Drivers as processes of the stack's runtime: on this machine, or each in a container of its own.
+"""Drivers as processes of a stack's runtime: on this machine, or each in a container of its own.
 
 Each driver has a small keeper of its own (`test_infra.runtime.kept`), which writes exit code and end time.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import test_infra
 from test_infra.base.backend import Backend
+from test_infra.base.environment import inherited
 from test_infra.base.errors import TestInfraError
 from test_infra.base.paths import write_private
 from test_infra.base.redaction import redact
@@ -42,10 +43,9 @@ if TYPE_CHECKING:
 
 LOG_BACKUPS = 63
 """Old files of a driver's log, 1 GiB together: an offset stays valid as long as none was thrown away."""
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
-class LocalBackend:
+class ProcessBackend:
     """Drivers as kept processes of one stack.
 
     Args:
@@ -66,6 +66,8 @@ class LocalBackend:
         """
         try:
             _check_version(attempt.spec)
+            for path in _files_of(attempt.spec):
+                existing(path)
             write_private(attempt.folder / "job.json", attempt.spec.model_dump_json())
             process = self._contained(attempt) if self._stack.spec.backend is Backend.DOCKER else self._process(attempt)
         except (TestInfraError, OSError) as error:
@@ -108,9 +110,7 @@ class LocalBackend:
         values = values_of(spec)
         # Here, where the user's proxies and certificates are known; the driver's environment is bare.
         properties = write_properties(spec, folder, ui_port=attempt.ui_port)
-        environment = self._stack.process_env()
-        environment |= {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        environment |= values | spark_environment(properties)
+        environment = self._stack.process_env() | inherited() | values | spark_environment(properties)
         environment |= {
             JOB_DIR_VARIABLE: str(folder),
             "JAVA_HOME": str(find_java().home),
@@ -130,7 +130,7 @@ class LocalBackend:
             argv=(sys.executable, "-m", "test_infra.spark.launch", str(folder), *map(str, ui)),
             env={**self._stack.process_env(), JOB_DIR_VARIABLE: str(folder), "PYTHONUNBUFFERED": "1"},
             **_kept(attempt),
-            read_only=tuple(Path(existing(path)) for path in (*spec.application_files.values(), *spec.files)),
+            read_only=tuple(Path(path) for path in _files_of(spec)),
             memory_limit_mib=driver.memory_mib + driver.overhead_mib,
             ports=(*ui, int(connect_port)) if connect_port else ui,
         )
@@ -175,6 +175,10 @@ def _value(name: str, reference: FromVariable | FromFile) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise Refused(f"environment.{name} refers to {path}: {error.strerror}") from error
+
+
+def _files_of(spec: JobSpec) -> tuple[str, ...]:
+    return (*spec.application_files.values(), *spec.files)
 
 
 def _check_version(spec: JobSpec) -> None:
