@@ -46,6 +46,12 @@ class LockSet:
     jars: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+UNITY = (
+    "io.unitycatalog:unitycatalog-client:0.6.0",
+    "io.unitycatalog:unitycatalog-hadoop:0.6.0",
+    "org.openapitools:jackson-databind-nullable:0.2.6",
+)
+
 SETS: dict[str, LockSet] = {
     # The project's own version. Clients as hadoop-project 3.5.0 manages them.
     "4.2": LockSet(
@@ -63,9 +69,40 @@ SETS: dict[str, LockSet] = {
                 "org.hdrhistogram:HdrHistogram:2.1.12",
                 "org.wildfly.openssl:wildfly-openssl:2.2.5.Final",
             ),
-            "unity": (
-                "io.unitycatalog:unitycatalog-client:0.6.0",
-                "io.unitycatalog:unitycatalog-hadoop:0.6.0",
+            "unity": UNITY,
+        },
+    ),
+    # The newest 4.1 that a Kafka source resolves for; it has Hadoop 3.4.2.
+    "4.1": LockSet(
+        cloud={
+            "s3": (
+                "org.apache.hadoop:hadoop-aws:3.4.2",
+                "software.amazon.awssdk:bundle:2.29.52",
+                "software.amazon.s3.analyticsaccelerator:analyticsaccelerator-s3:1.2.1",
+                "org.wildfly.openssl:wildfly-openssl:2.1.4.Final",
+            ),
+            "azure": (
+                "org.apache.hadoop:hadoop-azure:3.4.2",
+                "com.microsoft.azure:azure-storage:7.0.1",
+                "com.microsoft.azure:azure-keyvault-core:1.0.0",
+                "org.wildfly.openssl:wildfly-openssl:2.1.4.Final",
+            ),
+            "unity": UNITY,
+        },
+        packages=("pyspark==4.1.3",),
+        jars={
+            "spark-kafka": (
+                "org.apache.spark:spark-sql-kafka-0-10_2.13:4.1.3",
+                "org.apache.spark:spark-token-provider-kafka-0-10_2.13:4.0.0",
+                "org.apache.kafka:kafka-clients:3.9.2",
+                "org.apache.commons:commons-pool2:2.13.1",
+            ),
+            "spark-delta": (
+                "io.delta:delta-spark_4.1_2.13:4.4.0",
+                "io.delta:delta-storage:4.4.0",
+                "io.delta:delta-kernel-api:4.4.0",
+                "io.delta:delta-kernel-defaults:4.4.0",
+                "io.delta:delta-kernel-unitycatalog:4.4.0",
             ),
         },
     ),
@@ -145,7 +182,7 @@ def _artifact(jar: Path) -> str:
 
 
 def main(versions: list[str]) -> None:
-    """Resolve, fetch, hash, write."""
+    """Resolve, fetch, hash, write. What is locked already keeps its hash and is not fetched again."""
     for version in versions or SETS:
         wanted, folder = SETS[version], HERE / "spark" / version
         folder.mkdir(parents=True, exist_ok=True)
@@ -174,10 +211,15 @@ def _write(target: Path, wanted: Mapping[str, tuple[str, ...]]) -> None:
     for group, all_coordinates in wanted.items():
         for coordinates in all_coordinates:
             groups.setdefault(coordinates, []).append(group)
+    before = JarLock.model_validate_json(target.read_text()).jars if target.exists() else ()
+    known = {jar.coordinates: jar for jar in (*before, *jars.lock().jars)}
     locked = []
     with tempfile.TemporaryDirectory() as work:
         context = MavenContext(repo_cache=Path(work), local_repos=[])
         for coordinates, needed_by in sorted(groups.items()):
+            if coordinates in known:
+                locked.append(known[coordinates].model_copy(update={"groups": tuple(sorted(needed_by))}))
+                continue
             group, artifact, version, packaging, classifier = parts_of(coordinates)
             path = context.project(group, artifact).at_version(version).artifact(classifier, packaging).resolve()
             with path.open("rb") as file:

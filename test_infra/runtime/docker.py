@@ -306,7 +306,7 @@ class DockerRuntime:
         ]
         return ContainerSpec(
             name=self._name(spec.name),
-            image=around.image,
+            image=spec.image or around.image,
             # A job that asks for this machine's Python gets the image's.
             argv=(PYTHON if spec.argv[0] == sys.executable else spec.argv[0], *spec.argv[1:]),
             env={name: value for name, value in spec.env.items() if not _is_of_this_machine(name)},

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,10 @@ class ProcessBackend:
         """Write the driver's files and ask the keeper for its process.
 
         Raises:
-            Refused: a file, a jar, Java or a referenced value is missing, or another Spark version is asked for.
+            Refused: a file, a jar, Java, a referenced value, or the image of another Spark version is missing.
             NotReady: the keeper has not said that it took the request; it may take it later.
         """
         try:
-            _check_version(attempt.spec)
             for path in _files_of(attempt.spec):
                 existing(path)
             write_private(attempt.folder / "job.json", attempt.spec.model_dump_json())
@@ -77,7 +77,12 @@ class ProcessBackend:
         try:
             self._runtime.start(process)
         except ContainerRefused as error:
-            raise Refused(f"no container for {attempt.spec.name}", details={"why": str(error)}) from error
+            why = str(error)
+            if process.image is not None:
+                minor = ".".join(attempt.spec.spark_version.split(".")[:2])
+                way = f"make image SPARK={minor}, if docker/spark has a folder for it"
+                why = f"Spark {attempt.spec.spark_version} has an image of its own: {way}\n{why}"
+            raise Refused(f"no container for {attempt.spec.name}", details={"why": why}) from error
 
     def observe(self, attempts: list[Attempt]) -> list[Observation]:
         """One look at the keeper's state for all of them."""
@@ -107,6 +112,11 @@ class ProcessBackend:
         from test_infra.jvm.java import find_java
 
         folder, spec = attempt.folder, attempt.spec
+        if not _is_ours(spec.spark_version):
+            raise Refused(
+                f"Spark {spec.spark_version} is asked for and this machine has {version('pyspark')}",
+                hint="leave out spark_version, or run it in a container, whose image has a Spark: backend docker",
+            )
         values = values_of(spec)
         # Here, where the user's proxies and certificates are known; the driver's environment is bare.
         properties = write_properties(spec, folder, ui_port=attempt.ui_port)
@@ -133,6 +143,7 @@ class ProcessBackend:
             read_only=tuple(Path(path) for path in _files_of(spec)),
             memory_limit_mib=driver.memory_mib + driver.overhead_mib,
             ports=(*ui, int(connect_port)) if connect_port else ui,
+            image=None if _is_ours(spec.spark_version) else f"{self._stack.spec.image}-{spec.spark_version}",
         )
 
 
@@ -181,15 +192,9 @@ def _files_of(spec: JobSpec) -> tuple[str, ...]:
     return (*spec.application_files.values(), *spec.files)
 
 
-def _check_version(spec: JobSpec) -> None:
-    from importlib.metadata import version
-
-    ours = version("pyspark")
-    if spec.spark_version and not f"{ours}.".startswith(f"{spec.spark_version}."):
-        raise Refused(
-            f"Spark {spec.spark_version} is asked for and this backend has {ours}",
-            hint="leave out spark_version, or submit to a backend of that version",
-        )
+def _is_ours(spark_version: str) -> bool:
+    """Whether the Spark that is installed here, and in the image of these sources, is one of this version."""
+    return not spark_version or f"{version('pyspark')}.".startswith(f"{spark_version}.")
 
 
 def _observation(attempt: Attempt, process: ProcessState | None) -> Observation:

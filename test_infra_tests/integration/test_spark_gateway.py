@@ -276,7 +276,7 @@ def test_secrets_come_by_reference_and_are_seen_nowhere(
         ({"application": PythonFile(python_file="/none/job.py")}, "there is no file /none/job.py"),
         ({"application": PythonModule(module="m", wheel="/none.whl")}, "there is no file /none.whl"),
         ({"files": ("/none/orders.csv",)}, "there is no file /none/orders.csv"),
-        ({"spark_version": "3.5"}, "Spark 3.5 is asked for"),
+        ({"spark_version": "3.5"}, "Spark 3.5 is asked for and this machine has .*\n.*backend docker"),
         ({"environment": {"A": FromVariable(from_variable="NOT_THERE")}}, "NOT_THERE"),
         ({"jar_groups": ("none-such",)}, "none-such"),
     ],
