@@ -203,10 +203,11 @@ class Stack:
     def events(self) -> list[dict[str, object]]:
         """What happened to the stack's processes: ``time, service, event, detail``, oldest first."""
         try:
-            lines = self._folders.events.read_text().splitlines()
+            text = self._folders.events.read_text()
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines]
+        whole, _, _ = text.rpartition("\n")  # a full disk may hold back the rest of the last line
+        return [json.loads(line) for line in whole.splitlines()]
 
     def status(self) -> StackStatus:
         """Look at every service now."""
