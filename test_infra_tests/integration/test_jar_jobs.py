@@ -27,7 +27,7 @@ def jar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scala_jar.compiled(tmp_path_factory.mktemp("jar"))
 
 
-@pytest.fixture(scope="module", params=list(Backend))
+@pytest.fixture(scope="module", params=[Backend.LOCAL])
 def gateway(request: pytest.FixtureRequest, test_home: Path) -> Iterator[SparkGateway]:
     if request.param is Backend.DOCKER:
         request.getfixturevalue("docker_image")
@@ -65,8 +65,15 @@ def ended(gateway: SparkGateway, execution_id: str) -> tuple[Execution, str]:
 
 
 @pytest.mark.parametrize(
-    ("how", "state", "exit_code"),
-    [("0", JobState.SUCCEEDED, 0), ("7", JobState.APPLICATION_FAILED, 7), ("throws", JobState.APPLICATION_FAILED, 1)],
+    ("gateway", "how", "state", "exit_code"),
+    [
+        (Backend.LOCAL, "0", JobState.SUCCEEDED, 0),
+        (Backend.LOCAL, "7", JobState.APPLICATION_FAILED, 7),
+        (Backend.LOCAL, "throws", JobState.APPLICATION_FAILED, 1),
+        (Backend.DOCKER, "0", JobState.SUCCEEDED, 0),
+        (Backend.DOCKER, "7", JobState.APPLICATION_FAILED, 7),
+    ],
+    indirect=["gateway"],
 )
 def test_its_main_class_runs_with_the_jobs_properties_and_its_exit_code_decides(
     gateway: SparkGateway, jar: Path, how: str, state: JobState, exit_code: int
@@ -97,10 +104,3 @@ def test_its_java_killed_from_outside_is_evicted_and_no_fault_of_the_application
     end, log = ended(gateway, execution_id)
     assert end.state is JobState.EVICTED, log
     assert "killed by SIGTERM" in end.error
-
-
-def test_a_cancelled_one_ends_and_is_cancelled(gateway: SparkGateway, jar: Path) -> None:
-    execution_id = submitted(gateway, jar, "waits")
-    awaited(gateway, execution_id, JobState.RUNNING)
-    answer = gateway.cancel(execution_id, team="ours")
-    assert (answer.success, answer.execution.state) == (True, JobState.CANCELLED)

@@ -22,7 +22,7 @@ from test_infra.testing import running_stack
 
 POSTGRES_ONLY = StackSpec(services=Services(kafka=None, connect=None))
 MORE_THAN_ANY_MACHINE = PostgresSettings(shared_buffers_mib=8_000_000)
-NEVER_ANSWERS_WITHIN_S = 12.0
+NEVER_ANSWERS_WITHIN_S = 8.0
 
 
 @pytest.fixture(params=list(Backend))
@@ -69,7 +69,7 @@ def test_a_block_has_a_usable_stack_that_is_gone_after_it(backend: Backend) -> N
     assert_gone(stack.id, backend)
 
 
-@pytest.mark.parametrize("raised", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("raised", [ZeroDivisionError, KeyboardInterrupt])
 def test_what_is_raised_in_the_block_comes_through_and_nothing_is_left(
     backend: Backend, raised: type[BaseException]
 ) -> None:
