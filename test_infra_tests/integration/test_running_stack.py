@@ -89,7 +89,7 @@ def test_a_service_that_dies_is_told_with_its_last_words_and_nothing_is_left(bac
 
 
 def test_a_service_that_never_answers_is_told_with_its_last_words_and_nothing_is_left(
-    backend: Backend, monkeypatch: pytest.MonkeyPatch
+    test_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def silent(_: Endpoint) -> str:
         raise StillWaiting("no answer to SELECT 1")
@@ -97,14 +97,14 @@ def test_a_service_that_never_answers_is_told_with_its_last_words_and_nothing_is
     real = lifecycle.services_of(POSTGRES_ONLY)["postgres"]
     assert isinstance(real, ServiceSpec)
     monkeypatch.setattr(lifecycle, "services_of", lambda _: {"postgres": replace(real, probe=silent)})
-    block = running_stack(POSTGRES_ONLY, backend=backend, timeout_s=NEVER_ANSWERS_WITHIN_S)
+    block = running_stack(POSTGRES_ONLY, timeout_s=NEVER_ANSWERS_WITHIN_S)
     with pytest.raises(NotReady) as late, block:
         pytest.fail("the block began without its service")
     told = str(late.value)
     assert told.startswith("postgres is not usable after")
     assert "no answer to SELECT 1" in told
     assert "database system is ready to accept connections" in told
-    assert_gone(newest_block(), backend)
+    assert_gone(newest_block(), Backend.LOCAL)
 
 
 def test_blocks_within_each_other_never_meet(test_home: Path) -> None:
