@@ -25,9 +25,9 @@ java: setup
 e2e: java $(if $(filter docker,$(BACKEND)),image) ## Prove the shop pipeline: stack up, load, gates, report, stack down (BACKEND=docker: in containers)
 	@$(BIN)/test-infra run e2e $(if $(BACKEND),--backend $(BACKEND))
 
-image: setup ## Build the image that runs every service and job in a container; root on Debian gets an engine
+image: setup ## Build the image that runs every service and job in a container (SPARK=4.1, TARGET=spark: others); root on Debian gets an engine
 	@.ci/docker
-	@$(BIN)/python docker/build.py $(if $(BASE_IMAGE),--base $(BASE_IMAGE)) $(if $(TARGET),--target $(TARGET))
+	@$(BIN)/python docker/build.py $(if $(BASE_IMAGE),--base $(BASE_IMAGE)) $(if $(TARGET),--target $(TARGET)) $(if $(SPARK),--spark $(SPARK))
 
 test: lint types layers definitions tests ## Everything: lint, types, layers, definitions, all tests
 

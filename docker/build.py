@@ -1,4 +1,4 @@
-"""Builds our image from this machine's verified caches: ``python docker/build.py [--target spark] [--base IMAGE]``.
+"""Builds our image from this machine's verified caches: ``python docker/build.py [--spark 4.1] [--target spark]``.
 
 The locked packages are laid out by uv for the image's Python, out of uv's own cache where it has them; the jars come
 from the cache that ``test-infra`` fills. Both are checked against their locks. Needs a Docker engine.
@@ -18,7 +18,7 @@ from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
-import cloud_jars
+import lock_sets
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -26,12 +26,13 @@ import test_infra
 from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.base.paths import cache, private_dir
 from test_infra.jvm import jars
+from test_infra.jvm.jars import JarLock
 from test_infra.runtime.docker import engine
 from test_infra.runtime.image import REPOSITORY, source_digest
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
 DEFAULT_BASE = "test-infra-base:bookworm"
+JAR_LOCK = Path("test_infra", "jvm", "jars.lock.json")
 PYTHON_VERSION = "3.11"
 """Of the base's Debian; the packages are laid out for it whatever runs here."""
 
@@ -57,35 +58,38 @@ def main(argv: list[str]) -> int:
 def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", choices=("runtime", "spark"), default="runtime")
+    parser.add_argument("--spark", choices=sorted(lock_sets.SETS), default=lock_sets.OURS, help="which Spark")
     parser.add_argument("--base", default=os.environ.get("BASE_IMAGE") or DEFAULT_BASE, help="a digest, or our own")
     parser.add_argument("--python-version", default=PYTHON_VERSION, help="of the base's python3")
-    parser.add_argument("--lock", type=Path, default=ROOT / "requirements.txt", help="hashed lock of the packages")
     parser.add_argument("--tag", help="name of the image; default: the content of the sources")
     return parser.parse_args(argv)
 
 
 def _lay_out(context: Path, options: argparse.Namespace) -> None:
     source_digest()  # of what is copied now, not of what is edited while packages are laid out
-    shutil.copy(HERE / "Dockerfile", context)
+    for name in ("Dockerfile", "connect-server.sh", "spark-defaults.conf"):
+        shutil.copy(HERE / name, context)
     shutil.copytree(
         Path(test_infra.__file__).parent,
         context / "code" / "test_infra",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     _packages(context / "packages", options)
-    _jars(context / "cache")
+    _jars(context / "cache", lock_sets.jar_lock(options.spark))
+    if options.spark != lock_sets.OURS:  # in the image it is the shipped one
+        (context / "code" / JAR_LOCK).write_text(lock_sets.jar_lock(options.spark).model_dump_json(indent=1) + "\n")
+    added = lock_sets.cloud_jars(options.spark) if options.target == "spark" else []
+    lock_sets.refuse_clashes(added, sorted((context / "packages" / "pyspark" / "jars").glob("*.jar")))
     (context / "spark-jars").mkdir()
-    if options.target == "spark":
-        locked = cloud_jars.lock()
-        for path in {path for group in cloud_jars.WANTED for path in jars.fetch(group, locked=locked)}:
-            shutil.copy2(path, context / "spark-jars")
-            (context / "spark-jars" / path.name).chmod(0o644)
+    for path in added:
+        shutil.copy2(path, context / "spark-jars")
+        (context / "spark-jars" / path.name).chmod(0o644)
 
 
 def _packages(target: Path, options: argparse.Namespace) -> None:
     """Install the locked runtime dependencies, without those of development, for the image's Python."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
-        wanted.write(_locked(options.lock.read_text(), _needed()))
+        wanted.write(_locked(lock_sets.packages(options.spark), _needed()))
         wanted.flush()
         command = [
             str(Path(sys.executable).parent / "uv"), "pip", "install", "--quiet", "--no-deps", "--require-hashes",
@@ -126,18 +130,15 @@ def _needed() -> set[str]:
 
 def _locked(lock: str, names: set[str]) -> str:
     """The entries of a hashed lock that are named."""
-    entries = re.split(r"\n(?=\S)", lock)
-    return "\n".join(
-        entry for entry in entries if canonicalize_name(re.split(r"[=\[ ;]", entry, maxsplit=1)[0]) in names
-    )
+    return "\n".join(entry for entry in lock_sets.entries_of(lock) if lock_sets.package_of(entry) in names)
 
 
-def _jars(target: Path) -> None:
+def _jars(target: Path, lock: JarLock) -> None:
     """Verified copies of the locked jars and the unpacked plugin, laid out as our cache has them, for all to read."""
     folder = target / "test_infra" / "jars"
     folder.mkdir(parents=True)
-    groups = {group for jar in jars.lock().jars for group in jar.groups}
-    for path in {path for group in groups for path in jars.fetch(group)}:
+    groups = {group for jar in lock.jars for group in jar.groups}
+    for path in {path for group in groups for path in jars.fetch(group, locked=lock)}:
         place = folder / path.parent.name
         place.mkdir(exist_ok=True)
         shutil.copy2(path, place)
@@ -148,14 +149,20 @@ def _jars(target: Path) -> None:
 
 
 def _build(context: Path, options: argparse.Namespace) -> str:
-    suffix = "" if options.target == "runtime" else f"-{options.target}"
-    name = options.tag or f"{REPOSITORY}:{source_digest()}{suffix}"
+    spark, suffix = _version(options.spark), "" if options.target == "runtime" else f"-{options.target}"
+    # Our own Spark's image goes without a version as well; the others' are found by it (spark.processes).
+    versions = (f"-{options.spark}", f"-{spark}")
+    versions = versions if options.spark != lock_sets.OURS else ("", *versions)
+    names = [
+        f"{REPOSITORY}:{digest}{version}{suffix}" for digest in (source_digest(), "latest") for version in versions
+    ]
+    name = options.tag or names[0]
     command = [
-        "docker", "build", "--network", "host", "--target", options.target, "--tag", name,
-        "--tag", f"{REPOSITORY}:latest{suffix}",
+        "docker", "build", "--network", "host", "--target", options.target,
+        *(argument for tag in ([name] if options.tag else names) for argument in ("--tag", tag)),
         "--build-arg", f"BASE_IMAGE={options.base}",
         "--build-arg", f"PYTHON_VERSION={options.python_version}",
-        "--build-arg", f"SPARK_VERSION={_version(options.lock, 'pyspark')}",
+        "--build-arg", f"SPARK_VERSION={spark}",
         "--build-arg", f"REVISION={source_digest()}",
         "--build-arg", f"CREATED={time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}",
         str(context),
@@ -168,9 +175,10 @@ def _build(context: Path, options: argparse.Namespace) -> str:
     return name
 
 
-def _version(lock: Path, package: str) -> str:
-    found = re.search(rf"^{package}==(\S+)", lock.read_text(), re.MULTILINE)
-    assert found is not None, f"{lock} has no {package}"
+def _version(spark: str) -> str:
+    """The whole version that an image of this Spark has, such as 4.2.0."""
+    found = re.search(r"^pyspark==(\S+)", lock_sets.packages(spark), re.MULTILINE)
+    assert found is not None, f"the lock of Spark {spark} has no pyspark"
     return found[1]
 
 

@@ -57,6 +57,7 @@ class Attendant:
         self._pending: list[int] = []
         self._woken = threading.Event()
         self._kill_at: float | None = None
+        self._untold = False
         self._state = _former(spec.state)
 
     def run(self) -> int:
@@ -124,6 +125,8 @@ class Attendant:
         """Pass output and signals on until the container ends; returns its exit code and what is to be said of it."""
         follower = self._follow()
         while True:
+            if self._untold:
+                self._tell()
             self._pass_signals_on()
             if not follower.is_alive():
                 seen = self._look()
@@ -225,7 +228,11 @@ class Attendant:
 
     def _tell(self, **changed: object) -> None:
         self._state = self._state.model_copy(update=changed)
-        write_private(self._spec.state, self._state.model_dump_json())
+        try:
+            write_private(self._spec.state, self._state.model_dump_json())
+            self._untold = False
+        except OSError:  # the disk is full: tried again with every look; how it ended, our own end tells
+            self._untold = True
 
 
 def _former(path: Path) -> ContainerState:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.environment import inherited
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.runtime.image import PYTHON
@@ -305,7 +306,7 @@ class DockerRuntime:
         ]
         return ContainerSpec(
             name=self._name(spec.name),
-            image=around.image,
+            image=spec.image or around.image,
             # A job that asks for this machine's Python gets the image's.
             argv=(PYTHON if spec.argv[0] == sys.executable else spec.argv[0], *spec.argv[1:]),
             env={name: value for name, value in spec.env.items() if not _is_of_this_machine(name)},
@@ -474,9 +475,8 @@ def _is_of_this_machine(name: str) -> bool:
 def _attendant_env(env: Mapping[str, str]) -> dict[str, str]:
     """The attendant is a process of this machine; of the container's environment it has only the stack's tag."""
     tags = {name: value for name, value in env.items() if name.endswith("STACK_TAG")}
-    names = ("PATH", "HOME", "LANG", "LC_ALL", *ENGINE_VARIABLES)
-    own = {name: os.environ[name] for name in names if name in os.environ}
-    return {**own, **tags, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
+    own = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
+    return {**inherited(*ENGINE_VARIABLES), **tags, **own}
 
 
 def _passwd_of(user: tuple[int, int]) -> str:

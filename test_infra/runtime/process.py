@@ -40,6 +40,7 @@ class ProcessSpec(BaseModel):
         folders: what it reads and writes, its working folder included; a container sees nothing else of this machine.
         read_only: files it reads beyond them.
         ports: where it listens; a container's are published on loopback.
+        image: of its container; None is the stack's.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +61,7 @@ class ProcessSpec(BaseModel):
     folders: tuple[Path, ...] = ()
     read_only: tuple[Path, ...] = ()
     ports: tuple[int, ...] = ()
+    image: str | None = None
 
 
 class ProcessState(BaseModel):

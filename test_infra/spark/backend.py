@@ -1,6 +1,6 @@
 """The seam to where drivers run: what a backend does for one attempt of a Spark job.
 
-`test_infra.spark.local` is the one for processes of this machine; containers plug in here.
+`test_infra.spark.processes` is the one for processes of a stack, in containers or not; another cluster plugs in here.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from test_infra.spark.backend import Attempt, Backend, Refused
 from test_infra.spark.conf import check_conf
 from test_infra.spark.driver import DriverStatus, read_status
 from test_infra.spark.execution import AttemptTimes, Execution, summary
-from test_infra.spark.local import LocalBackend, values_of
 from test_infra.spark.logs import whole_lines
+from test_infra.spark.processes import ProcessBackend, values_of
 from test_infra.spark.record import JobRecord, Overtaken
 from test_infra.spark.restarts import pause_before_restart
 from test_infra.spark.spec import JobSpec, Retain
@@ -72,14 +72,14 @@ class SparkGateway:
 
     Args:
         stack: whose folder holds the record and whose keeper keeps the drivers.
-        backend: where drivers run; None is this machine.
+        backend: where drivers run; None is where the stack's processes do.
         settings: limits; None takes the stack's, without a limit of jobs at once where it has no gateway service.
     """
 
     def __init__(
         self, stack: Stack, *, backend: Backend | None = None, settings: GatewaySettings | None = None
     ) -> None:
-        self._backend: Backend = backend or LocalBackend(stack)
+        self._backend: Backend = backend or ProcessBackend(stack)
         self._settings = settings or stack.spec.services.gateway or GatewaySettings(most_active=None)
         self._jobs = private_dir(stack.dir / "jobs")
         self._record = JobRecord(self._jobs / "record.sqlite")

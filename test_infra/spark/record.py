@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from test_infra.base.errors import UsageError
+from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.spark import schema
 from test_infra.spark.execution import AttemptTimes, Event, Execution
 from test_infra.spark.restarts import Failures
@@ -34,6 +34,10 @@ class KeyConflict(UsageError):
 
 class Overtaken(UsageError):
     """Another process has moved the job, or its next attempt has begun: what was to be recorded is late."""
+
+
+class RecordUnusable(InfrastructureError):
+    """The record cannot be read or written now: a full disk, most likely. What was not recorded did not happen."""
 
 
 class JobRecord:
@@ -293,9 +297,16 @@ class JobRecord:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=30.0, isolation_level=None)) as database:
-            database.row_factory = sqlite3.Row
-            yield database
+        try:
+            with closing(sqlite3.connect(self._path, timeout=30.0, isolation_level=None)) as database:
+                database.row_factory = sqlite3.Row
+                yield database
+        except sqlite3.OperationalError as error:
+            raise RecordUnusable(
+                "the record of Spark jobs cannot be used",
+                details={"file": str(self._path), "seen": str(error)},
+                hint="make room on its disk; the jobs go on, and nothing that was recorded is lost",
+            ) from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -304,7 +315,8 @@ class JobRecord:
             try:
                 yield database
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # a full disk has ended it already
+                    database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
 

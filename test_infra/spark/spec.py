@@ -189,7 +189,9 @@ class JobSpec(_Part):
         default=(), description="Absolute paths of further files that it reads; a container sees no others."
     )
     spark_version: str = Field(
-        default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="Such as 4.2 or 4.2.0; empty: the backend's own."
+        default="",
+        pattern=r"^(\d+\.\d+(\.\d+)?)?$",
+        description="Such as 4.2 or 4.2.0; empty: the backend's own. In containers others have images of their own.",
     )
     conf: dict[ConfKey, str] = Field(default_factory=dict, description="Spark properties; they win over ours.")
     resources: Resources = Resources()

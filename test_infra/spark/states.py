@@ -43,6 +43,9 @@ class JobState(StrEnum):
         return self in {JobState.SUBMITTED, JobState.QUEUED}
 
 
+_KILLED = {code: signum for signum in (signal.SIGKILL, signal.SIGTERM) for code in (-signum, 128 + signum)}
+"""Exit codes of a driver that was ended from outside; Java, which handles SIGTERM, tells it as 143."""
+
 INFRASTRUCTURE = frozenset(
     {
         JobState.SUBMISSION_FAILED,
@@ -210,8 +213,8 @@ def _ended(state: JobState, seen: Observation, clock: Clock) -> Step:
         return Step(_S.LOST, "it is gone, and nobody saw how it ended")
     if seen.evicted:
         return Step(_S.EVICTED, seen.evicted)
-    if seen.exit_code in (-signal.SIGKILL, -signal.SIGTERM):
-        name = signal.Signals(-seen.exit_code).name
+    if seen.exit_code in _KILLED:
+        name = _KILLED[seen.exit_code].name
         return Step(_S.EVICTED, f"its driver was killed by {name}, which this gateway did not send")
     if seen.exit_code == 0:
         return Step(_S.SUCCEEDED, "exit code 0")

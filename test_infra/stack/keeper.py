@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 
 from test_infra.base.backend import Backend
 from test_infra.runtime import docker
@@ -30,6 +31,7 @@ class Keeper:
         self._folders = StackFolders(stack_id)
         self._looked = 0.0
         self._ending = False
+        self._unwritten = b""
         self._supervisor = Supervisor(self._folders.control, self._event, namespaced=namespaced)
 
     def run(self) -> None:
@@ -52,6 +54,7 @@ class Keeper:
         if self._ending or time.monotonic() - self._looked < LEASES_EVERY_S:
             return
         self._looked = time.monotonic()
+        self._write_events()
         if live_leases(self._folders.leases, time.time()):
             return
         lock = os.open(self._folders.up_lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -69,9 +72,20 @@ class Keeper:
 
     def _event(self, service: str, event: str, detail: str) -> None:
         line = json.dumps({"time": time.time(), "service": service, "event": event, "detail": detail})
-        handle = os.open(self._folders.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(handle, "a") as file:
-            file.write(line + "\n")
+        self._unwritten += line.encode() + b"\n"
+        self._write_events()
+
+    def _write_events(self) -> None:
+        """Append what is not written yet. On a full disk the rest waits: processes must be kept nevertheless."""
+        if not self._unwritten:
+            return
+        with suppress(OSError):
+            handle = os.open(self._folders.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                while self._unwritten:
+                    self._unwritten = self._unwritten[os.write(handle, self._unwritten) :]
+            finally:
+                os.close(handle)
 
 
 if __name__ == "__main__":

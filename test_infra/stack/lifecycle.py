@@ -21,6 +21,7 @@ import psutil
 
 from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.environment import inherited
 from test_infra.base.errors import InfrastructureError, NotReady, last_lines
 from test_infra.base.ids import stack_id_of
 from test_infra.base.paths import HOME_VARIABLE, STACK_VARIABLE, home, project_root
@@ -38,11 +39,8 @@ from test_infra.stack.services import services_of
 from test_infra.stack.spec import StackSpec
 from test_infra.stack.sweep import STACK_TAG, kill_leftovers, stack_tag
 
-KEEPER_INHERITS = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR"}
-    | {*ENGINE_VARIABLES}
-)
-"""What a keeper takes over from its caller. It lives for hours, and the caller's secrets are not its business."""
+KEEPER_INHERITS = ("USER", "LOGNAME", "TMPDIR", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR", *ENGINE_VARIABLES)
+"""What a keeper takes over from its caller beyond what everybody does; it lives for hours."""
 
 
 KEEPER_MODULE = "test_infra.stack.keeper"
@@ -205,10 +203,11 @@ class Stack:
     def events(self) -> list[dict[str, object]]:
         """What happened to the stack's processes: ``time, service, event, detail``, oldest first."""
         try:
-            lines = self._folders.events.read_text().splitlines()
+            text = self._folders.events.read_text()
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines]
+        whole, _, _ = text.rpartition("\n")  # a full disk may hold back the rest of the last line
+        return [json.loads(line) for line in whole.splitlines()]
 
     def status(self) -> StackStatus:
         """Look at every service now."""
@@ -419,7 +418,7 @@ def _start_keeper(folders: StackFolders, deadline: Deadline) -> ProcessId:
             start_new_session=True,
             cwd="/",
             env={
-                **{name: value for name, value in os.environ.items() if name in KEEPER_INHERITS},
+                **inherited(*KEEPER_INHERITS),
                 HOME_VARIABLE: str(home()),
                 STACK_TAG: stack_tag(folders.id),
                 "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),

@@ -28,8 +28,9 @@ def running_stack(
     wanted = spec or StackSpec()
     if backend is not None:
         wanted = wanted.model_copy(update={"backend": Backend(backend)})
-    stack_id = f"block-{uuid.uuid4().hex[:8]}"
+    stack_id, lease = f"block-{uuid.uuid4().hex[:8]}", AttachedLease()
     try:
-        yield up(wanted, lease=AttachedLease(), stack_id=stack_id, timeout_s=timeout_s)
+        yield up(wanted, lease=lease, stack_id=stack_id, timeout_s=timeout_s)
     finally:
+        lease.release()  # else its file would stay open as long as this process
         down(stack_id)

@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
+import httpx
 import pytest
 
 from docker import DockerClient
@@ -194,6 +196,42 @@ def test_a_spark_program_of_this_machine_runs_in_the_image_and_is_ready_by_its_e
     assert "running" in [event["state"] for event in gateway.describe(execution_id)["history"]]
 
 
+def test_the_spark_ui_of_a_job_answers_at_its_mapped_port_while_it_runs(
+    stack: Stack, client: DockerClient, tmp_path: Path
+) -> None:
+    program = tmp_path / "shown.py"
+    program.write_text(
+        "import time\n"
+        "from pyspark.sql import SparkSession\n"
+        "print('counted', SparkSession.builder.getOrCreate().range(7).count(), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    gateway = SparkGateway(stack)
+    spec = JobSpec(name="shown", application=PythonFile(python_file=str(program)), timeouts=QUICK, ui=True)
+    execution_id = gateway.submit(spec, idempotency_key="shown")
+    awaited(gateway, execution_id, JobState.RUNNING, within_s=90)
+    url = gateway.describe(execution_id)["ui"]
+    (published,) = containers(client, STACK)[f"spark-{execution_id}"]["HostConfig"]["PortBindings"].values()
+    assert [f"http://{one['HostIp']}:{one['HostPort']}" for one in published] == [url]
+    (application,) = httpx.get(f"{url}/api/v1/applications", timeout=20, trust_env=False).json()
+    assert application["name"] == "shown"
+    (finished,) = httpx.get(f"{url}/api/v1/applications/{application['id']}/jobs", timeout=20, trust_env=False).json()
+    assert finished["status"] == "SUCCEEDED"
+    assert gateway.cancel(execution_id, team="test_infra").success
+    assert gateway.describe(execution_id)["ui"] is None
+    with pytest.raises(httpx.TransportError):
+        httpx.get(url, timeout=5, trust_env=False)
+
+
+def test_a_job_without_a_ui_publishes_no_port(stack: Stack, client: DockerClient) -> None:
+    gateway = SparkGateway(stack)
+    spec = JobSpec(name="hidden", application=SLEEPS, args=("0", "--bind", "127.0.0.1"), timeouts=QUICK)
+    execution_id = gateway.submit(spec, idempotency_key="hidden")
+    assert not containers(client, STACK)[f"spark-{execution_id}"]["HostConfig"]["PortBindings"]
+    assert gateway.describe(execution_id)["ui"] is None
+    gateway.cancel(execution_id, team="test_infra")
+
+
 @pytest.mark.parametrize(
     ("module", "state", "exit_code"), [("this", JobState.SUCCEEDED, 0), ("none_such", JobState.APPLICATION_FAILED, 1)]
 )
@@ -284,6 +322,23 @@ def test_without_its_image_a_job_is_a_failed_submission(stack: Stack, monkeypatc
     assert execution.state is JobState.SUBMISSION_FAILED
     assert "No such image" in execution.error
     assert "make image" in execution.error
+
+
+def test_without_the_image_of_its_spark_a_job_is_a_failed_submission_that_says_what_to_build(stack: Stack) -> None:
+    gateway = SparkGateway(stack)
+    spec = JobSpec(name="older", application=PythonModule(module="this"), spark_version="3.5")
+    with pytest.raises(SubmissionFailed, match=r"make image SPARK=3\.5"):
+        gateway.submit(spec, idempotency_key="older")
+    (execution,) = gateway.list(name="older")
+    assert execution.state is JobState.SUBMISSION_FAILED
+    assert f"No such image: {stack.spec.image}-3.5" in execution.error
+
+
+def test_a_job_that_asks_for_the_spark_of_the_stacks_image_has_it(stack: Stack) -> None:
+    gateway = SparkGateway(stack)
+    spec = JobSpec(name="same", application=PythonModule(module="this"), spark_version=metadata.version("pyspark")[:3])
+    execution_id = gateway.submit(spec, idempotency_key="same")
+    assert awaited(gateway, execution_id, JobState.SUCCEEDED, JobState.APPLICATION_FAILED).succeeded
 
 
 def test_without_its_image_no_stack_begins(docker_image: str, test_home: Path, client: DockerClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 import uuid
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.spark.connect import ConnectSpec, address, connect
+from test_infra.spark.connect import ConnectServer, ConnectSpec, address, connect
 from test_infra.spark.http.client import GatewayClient, GatewayRefused
 from test_infra.spark.http.documents import Job
 from test_infra.spark.spec import JobSpec, PythonFile, PythonModule, Timeouts
@@ -243,20 +244,24 @@ def test_curl_submits_follows_and_a_killed_gateway_sees_the_end_right(stack: Sta
     assert (end["state"], end["exit_code"]) == ("application_failed", 3)
 
 
+def usable(client: GatewayClient, server: ConnectServer) -> ConnectServer:
+    def ready() -> ConnectServer:
+        seen = client.check_cluster(server.id)
+        assert not seen.state.terminal, seen.error
+        if not seen.ready:
+            raise StillWaiting(seen.state)
+        return seen
+
+    return wait_for(ready, Deadline(200), what="the Connect server", awaited="an answer to a query")
+
+
 def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: GatewayClient) -> None:
     from pyspark.sql.connect.session import SparkSession
 
     started = client.start_cluster(ConnectSpec(team="ours", idle_ttl_s=600))
     assert not started.ready
 
-    def ready() -> None:
-        server = client.check_cluster(started.id)
-        assert not server.state.terminal, server.error
-        if not server.ready:
-            raise StillWaiting(server.state)
-
-    wait_for(ready, Deadline(200), what="the Connect server", awaited="an answer to a query")
-    server = client.check_cluster(started.id)
+    server = usable(client, started)
     secret = server.endpoint.secret_files["token"]
     assert secret.stat().st_mode & 0o777 == 0o600
     assert server.endpoint.url == f"sc://localhost:{server.endpoint.port}"
@@ -291,11 +296,49 @@ def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: Gate
     left.stop()
 
 
-def test_a_connect_server_that_nobody_uses_ends_by_itself(client: GatewayClient) -> None:
-    server = client.start_cluster(ConnectSpec(name="idle", idle_ttl_s=1))
-    end = ended(client, server.id, within_s=200)
+def assert_over(client: GatewayClient, server: ConnectServer) -> None:
+    """It is listed as a job that came to its end, as a server no more, and nobody listens at its port."""
+    assert server.id not in [one.id for one in client.clusters()]
+    assert server.id in [job.execution_id for job in client.list(name=server.name, state=JobState.SUCCEEDED)]
+    seen = client.check_cluster(server.id)
+    assert (seen.state, seen.ready, seen.error) == (JobState.SUCCEEDED, False, "")
+    with socket.socket() as asking:
+        assert asking.connect_ex(("127.0.0.1", server.endpoint.port)) != 0
+
+
+def test_a_connect_server_in_use_outlives_its_idle_time_and_then_ends_by_it(client: GatewayClient) -> None:
+    idle_ttl_s = 4
+    server = usable(client, client.start_cluster(ConnectSpec(name="idle", idle_ttl_s=idle_ttl_s)))
+    session, in_use = connect(server), Deadline(2.5 * idle_ttl_s)
+    while not in_use.expired:
+        assert session.range(10).count() == 10
+    last_use = time.time()
+    assert [one.id for one in client.clusters() if one.ready] == [server.id]
+    end = ended(client, server.id, within_s=60)
+    session.client.set_retry_policies([])
+    session.stop()
     assert (end.state, end.exit_code) == (JobState.SUCCEEDED, 0)
-    assert "no session was used for 1 s" in client.logs(server.id)[0]
+    assert end.ended_at is not None
+    assert end.ended_at - last_use > idle_ttl_s - 1
+    assert f"no session was used for {idle_ttl_s} s" in client.logs(server.id)[0]
+    assert_over(client, server)
     with pytest.raises(GatewayRefused, match="no Spark Connect server"):
         client.check_cluster(client.submit(SLEEPS, idempotency_key="no-server"))
     client.cancel(client.list(name="sleeps")[-1].execution_id, team="ours")
+
+
+def test_a_connect_server_ends_at_its_longest_time_in_the_middle_of_a_query(client: GatewayClient) -> None:
+    max_ttl_s = 6
+    server = usable(client, client.start_cluster(ConnectSpec(name="short", max_ttl_s=max_ttl_s, idle_ttl_s=600)))
+    (attempt,) = client.describe(server.id).attempts
+    session = connect(server)
+    session.client.set_retry_policies([])  # else the client would wait ten minutes for its return
+    with pytest.raises(Exception, match=r"(?i)unavailable|cancel|closed|connect"):
+        session.sql("SELECT sum(a.id * b.id) FROM range(10000000) a CROSS JOIN range(10000000) b").collect()
+    end = ended(client, server.id, within_s=60)
+    session.stop()
+    assert (end.state, end.exit_code) == (JobState.SUCCEEDED, 0)
+    assert end.ended_at is not None
+    assert end.ended_at - attempt["ready_at"] > max_ttl_s - 1
+    assert f"its longest time, {max_ttl_s} s, is over" in client.logs(server.id)[0]
+    assert_over(client, server)

@@ -23,7 +23,7 @@ from test_infra.base.errors import BadDocument, NotReady
 from test_infra.spark.backend import Attempt
 from test_infra.spark.execution import Execution
 from test_infra.spark.gateway import LogsRemoved, NotYourJob, SparkGateway, SubmissionFailed
-from test_infra.spark.local import LocalBackend
+from test_infra.spark.processes import ProcessBackend
 from test_infra.spark.record import KeyConflict, UnknownJob
 from test_infra.spark.spec import (
     FromFile,
@@ -275,7 +275,8 @@ def test_secrets_come_by_reference_and_are_seen_nowhere(
     [
         ({"application": PythonFile(python_file="/none/job.py")}, "there is no file /none/job.py"),
         ({"application": PythonModule(module="m", wheel="/none.whl")}, "there is no file /none.whl"),
-        ({"spark_version": "3.5"}, "Spark 3.5 is asked for"),
+        ({"files": ("/none/orders.csv",)}, "there is no file /none/orders.csv"),
+        ({"spark_version": "3.5"}, "Spark 3.5 is asked for and this machine has .*\n.*backend docker"),
         ({"environment": {"A": FromVariable(from_variable="NOT_THERE")}}, "NOT_THERE"),
         ({"jar_groups": ("none-such",)}, "none-such"),
     ],
@@ -335,7 +336,7 @@ def test_what_is_kept_of_an_ended_job(
             gateway.logs(execution_id)
 
 
-class LosesReplies(LocalBackend):
+class LosesReplies(ProcessBackend):
     """Starts the driver and then loses the answer."""
 
     def start(self, attempt: Attempt) -> None:
@@ -353,7 +354,7 @@ def test_a_reply_that_is_lost_after_the_start_is_one_running_job(stack: Stack) -
     assert gateway.cancel(execution_id, team="ours").success
 
 
-class NeverStarts(LocalBackend):
+class NeverStarts(ProcessBackend):
     """Takes the request and never carries it out."""
 
     def start(self, attempt: Attempt) -> None:

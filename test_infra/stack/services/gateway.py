@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import test_infra
 from test_infra.base.deadline import StillWaiting
+from test_infra.base.environment import inherited
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import HOME_VARIABLE, home
 from test_infra.jvm import jars
@@ -21,7 +21,6 @@ from test_infra.stack.spec import GatewaySettings
 
 NAME = "gateway"
 MODULE = "test_infra.spark.http.server"
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME", "XDG_DATA_HOME", *ENGINE_VARIABLES)
 
 
 def gateway(settings: GatewaySettings) -> ServiceSpec:
@@ -54,11 +53,10 @@ def _prepare(place: Place) -> None:
 
 
 def _command(place: Place) -> Command:
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return Command(
         argv=(sys.executable, "-m", MODULE, place.stack_id, str(place.ports["http"]), str(_token_file(place))),
         env={
-            **inherited,
+            **inherited(*ENGINE_VARIABLES),
             HOME_VARIABLE: str(home()),
             "JAVA_HOME": str(find_java().home),
             "PYTHONPATH": str(Path(test_infra.__file__).parents[1]),

@@ -128,6 +128,8 @@ S, A = JobState, Observation
         (S.RUNNING, A(True, False, 0), NOW, S.SUCCEEDED),
         (S.RUNNING, A(True, False, None), NOW, S.LOST),
         (S.RUNNING, A(True, False, -signal.SIGKILL), NOW, S.EVICTED),
+        (S.RUNNING, A(True, False, 143), NOW, S.EVICTED),  # Java, killed by SIGTERM
+        (S.RUNNING, A(True, False, 142), NOW, S.APPLICATION_FAILED),
         (S.RUNNING, A(True, False, -signal.SIGSEGV), NOW, S.APPLICATION_FAILED),
         (S.RUNNING, A(True, False, 137, evicted="out of memory"), NOW, S.EVICTED),
         (S.RUNNING, A(True, True), Clock(now=99, requested_at=0, started_at=1, ready_at=2, run_s=50),

@@ -1,4 +1,4 @@
-"""Drivers as processes of the stack's runtime: on this machine, or each in a container of its own.
+"""Drivers as processes of a stack's runtime: on this machine, or each in a container of its own.
 
 Each driver has a small keeper of its own (`test_infra.runtime.kept`), which writes exit code and end time.
 """
@@ -9,11 +9,13 @@ import json
 import os
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import test_infra
 from test_infra.base.backend import Backend
+from test_infra.base.environment import inherited
 from test_infra.base.errors import TestInfraError
 from test_infra.base.paths import write_private
 from test_infra.base.redaction import redact
@@ -42,10 +44,9 @@ if TYPE_CHECKING:
 
 LOG_BACKUPS = 63
 """Old files of a driver's log, 1 GiB together: an offset stays valid as long as none was thrown away."""
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
-class LocalBackend:
+class ProcessBackend:
     """Drivers as kept processes of one stack.
 
     Args:
@@ -61,11 +62,12 @@ class LocalBackend:
         """Write the driver's files and ask the keeper for its process.
 
         Raises:
-            Refused: a file, a jar, Java or a referenced value is missing, or another Spark version is asked for.
+            Refused: a file, a jar, Java, a referenced value, or the image of another Spark version is missing.
             NotReady: the keeper has not said that it took the request; it may take it later.
         """
         try:
-            _check_version(attempt.spec)
+            for path in _files_of(attempt.spec):
+                existing(path)
             write_private(attempt.folder / "job.json", attempt.spec.model_dump_json())
             process = self._contained(attempt) if self._stack.spec.backend is Backend.DOCKER else self._process(attempt)
         except (TestInfraError, OSError) as error:
@@ -75,7 +77,12 @@ class LocalBackend:
         try:
             self._runtime.start(process)
         except ContainerRefused as error:
-            raise Refused(f"no container for {attempt.spec.name}", details={"why": str(error)}) from error
+            why = str(error)
+            if process.image is not None:
+                minor = ".".join(attempt.spec.spark_version.split(".")[:2])
+                way = f"make image SPARK={minor}, if docker/spark has a folder for it"
+                why = f"Spark {attempt.spec.spark_version} has an image of its own: {way}\n{why}"
+            raise Refused(f"no container for {attempt.spec.name}", details={"why": why}) from error
 
     def observe(self, attempts: list[Attempt]) -> list[Observation]:
         """One look at the keeper's state for all of them."""
@@ -105,12 +112,15 @@ class LocalBackend:
         from test_infra.jvm.java import find_java
 
         folder, spec = attempt.folder, attempt.spec
+        if not _is_ours(spec.spark_version):
+            raise Refused(
+                f"Spark {spec.spark_version} is asked for and this machine has {version('pyspark')}",
+                hint="leave out spark_version, or run it in a container, whose image has a Spark: backend docker",
+            )
         values = values_of(spec)
         # Here, where the user's proxies and certificates are known; the driver's environment is bare.
         properties = write_properties(spec, folder, ui_port=attempt.ui_port)
-        environment = self._stack.process_env()
-        environment |= {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        environment |= values | spark_environment(properties)
+        environment = self._stack.process_env() | inherited() | values | spark_environment(properties)
         environment |= {
             JOB_DIR_VARIABLE: str(folder),
             "JAVA_HOME": str(find_java().home),
@@ -130,9 +140,10 @@ class LocalBackend:
             argv=(sys.executable, "-m", "test_infra.spark.launch", str(folder), *map(str, ui)),
             env={**self._stack.process_env(), JOB_DIR_VARIABLE: str(folder), "PYTHONUNBUFFERED": "1"},
             **_kept(attempt),
-            read_only=tuple(Path(existing(path)) for path in (*spec.application_files.values(), *spec.files)),
+            read_only=tuple(Path(path) for path in _files_of(spec)),
             memory_limit_mib=driver.memory_mib + driver.overhead_mib,
             ports=(*ui, int(connect_port)) if connect_port else ui,
+            image=None if _is_ours(spec.spark_version) else f"{self._stack.spec.image}-{spec.spark_version}",
         )
 
 
@@ -177,15 +188,13 @@ def _value(name: str, reference: FromVariable | FromFile) -> str:
         raise Refused(f"environment.{name} refers to {path}: {error.strerror}") from error
 
 
-def _check_version(spec: JobSpec) -> None:
-    from importlib.metadata import version
+def _files_of(spec: JobSpec) -> tuple[str, ...]:
+    return (*spec.application_files.values(), *spec.files)
 
-    ours = version("pyspark")
-    if spec.spark_version and not f"{ours}.".startswith(f"{spec.spark_version}."):
-        raise Refused(
-            f"Spark {spec.spark_version} is asked for and this backend has {ours}",
-            hint="leave out spark_version, or submit to a backend of that version",
-        )
+
+def _is_ours(spark_version: str) -> bool:
+    """Whether the Spark that is installed here, and in the image of these sources, is one of this version."""
+    return not spark_version or f"{version('pyspark')}.".startswith(f"{spark_version}.")
 
 
 def _observation(attempt: Attempt, process: ProcessState | None) -> Observation:
