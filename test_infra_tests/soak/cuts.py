@@ -80,11 +80,12 @@ class Soak:
             log.warning("%s", found)
             self.false.append(f"{found.table}: {found.counts} {found.reason} {found.differences[:5]}")
 
-    def write(self, path: Path) -> None:
-        """Add this series to a file of series."""
+    def write(self, path: Path, commit: str) -> None:
+        """Add this series, and the commit of the code that it is about, to a file of series."""
         series = json.loads(path.read_text()) if path.exists() else []
         path.parent.mkdir(exist_ok=True)
-        own = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds"), **vars(self), "faults": dict(self.faults)}
+        when = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit}
+        own = {**when, **vars(self), "faults": dict(self.faults)}
         path.write_text(json.dumps([*series, own], indent=1) + "\n")
 
 
