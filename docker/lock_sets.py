@@ -49,6 +49,7 @@ class LockSet:
 UNITY = (
     "io.unitycatalog:unitycatalog-client:0.6.0",
     "io.unitycatalog:unitycatalog-hadoop:0.6.0",
+    # Named by the client's POM, though no class of 0.6.0 refers to it.
     "org.openapitools:jackson-databind-nullable:0.2.6",
 )
 
