@@ -131,6 +131,22 @@ def test_containers_are_shut_in(stack: Stack, client: DockerClient) -> None:
         assert not any(path == Path("/") or "docker.sock" in path.name for path in seen_of_this_machine), name
 
 
+def test_a_folder_below_the_home_of_root_is_reached_by_who_is_not_root(
+    docker_image: str, tmp_path: Path, client: DockerClient
+) -> None:
+    """There lies the stack of root who named no other place."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "place.json").write_text("told")
+    said = client.containers.run(
+        docker_image,
+        ["cat", "/root/.local/share/test_infra/place.json"],
+        user="101:104",
+        volumes={str(tmp_path): {"bind": "/root/.local/share/test_infra", "mode": "ro"}},
+        remove=True,
+    )
+    assert said == b"told"
+
+
 def test_no_secret_stands_where_the_engine_shows_it(stack: Stack, client: DockerClient) -> None:
     secrets = [path.read_text() for endpoint in stack.endpoints.values() for path in endpoint.secret_files.values()]
     assert secrets
