@@ -135,8 +135,10 @@ def test_a_folder_below_the_home_of_root_is_reached_by_who_is_not_root(
     docker_image: str, tmp_path: Path, client: DockerClient
 ) -> None:
     """There lies the stack of root who named no other place."""
-    tmp_path.chmod(0o755)
-    (tmp_path / "place.json").write_text("told")
+    told = tmp_path / "place.json"
+    told.write_text("told")
+    for path in (tmp_path, told):
+        path.chmod(0o755)
     said = client.containers.run(
         docker_image,
         ["cat", "/root/.local/share/test_infra/place.json"],
