@@ -20,6 +20,7 @@ def test_thirty_cuts_under_traffic_and_faults_are_true_and_the_oracle_agrees(tes
     assert found.judged == 2 * (2 * 30 + 10)
     assert found.faults == {"pause": 3, "kill_connect": 1, "kill_driver": 1}
     assert found.dirty_keys > 0
-    found.write(tmp_path / "cuts.json")
+    found.write(tmp_path / "cuts.json", "a1b2c3d4e5f6")
     (series,) = json.loads((tmp_path / "cuts.json").read_text())
     assert (series["cuts"], series["faults"]) == (30, dict(found.faults))
+    assert series["commit"] == "a1b2c3d4e5f6"
