@@ -22,7 +22,6 @@ from test_infra.cdc.sources import postgres
 from test_infra.runtime import docker
 from test_infra.runtime.process import ProcessSpec
 from test_infra.spark.connect import ConnectServers, ConnectSpec
-from test_infra.spark.execution import Execution
 from test_infra.spark.gateway import SparkGateway, SubmissionFailed
 from test_infra.spark.spec import JobSpec, PythonFile, PythonModule, Timeouts
 from test_infra.spark.states import JobState
@@ -31,6 +30,7 @@ from test_infra.stack.service import ServiceFailed
 from test_infra.stack.services.kafka import broker_answers
 from test_infra.stack.spec import PostgresSettings, Services
 from test_infra.stack.sweep import stack_tag
+from test_infra_tests.jobs import awaited
 
 STACK = "testdocker"
 SLEEPS = PythonModule(module="http.server")
@@ -89,16 +89,6 @@ def nothing_is_left(client: DockerClient, stack_id: str) -> None:
     left = [*containers(client, stack_id), *client.networks.list(filters=wanted), *client.volumes.list(filters=wanted)]
     if left:
         raise StillWaiting(str(left))
-
-
-def awaited(gateway: SparkGateway, execution_id: str, *states: JobState, within_s: float = 30) -> Execution:
-    def there() -> Execution:
-        execution = gateway.check(execution_id)
-        if execution.state not in states:
-            raise StillWaiting(execution.state)
-        return execution
-
-    return wait_for(there, Deadline(within_s), what=f"job {execution_id}", awaited=" or ".join(states))
 
 
 def test_every_service_runs_in_a_container_and_is_usable_from_outside(stack: Stack, client: DockerClient) -> None:

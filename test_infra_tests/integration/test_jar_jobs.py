@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from test_infra.base.backend import Backend
-from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.spark.execution import Execution
 from test_infra.spark.gateway import SparkGateway
 from test_infra.spark.spec import Jar, JobSpec
@@ -18,6 +17,7 @@ from test_infra.spark.states import JobState
 from test_infra.stack import AttachedLease, StackSpec, down, up
 from test_infra.stack.spec import Services
 from test_infra_tests.integration import scala_jar
+from test_infra_tests.jobs import awaited
 
 WITHIN_S = 150.0
 
@@ -48,19 +48,9 @@ def submitted(gateway: SparkGateway, jar: Path, how: str, main_class: str = scal
     return gateway.submit(spec, idempotency_key=uuid.uuid4().hex)
 
 
-def awaited(gateway: SparkGateway, execution_id: str, *states: JobState) -> Execution:
-    def there() -> Execution:
-        execution = gateway.check(execution_id)
-        if execution.state not in states:
-            raise StillWaiting(execution.state)
-        return execution
-
-    return wait_for(there, Deadline(WITHIN_S), what=f"job {execution_id}", awaited=" or ".join(states))
-
-
 def ended(gateway: SparkGateway, execution_id: str) -> tuple[Execution, str]:
     """How it ended, and its log."""
-    execution = awaited(gateway, execution_id, *(state for state in JobState if state.terminal))
+    execution = awaited(gateway, execution_id, *(state for state in JobState if state.terminal), within_s=WITHIN_S)
     return execution, "".join(text for text, _ in gateway.follow(execution_id))
 
 
@@ -99,7 +89,7 @@ def test_its_java_killed_from_outside_is_evicted_and_no_fault_of_the_application
     gateway: SparkGateway, jar: Path
 ) -> None:
     execution_id = submitted(gateway, jar, "waits")
-    awaited(gateway, execution_id, JobState.RUNNING)
+    awaited(gateway, execution_id, JobState.RUNNING, within_s=WITHIN_S)
     gateway.signal(execution_id, signal.SIGTERM)
     end, log = ended(gateway, execution_id)
     assert end.state is JobState.EVICTED, log

@@ -40,6 +40,7 @@ from test_infra.spark.spec import (
 from test_infra.spark.states import JobState
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import GatewaySettings, Services
+from test_infra_tests.jobs import awaited
 
 STACK = "testspark"
 QUICK = Timeouts(stop_s=2)
@@ -72,16 +73,6 @@ def program(folder: Path, code: str, name: str = "job.py") -> PythonFile:
     path = folder / name
     path.write_text(code)
     return PythonFile(python_file=str(path))
-
-
-def awaited(gateway: SparkGateway, execution_id: str, *states: JobState, within_s: float = 30) -> Execution:
-    def there() -> Execution:
-        execution = gateway.check(execution_id)
-        if execution.state not in states:
-            raise StillWaiting(execution.state)
-        return execution
-
-    return wait_for(there, Deadline(within_s), what=f"job {execution_id}", awaited=" or ".join(states))
 
 
 def ended(gateway: SparkGateway, execution_id: str, within_s: float = 30) -> Execution:
