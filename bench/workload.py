@@ -13,7 +13,7 @@ import psycopg
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc import coverage, lag
-from test_infra.cdc.lake import Commit, commits, dataset, first_covering
+from test_infra.cdc.lake import Commit, commits, dataset, dataset_of, first_covering
 from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.stream import control
@@ -43,7 +43,7 @@ def row_arrives(stack: Stack, spec: PipelineSpec) -> None:
 
     def mirrored() -> None:
         mirror.update_incremental()
-        rows = mirror.to_pyarrow_table(columns=columns).to_pylist()
+        rows = dataset_of(mirror).to_table(columns).to_pylist()
         if [tuple(row.values()) for row in rows] != [inserted]:
             raise StillWaiting(f"{rows}")
 

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.cdc import lake
 
 ORDER, STRANGER = 9_000_000_001, 9_000_000_002
 
@@ -60,7 +63,7 @@ def first_seen(mirror: DeltaTable) -> pa.Table:
     """Our order as it first came into the mirror, whatever was done to it since."""
     mirror.update_incremental()
     for version in range(mirror.version() + 1):
-        rows = DeltaTable(mirror.table_uri, version=version).to_pyarrow_table(filters=[("id", "=", ORDER)])
+        rows = lake.dataset(Path(os.environ["DELTA_TABLE_PATH"]), version).to_table(filter=pc.field("id") == ORDER)
         if rows.num_rows:
             return rows
     raise StillWaiting("it is not there yet")

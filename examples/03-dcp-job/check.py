@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import duckdb
-from deltalake import DeltaTable
 
-orders = DeltaTable(os.environ["DELTA_TABLE_PATH"]).to_pyarrow_dataset()
-written = DeltaTable(Path(os.environ["TEST_INFRA_HOME"]) / "examples" / "orders_by_status").to_pyarrow_dataset()
+from test_infra.cdc import lake
+
+orders = lake.dataset(Path(os.environ["DELTA_TABLE_PATH"]))
+written = lake.dataset(Path(os.environ["TEST_INFRA_HOME"]) / "examples" / "orders_by_status")
 expected = duckdb.sql("SELECT status, count(*), sum(amount) FROM orders WHERE amount > 0 GROUP BY status ORDER BY 1")
 found = duckdb.sql("SELECT status, orders, amount FROM written ORDER BY 1")
 if expected.fetchall() != found.fetchall():

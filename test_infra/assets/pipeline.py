@@ -285,16 +285,12 @@ def _run_stream(stack: "Stack", spec: PipelineSpec) -> dict[str, str]:
 
 
 def _table_metadata(folders: PipelineFolders, kind: str, table: str) -> dict[str, dg.MetadataValue]:
-    from deltalake import DeltaTable
-
-    from test_infra.cdc.lake import commits
+    from test_infra.cdc.lake import commits, dataset
 
     path = folders.changes(table) if kind == "changes" else folders.mirror(table)
     latest = commits(path)[-1]
     return {
-        "dagster/row_count": dg.MetadataValue.int(
-            DeltaTable(str(path), version=latest.version).to_pyarrow_dataset().count_rows()
-        ),
+        "dagster/row_count": dg.MetadataValue.int(dataset(path, latest.version).count_rows()),
         "version": dg.MetadataValue.int(latest.version),
         "offsets": dg.MetadataValue.json({str(partition): end for partition, end in latest.offsets.items()}),
         "visible_at": dg.MetadataValue.timestamp(latest.visible_at),

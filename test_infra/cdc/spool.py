@@ -76,7 +76,7 @@ def view(connection: DuckDBPyConnection, name: str, table_dir: Path, version: in
     )
     # DuckDB takes these in a path for a pattern.
     if more_than_files or any(sign in str(table_dir) for sign in "*?[{"):
-        connection.register(name, table.to_pyarrow_dataset())
+        connection.register(name, lake.dataset_of(table))
         return
     # The files may be none, and may lack a column that the table got later.
     shape = lake.plain(pa.schema(table.schema().to_arrow())).empty_table()

@@ -43,9 +43,9 @@ def quarantine(stack: "Stack", spec: PipelineSpec) -> Finding:
 
 def quarantined(folders: PipelineFolders) -> tuple[int, Sequence[dict[str, str]]]:
     """How many records are quarantined, and the first of them."""
-    from deltalake import DeltaTable
+    from test_infra.cdc import lake
 
-    dataset = DeltaTable(str(folders.quarantine)).to_pyarrow_dataset()
+    rows = lake.dataset(folders.quarantine)
     columns = ["topic", "partition", "offset", "reason"]
-    first = dataset.head(findings.MOST_ROWS, columns=columns).to_pylist()
-    return dataset.count_rows(), [{name: str(row[name]) for name in columns} for row in first]
+    first = rows.head(findings.MOST_ROWS, columns=columns).to_pylist()
+    return rows.count_rows(), [{name: str(row[name]) for name in columns} for row in first]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
@@ -132,15 +133,15 @@ class PipelineHandle:
         wait_running(self.stack, self.spec, deadline)
 
 
-def _rows(table_dir: Any, key: Mapping[str, Any]) -> list[Row]:
+def _rows(table_dir: Path, key: Mapping[str, Any]) -> list[Row]:
     """Rows of a Delta table in which every named column (dots lead into a struct) has the value."""
     import pyarrow.compute as pc
-    from deltalake import DeltaTable
 
-    dataset = DeltaTable(str(table_dir)).to_pyarrow_dataset()
+    from test_infra.cdc import lake
+
     conditions = [pc.field(*name.split(".")) == value for name, value in key.items()]
     chosen = conditions[0]
     for condition in conditions[1:]:
         chosen &= condition
-    rows: list[Row] = dataset.to_table(filter=chosen).to_pylist()
+    rows: list[Row] = lake.dataset(table_dir).to_table(filter=chosen).to_pylist()
     return rows

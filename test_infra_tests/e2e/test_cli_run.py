@@ -112,19 +112,19 @@ def test_lag_and_counts_are_numbers_in_the_check_history(kept: Kept, monkeypatch
     assert isinstance(metadata["witness"]["keys_judged"], dg.IntMetadataValue)
 
 
-@pytest.mark.timeout(200)
 def add(mirror: DeltaTable, row: int, amount: str) -> None:
     """Change one amount behind the stream's back, and in between its own commits."""
-    for attempt in lake.despite_foreign_commits():
+    mirror.update_incremental()
+    for attempt in lake.despite_foreign_commits(mirror):
         with attempt:
-            mirror.update_incremental()
             mirror.update(predicate=f"id = {row}", updates={"amount": f"amount + {amount}"})
 
 
+@pytest.mark.timeout(200)
 def test_a_spoiled_mirror_is_red_and_the_report_says_where(kept: Kept, stack: Stack, shop: PipelineSpec) -> None:
     mirror = DeltaTable(str(PipelineFolders(stack.dir, shop.name).mirror("orders")))
     # Not the first one: an idle table's first row is written again by the gate of lag, and that would mend it.
-    row = max(mirror.to_pyarrow_dataset().to_table(columns=["id"])["id"].to_pylist())
+    row = max(lake.dataset_of(mirror).to_table(columns=["id"])["id"].to_pylist())
     add(mirror, row, "0.01")
     try:
         ran = kept.run("run", "parity", "--json", timeout_s=150)

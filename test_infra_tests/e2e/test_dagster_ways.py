@@ -39,6 +39,18 @@ mutation ($params: ExecutionParams!) {
   }
 }"""
 STATUS = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+WHY = """
+query ($id: ID!) {
+  logsForRun(runId: $id, limit: 100000) {
+    ... on EventConnection {
+      events {
+        ... on ExecutionStepFailureEvent { stepKey error { message cause { message } } }
+        ... on RunFailureEvent { message error { message } }
+        ... on AssetCheckEvaluationEvent { evaluation { checkName success description } }
+      }
+    }
+  }
+}"""
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -127,7 +139,8 @@ def test_the_nightlys_tick_launched_from_the_ui(environment: dict[str, str], tmp
                 raise StillWaiting(f"it is {seen}")
             return seen
 
-        assert wait_for(ended, Deadline(420), what=f"run {run_id}", awaited="its end", interval_s=1) == "SUCCESS"
+        end = wait_for(ended, Deadline(420), what=f"run {run_id}", awaited="its end", interval_s=1)
+        assert end == "SUCCESS", ask(WHY, id=run_id)
         assert result_of(environment, run_id)["green"]
 
         def reported() -> None:

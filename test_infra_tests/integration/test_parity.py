@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import cut, lag, offsets, parity, witness
+from test_infra.cdc import cut, lag, lake, offsets, parity, witness
 from test_infra.cdc.compare import judge
 from test_infra.cdc.differences import LOG_MIRROR, SOURCE_MIRROR, TableParity
 from test_infra.cdc.load import control as load
@@ -152,7 +152,7 @@ def test_added_row_is_extra_and_a_repeated_one_a_duplicate(quiet: Live) -> None:
     from deltalake import write_deltalake
 
     mirror = quiet.mirror("customers")
-    row = mirror.to_pyarrow_table().slice(3, 1)
+    row = lake.dataset_of(mirror).to_table().slice(3, 1)
     twice = row.column("id")[0].as_py()
     invented = row.set_column(row.schema.get_field_index("id"), row.schema.field("id"), pa.array([-77], pa.int64()))
     write_deltalake(mirror, pa.concat_tables([row, invented]), mode="append")

@@ -15,6 +15,7 @@ import pytest
 
 from test_infra.assets.spark_job import follow, spark_job_asset
 from test_infra.base.errors import BadDocument
+from test_infra.cdc.lake import dataset
 from test_infra.resources.spark_gateway import SparkGatewayResource
 from test_infra.spark.connect import ConnectServers
 from test_infra.spark.gateway import SparkGateway
@@ -94,8 +95,6 @@ def manifest(folder: Path, text: str) -> Path:
 def test_a_job_that_would_run_is_tested_and_then_runs(
     gateway: SparkGateway, servers: ConnectServers, lake: Path, tmp_path: Path
 ) -> None:
-    from deltalake import DeltaTable
-
     path = manifest(tmp_path, MANIFEST.format(lake=lake))
     tried = try_manifest(read_manifest(path), path, servers)
     assert [one.step.partition(" ")[0] for one in tried] == [
@@ -109,7 +108,7 @@ def test_a_job_that_would_run_is_tested_and_then_runs(
     execution_id = gateway.submit(read_job(path, tmp_path), idempotency_key="totals")
     log = "".join(text for text, _ in gateway.follow(execution_id))
     assert gateway.check(execution_id).state is JobState.SUCCEEDED, log
-    rows = DeltaTable(str(lake / "totals")).to_pyarrow_table().sort_by("name").to_pylist()
+    rows = dataset(lake / "totals").to_table().sort_by("name").to_pylist()
     assert rows == [{"name": "New", "amount": 3}, {"name": "Paid", "amount": 4}]
 
     # The server of the first test is warm, and what is there now is looked at.

@@ -103,6 +103,17 @@ def test_every_locked_package_has_hashes_and_no_host() -> None:
     assert not re.search(r"https?://|--index|--find-links|--trusted-host", lock)
 
 
+def test_delta_tables_are_read_only_where_arrow_reads_the_files_by_itself() -> None:
+    asks = re.compile(r"\.to_pyarrow_(dataset|table)\(")
+    sources = [
+        path.relative_to(PROJECT).as_posix()
+        for folder in ("test_infra", "test_infra_tests", "bench", "examples")
+        for path in sorted((PROJECT / folder).rglob("*.py"))
+        if asks.search(path.read_text())
+    ]
+    assert sources == ["test_infra/cdc/lake.py"], "use lake.dataset() or lake.dataset_of(): it says why"
+
+
 def test_lock_knows_every_dependency() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     asked = project["project"]["dependencies"] + project["dependency-groups"]["dev"]

@@ -214,10 +214,8 @@ class ChangeLog:
             return None
         self._applied = _advanced(self._applied, batch, app_id, batch_id)
         properties = lake.commit_properties(self._applied, app_id)
-        for attempt in lake.despite_foreign_commits():
+        for attempt in lake.despite_foreign_commits(self._table):
             with attempt:
-                if attempt.retry_state.attempt_number > 1:
-                    self._table.update_incremental()
                 write_deltalake(
                     self._table,
                     batch.changes,

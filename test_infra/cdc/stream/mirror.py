@@ -168,7 +168,7 @@ class Mirror:
 
         for applied, where in self._lacks:
             wanted = lake.changes_schema(self._schema)
-            rows = self._changes.to_pyarrow_dataset().to_table(columns=wanted.names, filter=where)
+            rows = lake.dataset_of(self._changes).to_table(columns=wanted.names, filter=where)
             yield Pending(pa.table(rows.columns, names=rows.column_names).cast(wanted), applied)
 
     def _merge(self, parts: list[Pending]) -> None:
@@ -178,7 +178,7 @@ class Mirror:
 
         changes = pa.concat_tables([part.changes for part in parts])
         self._table.update_incremental()
-        changes = carried(self._connection, changes, self._schema, self._table.to_pyarrow_dataset)
+        changes = carried(self._connection, changes, self._schema, lambda: lake.dataset_of(self._table))
         newest = self.graves.newest(changes, self._schema)
         applied = parts[-1].applied
         if "t" in changes["op"].unique().to_pylist():
@@ -206,7 +206,7 @@ class Mirror:
             return
         self._generation = self.graves.generation
         older = pc.field("_snapshot") & (pc.field("_lsn") < self._generation)
-        if self._table.to_pyarrow_dataset().count_rows(filter=older):
+        if lake.dataset_of(self._table).count_rows(filter=older):
             self._delete(f"_snapshot AND _lsn < {self._generation}", batch_id)
 
     def _delete(self, where: str, batch_id: int) -> None:
@@ -217,10 +217,8 @@ class Mirror:
         same_key = " AND ".join(f"t.{name} = s.{name}" for name in map(identifier, self._schema.key_names))
         touched = " AND ".join([*_ranges(newest, self._schema), same_key])
         values = {identifier(name): f"s.{identifier(name)}" for name in lake.mirror_schema(self._schema).names}
-        for attempt in lake.despite_foreign_commits():
+        for attempt in lake.despite_foreign_commits(self._table):
             with attempt:
-                if attempt.retry_state.attempt_number > 1:
-                    self._table.update_incremental()
                 merge = self._table.merge(
                     newest,
                     touched,
@@ -282,13 +280,13 @@ def _between(begin: dict[int, int], end: dict[int, int]) -> Expression:
 def _graves_in(changes: DeltaTable) -> pa.Table:
     import pyarrow.compute as pc
 
-    rows = changes.to_pyarrow_dataset()
+    rows = lake.dataset_of(changes)
     return rows.to_table(columns=["op", "key", "lsn"], filter=pc.field("op").isin(["d", "t"]))
 
 
 def _generation_in(changes: DeltaTable) -> int:
     import pyarrow.compute as pc
 
-    reads = changes.to_pyarrow_dataset().to_table(columns=["lsn"], filter=pc.field("op") == "r")
+    reads = lake.dataset_of(changes).to_table(columns=["lsn"], filter=pc.field("op") == "r")
     newest = pc.max(reads["lsn"]).as_py()
     return -1 if newest is None else int(newest)
