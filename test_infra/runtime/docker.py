@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -43,6 +44,8 @@ MEMORY_MIB = 4_096
 PIDS = 2_048
 MIB = 1024 * 1024
 
+UNIX = "unix://"
+DEFAULT_HOST = f"{UNIX}/var/run/docker.sock"
 ENGINE_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONFIG", "DOCKER_CONTEXT")
 """How Docker's clients find the engine."""
 
@@ -354,7 +357,13 @@ def engine(timeout_s: float = 60.0) -> DockerClient:
 
     import docker
 
+    asked = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     try:
+        if asked.startswith(UNIX):
+            # First by ourselves: the client leaves a socket open that could not connect.
+            with socket.socket(socket.AF_UNIX) as tried:
+                tried.settimeout(timeout_s)
+                tried.connect(asked.removeprefix(UNIX))
         client = docker.from_env(timeout=timeout_s)
         try:
             client.ping()
@@ -364,7 +373,7 @@ def engine(timeout_s: float = 60.0) -> DockerClient:
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise EngineMissing(
             "no Docker engine answers",
-            details={"asked": os.environ.get("DOCKER_HOST", "the default socket"), "seen": str(error)[:300]},
+            details={"asked": asked, "seen": str(error)[:300]},
             hint="start Docker; root on Debian: .ci/docker",
         ) from error
     return client

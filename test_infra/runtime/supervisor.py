@@ -32,7 +32,7 @@ from test_infra.runtime.restarts import Again, decide
 
 LOOK_EVERY_S = 0.1
 MEMORY_EVERY_S = 2.0
-PATIENCE_AT_THE_END_S = 2.0
+PATIENCE_AT_THE_END_S = 1.0
 MIB = 1024 * 1024
 
 
@@ -97,7 +97,7 @@ class Supervisor:
         self._arbiter.start()
 
     def stop(self) -> None:
-        """Ask every process to end, kill what does not within 2 s, and leave `run`.
+        """Ask every process to end, kill what does not within 1 s, and leave `run`.
 
         No longer patience: what they keep is thrown away with the stack.
         """
@@ -108,6 +108,7 @@ class Supervisor:
         self._stopping.update(self._specs)
         for watcher in self._arbiter.iter_watchers():
             watcher.graceful_timeout = min(watcher.graceful_timeout, PATIENCE_AT_THE_END_S)
+            watcher.stop_signal = self._specs[watcher.name].end_signal or watcher.stop_signal
         self._turns.put_nowait(self._arbiter.stop)
 
     def _take_requests(self) -> None:

@@ -575,6 +575,7 @@ def _process(service: ServiceSpec, place: Place, log_path: Path) -> ProcessSpec:
         restart=service.restart,
         stop_signal=service.stop_signal,
         stop_timeout_s=service.stop_timeout_s,
+        end_signal=service.end_signal,
         memory_limit_mib=service.memory_limit_mib,
     )
 

@@ -87,6 +87,7 @@ class ServiceSpec:
         stop_timeout_s: patience between its stop signal and SIGKILL, seconds.
         secrets: names of the stack's secrets that it is given.
         stop_signal: how it is asked to end.
+        end_signal: how it is ended with the whole stack; None: ``stop_signal``.
         on_host: it drives the backend itself, so it stays a process of this machine whatever the backend is.
     """
 
@@ -103,6 +104,7 @@ class ServiceSpec:
     stop_timeout_s: float = 5.0
     secrets: tuple[str, ...] = ()
     stop_signal: int = signal.SIGTERM
+    end_signal: int | None = None
     on_host: bool = False
 
 

@@ -465,6 +465,32 @@ def test_of_many_kills_at_once_each_is_seen(stack_id: str, tmp_path: Path) -> No
     eventually(all_seen, 10, "every kill is seen")
 
 
+SAYS_ITS_SIGNAL = """
+import signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, asked := {signal.SIGTERM, signal.SIGUSR1})
+print("ready", flush=True)
+print(signal.sigwait(asked).name, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("end_signal", "told"), [(None, "SIGTERM"), (signal.SIGUSR1, "SIGUSR1")])
+def test_the_end_of_the_stack_has_a_signal_of_its_own(
+    stack_id: str, tmp_path: Path, end_signal: int | None, told: str
+) -> None:
+    stack = up(POSTGRES_ONLY, lease=AttachedLease(), stack_id=stack_id)
+    log = tmp_path / "says.log"
+    argv = (sys.executable, "-I", "-S", "-c", SAYS_ITS_SIGNAL)
+    stack.runtime.start(ProcessSpec(name="says", argv=argv, cwd=tmp_path, log_path=log, end_signal=end_signal))
+
+    def ready() -> None:
+        if "ready" not in (log.read_text() if log.exists() else ""):
+            raise StillWaiting("it does not wait for signals yet")
+
+    eventually(ready, 20, "it waits for signals")
+    down(stack_id)
+    assert log.read_text().split() == ["ready", told]
+
+
 def borrowing(stack: Stack) -> StackSpec:
     """A stack whose services are all those of another one; passwords come from the environment."""
     postgres, kafka, connect = (stack.endpoint(name) for name in ("postgres", "kafka", "connect"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from test_infra.base.deadline import StillWaiting
@@ -46,6 +47,7 @@ def connect(settings: ConnectSettings) -> ServiceSpec | ExternalService:
         probe=worker_answers,
         memory_limit_mib=settings.memory_limit_mib,
         stop_timeout_s=5.0,
+        end_signal=signal.SIGKILL,  # asked to end together with its broker, it would look for that for two seconds
         secrets=("capture_password",),
     )
 

@@ -57,6 +57,7 @@ def postgres(settings: PostgresSettings) -> ServiceSpec | ExternalService:
         stop_timeout_s=5.0,
         secrets=("owner_password", "capture_password"),
         stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown; SIGTERM would wait for every client
+        end_signal=signal.SIGQUIT,  # the immediate one, without a checkpoint; it leaves no shared memory behind
     )
 
 
