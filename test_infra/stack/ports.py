@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
+from random import SystemRandom
 
 import psutil
 
 from test_infra.base.errors import InfrastructureError
 
 LOOPBACK = "127.0.0.1"
+FIRST_OWN_PORT = 20_000
+FEWEST_OWN_PORTS = 1_000
+HANDED_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LOWEST_BY_IANA = 49_152
+"""The first dynamic port (RFC 6335, section 6), where the system does not say which ones it hands out."""
 
 
 class PortTaken(InfrastructureError):
@@ -16,15 +23,41 @@ class PortTaken(InfrastructureError):
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Distinct ports that nobody listens on now, each its holder's until it listens itself, seconds later.
+
+    So they are none of those that the system hands out by itself: every client and every server without a port of its
+    own would be a rival meanwhile. Where it hands out nearly all of them there is nothing else to take.
+
+    Raises:
+        PortTaken: there are not so many.
+    """
+    lowest = _lowest_handed_out()
+    own = range(FIRST_OWN_PORT, lowest)
+    candidates = SystemRandom().sample(own, len(own)) if len(own) >= FEWEST_OWN_PORTS else [0] * count
+    sockets: list[socket.socket] = []
     try:
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
+        for port in candidates:
+            if len(sockets) == count:
+                break
+            one = socket.socket()
+            sockets.append(one)
+            try:
+                one.bind((LOOPBACK, port))
+            except OSError:
+                sockets.pop().close()
+        if len(sockets) < count:
+            raise PortTaken(f"of {len(own)} ports from {FIRST_OWN_PORT} on there are not {count} free")
         return [one.getsockname()[1] for one in sockets]
     finally:
         for one in sockets:
             one.close()
+
+
+def _lowest_handed_out() -> int:
+    try:
+        return int(HANDED_OUT.read_text().split()[0])
+    except OSError:  # not Linux
+        return LOWEST_BY_IANA
 
 
 def claim(port: int, service: str) -> int:
