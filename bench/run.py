@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -225,15 +226,28 @@ MEASUREMENTS: dict[str, tuple[Callable[[], Figures | Iterator[Figures]], int, tu
 }
 
 
-def main(wanted: list[str]) -> None:
-    """Make every wanted measurement; all when none is named."""
+def wanted(arguments: list[str]) -> list[str]:
+    """Names of measurements from the command line; all that this machine can make when none is named."""
+    described = "\n".join(f"  {name:12} {measure.__doc__}" for name, (measure, *_) in MEASUREMENTS.items())
+    parser = argparse.ArgumentParser(
+        description="Measures on this machine, which should have nothing else to do, and writes bench/results.",
+        epilog=f"measurements:\n{described}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all when none is named")
+    names: list[str] = parser.parse_args(arguments).names
+    if unknown := set(names) - set(MEASUREMENTS):
+        parser.error(f"there is no measurement {', '.join(sorted(unknown))}; known: {', '.join(MEASUREMENTS)}")
+    return names or [name for name in MEASUREMENTS if name != "containers" or _has_image()]
+
+
+def main(names: list[str]) -> None:
+    """Make the measurements one after the other."""
     from test_infra.cli.jars import bring_jars
     from test_infra.cli.progress import Progress
 
-    if unknown := set(wanted) - set(MEASUREMENTS):
-        raise SystemExit(f"there is no measurement {', '.join(sorted(unknown))}; known: {', '.join(MEASUREMENTS)}")
     bring_jars(Progress())
-    for name in wanted or [name for name in MEASUREMENTS if name != "containers" or _has_image()]:
+    for name in names:
         measure, runs, targets = MEASUREMENTS[name]
         measurement = Measurement(name, (measure.__doc__ or "").strip(), targets)
         for figures, before in each_run(measure, runs):
@@ -271,4 +285,4 @@ def each_run(measure: Callable[[], Figures | Iterator[Figures]], runs: int) -> I
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(wanted(sys.argv[1:]))
