@@ -9,7 +9,6 @@ import dagster as dg
 
 from test_infra.assets.step import OWNERS
 from test_infra.base.errors import TestInfraError
-from test_infra.base.interrupts import remembered_interrupts
 from test_infra.base.redaction import redact
 from test_infra.resources.spark_gateway import SparkGatewayResource
 
@@ -87,11 +86,9 @@ def follow(gateway: "SparkGateway", spec: "JobSpec", *, scope: str) -> "Executio
     failed = [one for one in former if one.state.terminal and not one.succeeded]
     execution_id = gateway.submit(spec, idempotency_key=f"{scope}#{len(failed)}")
     try:
-        with remembered_interrupts() as raise_what_was_lost:
-            for text, _ in gateway.follow(execution_id):
-                raise_what_was_lost()
-                sys.stdout.write(text)
-                sys.stdout.flush()
+        for text, _ in gateway.follow(execution_id):
+            sys.stdout.write(text)
+            sys.stdout.flush()
         return gateway.check(execution_id)
     except TestInfraError:
         raise

@@ -182,8 +182,6 @@ class SparkGateway:
     def follow(self, execution_id: str, offset: int = 0) -> Iterator[tuple[str, int]]:
         """Pieces of the log with the offsets that follow them, as they come, until the job has ended and all was read.
 
-        A piece is empty where nothing new was found, so that the caller has its say five times a second.
-
         Raises:
             UnknownJob: no such execution.
             LogsRemoved: the job's retention let them go.
@@ -192,8 +190,8 @@ class SparkGateway:
         while True:
             ended = self.check(execution_id).state.terminal
             text, offset = self.logs(execution_id, offset)
-            yield text, offset
             if text:
+                yield text, offset
                 continue
             # An end may be on record a moment before the last words: those take a way of their own.
             looks_after_end += ended

@@ -199,42 +199,21 @@ SLEEPS = JobSpec(
 )
 
 
-LOSES_AN_INTERRUPT = """
-import contextlib, sys, time
-write = sys.stdout.write
-def loses(text):
-    with contextlib.suppress(KeyboardInterrupt):
-        write(text)
-        sys.stdout.flush()
-        time.sleep(text != "" and 60)
-sys.stdout.write = loses
-"""
-
-
-def step(program: str, spec: JobSpec) -> subprocess.Popen[str]:
-    """A step in a process of its own that has shown the first line of its job's log."""
-    command = [sys.executable, "-c", program, STACK, spec.model_dump_json()]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    assert "Serving HTTP" in process.stdout.readline()
-    return process
-
-
 def test_a_killed_step_is_attached_to_again_and_a_terminated_one_cancels(stack: Stack, gateway: SparkGateway) -> None:
-    with step(FOLLOWS, SLEEPS) as killed:
+    def step() -> subprocess.Popen[str]:
+        """A step that has shown the first line of the log."""
+        command = [sys.executable, "-c", FOLLOWS, STACK, SLEEPS.model_dump_json()]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert process.stdout is not None
+        assert "Serving HTTP" in process.stdout.readline()
+        return process
+
+    with step() as killed:
         killed.kill()
-    with step(FOLLOWS, SLEEPS) as again:
+    with step() as again:
         assert len(gateway.list(name="followed")) == 1
         os.kill(again.pid, signal.SIGINT)
     [job] = gateway.list(name="followed")
-    assert job.state is JobState.CANCELLED
-
-
-def test_a_termination_that_python_lost_cancels_all_the_same(stack: Stack, gateway: SparkGateway) -> None:
-    spec = SLEEPS.model_copy(update={"name": "lost"})
-    with step(LOSES_AN_INTERRUPT + FOLLOWS.replace("run/asset", "run/lost"), spec) as terminated:
-        os.kill(terminated.pid, signal.SIGINT)
-    [job] = gateway.list(name="lost")
     assert job.state is JobState.CANCELLED
 
 

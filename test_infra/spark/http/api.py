@@ -163,4 +163,5 @@ def _job(gateway: SparkGateway, execution_id: str) -> Job:
 
 
 def _followed(gateway: SparkGateway, execution_id: str, offset: int) -> Iterator[str]:
-    return (text for text, _ in gateway.follow(execution_id, offset) if text)
+    for text, _ in gateway.follow(execution_id, offset):
+        yield text
