@@ -36,6 +36,7 @@ class ProcessSpec(BaseModel):
         stop_signal: how it is asked to end; SIGKILL follows after ``stop_timeout_s``.
         stop_timeout_s: patience between the two, seconds.
         end_signal: how it is ended together with all others, when what it keeps is thrown away; None: ``stop_signal``.
+            A container gets its stop signal, and is removed.
         memory_limit_mib: resident memory of the process and its children beyond which it is killed, MiB.
         exit_path: a run-to-completion process leaves ``{"exit_code", "ended_at"}`` here however it ends.
         folders: what it reads and writes, its working folder included; a container sees nothing else of this machine.

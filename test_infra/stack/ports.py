@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import SystemRandom
 
@@ -31,26 +32,20 @@ def free_ports(count: int) -> list[int]:
     Raises:
         PortTaken: there are not so many.
     """
-    lowest = _lowest_handed_out()
-    own = range(FIRST_OWN_PORT, lowest)
+    own = range(FIRST_OWN_PORT, _lowest_handed_out())
     candidates = SystemRandom().sample(own, len(own)) if len(own) >= FEWEST_OWN_PORTS else [0] * count
-    sockets: list[socket.socket] = []
-    try:
+    found: list[int] = []
+    with ExitStack() as held:  # all until the last is found, so that none is found twice
         for port in candidates:
-            if len(sockets) == count:
+            if len(found) == count:
                 break
-            one = socket.socket()
-            sockets.append(one)
-            try:
+            one = held.enter_context(socket.socket())
+            with suppress(OSError):
                 one.bind((LOOPBACK, port))
-            except OSError:
-                sockets.pop().close()
-        if len(sockets) < count:
-            raise PortTaken(f"of {len(own)} ports from {FIRST_OWN_PORT} on there are not {count} free")
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+                found.append(one.getsockname()[1])
+    if len(found) < count:
+        raise PortTaken(f"of {len(own)} ports from {FIRST_OWN_PORT} on there are not {count} free")
+    return found
 
 
 def _lowest_handed_out() -> int:

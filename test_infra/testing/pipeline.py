@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import UsageError
-from test_infra.cdc.lake import TOMBSTONE
+from test_infra.cdc.lake import TOMBSTONE, dataset
 from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
 
 if TYPE_CHECKING:
@@ -137,11 +137,9 @@ def _rows(table_dir: Path, key: Mapping[str, Any]) -> list[Row]:
     """Rows of a Delta table in which every named column (dots lead into a struct) has the value."""
     import pyarrow.compute as pc
 
-    from test_infra.cdc import lake
-
     conditions = [pc.field(*name.split(".")) == value for name, value in key.items()]
     chosen = conditions[0]
     for condition in conditions[1:]:
         chosen &= condition
-    rows: list[Row] = lake.dataset(table_dir).to_table(filter=chosen).to_pylist()
+    rows: list[Row] = dataset(table_dir).to_table(filter=chosen).to_pylist()
     return rows

@@ -466,7 +466,7 @@ def test_of_many_kills_at_once_each_is_seen(stack_id: str, tmp_path: Path) -> No
 
 
 SAYS_ITS_SIGNAL = """
-import signal, sys
+import signal
 signal.pthread_sigmask(signal.SIG_BLOCK, asked := {signal.SIGTERM, signal.SIGUSR1})
 print("ready", flush=True)
 print(signal.sigwait(asked).name, flush=True)
