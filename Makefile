@@ -62,7 +62,7 @@ soak: java ## 300 cuts under traffic and faults, and whatever else takes longer 
 	$(PYTEST) -m soak test_infra_tests/soak
 
 planted: setup ## Plant every fault of docs/planted-faults.md again and write the page
-	$(BIN)/python -m test_infra_tests.unit.cdc.planted_page
+	$(BIN)/python -m test_infra_tests.unit.cdc.judge.planted_page
 
 bench: java ## Measure speed; results are JSON files in bench/results (ONLY="stack lag" for some)
 	$(BIN)/python bench/run.py $(ONLY)

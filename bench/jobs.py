@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from test_infra.spark.gateway import SparkGateway
+    from test_infra.spark.gateway.gateway import SparkGateway
     from test_infra.stack import Stack
 
 PROGRAM = """
@@ -31,7 +31,7 @@ LISTS = 20
 
 def beside_spark_submit() -> dict[str, float]:
     """Seconds from the call until the program's session has answered a query, each way, and what the gateway adds."""
-    from test_infra.spark.spec import JobSpec, PythonFile
+    from test_infra.spark.job.spec import JobSpec, PythonFile
 
     with tempfile.TemporaryDirectory() as folder, _gateway() as (_, gateway):
         program, said = Path(folder) / "job.py", Path(folder) / "said"
@@ -59,10 +59,10 @@ def beside_spark_submit() -> dict[str, float]:
 
 def listed() -> dict[str, float]:
     """Milliseconds to list 200 jobs, 5 of them with a driver: in Python, and over HTTP."""
+    from test_infra.spark.gateway.record import JobRecord
+    from test_infra.spark.gateway.states import JobState, Step
     from test_infra.spark.http.client import GatewayClient
-    from test_infra.spark.record import JobRecord
-    from test_infra.spark.spec import JobSpec, PythonModule
-    from test_infra.spark.states import JobState, Step
+    from test_infra.spark.job.spec import JobSpec, PythonModule
 
     ended = JobSpec(name="ended", application=PythonModule(module="this"))
     lives = JobSpec(name="lives", application=PythonModule(module="http.server"), args=("0", "--bind", "127.0.0.1"))
@@ -102,14 +102,14 @@ def _until_it_works(act: Callable[[], None], said: Path) -> float:
 
 
 def _spark_submit() -> Path:
-    from test_infra.spark.driver import spark_home
+    from test_infra.spark.driver.session import spark_home
 
     return spark_home() / "bin" / "spark-submit"
 
 
 @contextmanager
 def _gateway() -> Iterator[tuple[Stack, SparkGateway]]:
-    from test_infra.spark.gateway import SparkGateway
+    from test_infra.spark.gateway.gateway import SparkGateway
     from test_infra.stack import AttachedLease, StackSpec, down, up
     from test_infra.stack.spec import GatewaySettings, Services
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from test_infra.base.paths import cache, home
-from test_infra.cdc.pipeline import PipelineFolders, PipelineSpec, SourceSpec
+from test_infra.cdc.pipeline.names import PipelineFolders
+from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
 
 if TYPE_CHECKING:
     from test_infra.stack import Stack
@@ -99,13 +100,13 @@ def _theirs(stack: Stack, peer: Path) -> Figures:
     """One comparison with a DuckDB copy of the mirror, made right before it; making the copy is not measured."""
     import duckdb
 
-    from test_infra.cdc import spool
+    from test_infra.cdc.lake import scratch_db
 
     file = stack.dir / "copy.duckdb"
     file.unlink(missing_ok=True)
     with duckdb.connect(str(file)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        spool.view(connection, "mirror", PipelineFolders(stack.dir, spec().name).mirror(TABLE))
+        scratch_db.view(connection, "mirror", PipelineFolders(stack.dir, spec().name).mirror(TABLE))
         connection.execute("CREATE TABLE mixed AS FROM mirror")
     endpoint = stack.endpoint("postgres")
     uri = f"postgresql://{endpoint.properties['owner_user']}@{endpoint.host}:{endpoint.port}"
@@ -205,7 +206,7 @@ def check(timeout_s: float) -> Figures:
     """One check of the running stack in this process; a verdict that is not green is a false one here."""
     for module in LOADED_BEFORE:
         import_module(module)
-    from test_infra.cdc import parity
+    from test_infra.cdc.judge import parity
     from test_infra.stack import attach, current_stack_id
 
     stack, process = attach(current_stack_id()), psutil.Process()

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import connector
-from test_infra.cdc.pipeline import LoadSpec, PipelineSpec, SourceSpec
+from test_infra.cdc.pipeline import connector
+from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.stream import control
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from workload import TABLE, Writer, lags_since
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import coverage
+from test_infra.cdc.judge import coverage
 from test_infra.cdc.stream import control
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.stack import Stack
 
 RATE_PER_S = 100

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from record import Measurement, Target, machine
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.stack import Stack
 
 ROOT = Path(__file__).parents[1]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Self
 import psycopg
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc import coverage, lag
-from test_infra.cdc.lake import Commit, commits, dataset, dataset_of, first_covering
-from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
+from test_infra.cdc.judge import coverage, lag
+from test_infra.cdc.lake.delta import Commit, commits, dataset, dataset_of, first_covering
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.spec import PipelineSpec
+from test_infra.cdc.pipeline.topics import end_offsets
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.stream import control
-from test_infra.cdc.topics import end_offsets
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as EventClass

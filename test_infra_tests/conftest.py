@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def fast_starts() -> None:
     """What the command line prepares before its first run: every driver of the session starts in half the time."""
     from test_infra.cdc.stream.control import JAR_GROUPS
-    from test_infra.spark.archive import archive_of, make_archive
+    from test_infra.spark.driver.class_archive import archive_of, make_archive
 
     if not archive_of(JAR_GROUPS).exists():
         make_archive(JAR_GROUPS)

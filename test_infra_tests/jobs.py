@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.spark.execution import Execution
-from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.states import JobState
+from test_infra.spark.gateway.execution import Execution
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.gateway.states import JobState
 
 
 def awaited(gateway: SparkGateway, execution_id: str, *states: JobState, within_s: float = 30) -> Execution:

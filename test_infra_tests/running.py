@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import connector
-from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
+from test_infra.cdc.pipeline import connector
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.cdc.sources.postgres import Role, connect, prepare
 from test_infra.cdc.stream import control
-from test_infra.cdc.table import TableSchema
+from test_infra.cdc.types.table import TableSchema
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 
 START_TIMEOUT_S = 120.0

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc import lake
+from test_infra.cdc.lake import delta as lake
 
 ORDER, STRANGER = 9_000_000_001, 9_000_000_002
 

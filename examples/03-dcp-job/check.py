@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from test_infra.cdc import lake
+from test_infra.cdc.lake import delta as lake
 
 orders = lake.dataset(Path(os.environ["DELTA_TABLE_PATH"]))
 written = lake.dataset(Path(os.environ["TEST_INFRA_HOME"]) / "examples" / "orders_by_status")

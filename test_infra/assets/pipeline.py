@@ -8,12 +8,13 @@ from pydantic import Field
 
 from test_infra.assets.step import OWNERS, step
 from test_infra.base.deadline import Deadline
-from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.resources.keys import connector_key, load_key, service_key, stream_key, table_keys
 from test_infra.resources.stack import StackResource
 
 if TYPE_CHECKING:
-    from test_infra.cdc.table import TableSchema
+    from test_infra.cdc.types.table import TableSchema
     from test_infra.stack import Stack
 
 PIPELINE = "test_infra/pipeline"
@@ -121,7 +122,7 @@ def _connector(spec: PipelineSpec) -> dg.AssetsDefinition:
         owners=[*OWNERS],
     )
     def connector(context: dg.AssetExecutionContext, stack: StackResource) -> Result:
-        from test_infra.cdc import connector as debezium
+        from test_infra.cdc.pipeline import connector as debezium
 
         with step(context, stack, f"{spec.name}__connector", [key.to_user_string()]):
             running = stack.attach()
@@ -160,7 +161,7 @@ def _topics(spec: PipelineSpec) -> dg.AssetsDefinition:
         ],
     )
     def topic(context: dg.AssetExecutionContext, stack: StackResource) -> Iterator[Result]:
-        from test_infra.cdc.topics import end_offsets_of
+        from test_infra.cdc.pipeline.topics import end_offsets_of
 
         with step(context, stack, f"{spec.name}__topic", _paths(keys)):
             running = stack.attach()
@@ -285,7 +286,7 @@ def _run_stream(stack: "Stack", spec: PipelineSpec) -> dict[str, str]:
 
 
 def _table_metadata(folders: PipelineFolders, kind: str, table: str) -> dict[str, dg.MetadataValue]:
-    from test_infra.cdc.lake import commits, dataset
+    from test_infra.cdc.lake.delta import commits, dataset
 
     path = folders.changes(table) if kind == "changes" else folders.mirror(table)
     latest = commits(path)[-1]

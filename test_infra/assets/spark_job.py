@@ -13,9 +13,9 @@ from test_infra.base.redaction import redact
 from test_infra.resources.spark_gateway import SparkGatewayResource
 
 if TYPE_CHECKING:
-    from test_infra.spark.execution import Execution
-    from test_infra.spark.gateway import SparkGateway
-    from test_infra.spark.spec import JobSpec
+    from test_infra.spark.gateway.execution import Execution
+    from test_infra.spark.gateway.gateway import SparkGateway
+    from test_infra.spark.job.spec import JobSpec
 
 GROUP = "spark"
 

@@ -13,7 +13,7 @@ from test_infra.resources.run_folder import record_services
 from test_infra.resources.stack import StackResource
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.stack import Endpoint, Stack, StackSpec
 
 GROUP = "stack"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from test_infra.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.stack import Stack
 
 
@@ -43,7 +43,7 @@ def exports(stack: Stack, pipeline: str | None, table: str | None) -> dict[str, 
 
 
 def _of_pipeline(stack: Stack, spec: PipelineSpec, table: str | None) -> dict[str, str]:
-    from test_infra.cdc.pipeline import PipelineFolders, PipelineNames
+    from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
 
     chosen = table or spec.tables[0]
     if chosen not in spec.tables:

@@ -27,7 +27,7 @@ def bring_jars(progress: Progress) -> None:
 def _prepare_drivers(progress: Progress) -> None:
     """Make the archive from which the streams' drivers start in half the time; without it they start all the same."""
     from test_infra.cdc.stream.control import JAR_GROUPS
-    from test_infra.spark.archive import archive_of, make_archive
+    from test_infra.spark.driver.class_archive import archive_of, make_archive
 
     if archive_of(JAR_GROUPS).exists():
         return

@@ -16,7 +16,7 @@ from test_infra.cli.exit_codes import ExitCode
 from test_infra.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from test_infra.spark.gateway import SparkGateway
+    from test_infra.spark.gateway.gateway import SparkGateway
     from test_infra.stack import Stack
 
 FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -46,7 +46,7 @@ def submit(file: Path, key: str | None) -> None:
 @click.option("--key", default=None, help="Idempotency key: the same key and file is the same job. Random by default.")
 def run(file: Path, key: str | None) -> int:
     """Submit a Spark job, follow its log to the end; exit code 1 unless it succeeded."""
-    from test_infra.spark.states import JobState
+    from test_infra.spark.gateway.states import JobState
 
     gateway = _gateway()[1]
     execution_id = _submitted(gateway, file, key)
@@ -62,9 +62,9 @@ def run(file: Path, key: str | None) -> int:
 @FILE
 def test(file: Path) -> None:
     """Check a DCP manifest over Spark Connect: schemas, EXPLAIN, LIMIT 0, sinks. Computes and writes nothing."""
-    from test_infra.spark.connect import ConnectServers
-    from test_infra.spark.manifest import read_manifest
-    from test_infra.spark.trial import try_manifest
+    from test_infra.spark.dcp.dry_run import try_manifest
+    from test_infra.spark.dcp.manifest import read_manifest
+    from test_infra.spark.gateway.connect_servers import ConnectServers
 
     manifest = read_manifest(file)
     stack, gateway = _gateway()
@@ -83,7 +83,7 @@ def test(file: Path) -> None:
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def list_jobs(name: str | None, team: str | None, limit: int, *, machine: bool) -> None:
     """Spark jobs of the stack, oldest first."""
-    from test_infra.spark.execution import summary
+    from test_infra.spark.gateway.execution import summary
 
     found = _gateway()[1].list(name=name, team=team, limit=limit)
     if machine:
@@ -142,7 +142,7 @@ def describe(execution_id: str) -> None:
 
 
 def _gateway() -> tuple[Stack, SparkGateway]:
-    from test_infra.spark.gateway import SparkGateway
+    from test_infra.spark.gateway.gateway import SparkGateway
     from test_infra.stack import attach
 
     stack = attach()
@@ -150,7 +150,7 @@ def _gateway() -> tuple[Stack, SparkGateway]:
 
 
 def _submitted(gateway: SparkGateway, file: Path, key: str | None) -> str:
-    from test_infra.spark.manifest import read_job
+    from test_infra.spark.dcp.manifest import read_job
 
     return gateway.submit(read_job(file, gateway.folder / "specifications"), idempotency_key=key or uuid.uuid4().hex)
 

@@ -70,9 +70,9 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
 def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: bool) -> int:
     """Compare every committed row with the lake, at one exact cut, under live load; exit code 1 when any differs."""
     from test_infra.base.errors import UsageError
-    from test_infra.cdc import parity as judging
+    from test_infra.cdc.judge import findings
+    from test_infra.cdc.judge import parity as judging
     from test_infra.cli.project import running_pipeline
-    from test_infra.gates import findings
     from test_infra.stack import attach
 
     stack = attach()
@@ -96,9 +96,9 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def lag(pipeline: str, *, machine: bool) -> int:
     """Show the lag of every change since the stream was ready; exit code 1 beyond the pipeline's thresholds."""
-    from test_infra.cdc import lag as judging
+    from test_infra.cdc.judge import findings
+    from test_infra.cdc.judge import lag as judging
     from test_infra.cli.project import running_pipeline
-    from test_infra.gates import findings
     from test_infra.stack import attach
 
     stack = attach()

@@ -18,7 +18,7 @@ from test_infra.base.redaction import redact
 if TYPE_CHECKING:
     import dagster as dg
 
-    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.stack import Stack, StackSpec
 
 T = TypeVar("T", bound="dg.Component")
@@ -128,7 +128,7 @@ def running_pipeline(stack: Stack, name: str) -> PipelineSpec:
 
 def running_pipelines(stack: Stack) -> dict[str, PipelineSpec]:
     """The pipelines that run in a stack, by name."""
-    from test_infra.cdc.pipeline import recorded
+    from test_infra.cdc.pipeline.names import recorded
 
     return {spec.name: spec for spec in recorded(stack.dir)}
 

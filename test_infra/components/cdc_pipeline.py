@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from test_infra.assets.pipeline import cdc_pipeline
-from test_infra.cdc.pipeline import PipelineSpec
+from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.components.resolved import resolved
 from test_infra.gates.gate import gate
 from test_infra.gates.pipeline import pipeline_gates

@@ -11,9 +11,9 @@ from test_infra.assets.spark_job import spark_job_asset
 from test_infra.base.errors import BadDocument
 from test_infra.components.resolved import resolved
 from test_infra.resources.spark_gateway import SparkGatewayResource
-from test_infra.spark.conf import check_conf
-from test_infra.spark.manifest import read_job, read_manifest
-from test_infra.spark.spec import JobSpec
+from test_infra.spark.dcp.manifest import read_job, read_manifest
+from test_infra.spark.job.conf import check_conf
+from test_infra.spark.job.spec import JobSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

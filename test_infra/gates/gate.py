@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scene:
+class JudgeContext:
     """What a judge may look at.
 
     Args:
@@ -34,7 +34,7 @@ class Scene:
     run_dir: Path
 
 
-Judge = Callable[[Scene, Sequence[str]], Mapping[str, evidence.Finding]]
+Judge = Callable[[JudgeContext, Sequence[str]], Mapping[str, evidence.Finding]]
 """Judges the named subjects (tables, mostly). A subject without a finding counts as unknown."""
 
 FIRST = "20"
@@ -113,7 +113,7 @@ def evaluate(
     started_at = datetime.now(UTC)
     cause: Exception | None = None
     try:
-        findings = judge(definition, Scene(stack.attach(), folder), subjects)
+        findings = judge(definition, JudgeContext(stack.attach(), folder), subjects)
     except Exception as error:
         cause = error
         findings = dict.fromkeys(subjects, evidence.unknown(error))
@@ -129,7 +129,7 @@ def evaluate(
         ) from cause
 
 
-def judge(definition: Gate, scene: Scene, subjects: Sequence[str]) -> Mapping[str, evidence.Finding]:
+def judge(definition: Gate, scene: JudgeContext, subjects: Sequence[str]) -> Mapping[str, evidence.Finding]:
     """The findings of the gate's judge. A place of its own so that a test can plant a failing judge behind every
     gate.
     """

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from test_infra.cdc.pipeline import PipelineSpec
-from test_infra.gates import findings, looks
-from test_infra.gates.gate import FIRST, SOON, Gate, Judge, Scene
+from test_infra.cdc.judge import findings
+from test_infra.cdc.judge import probes as looks
+from test_infra.cdc.pipeline.spec import PipelineSpec
+from test_infra.gates.gate import FIRST, SOON, Gate, Judge, JudgeContext
 from test_infra.resources.keys import connector_key, stream_key, table_keys
 from test_infra.verdict.evidence import Finding
 
@@ -87,8 +88,8 @@ def pipeline_gates(spec: PipelineSpec) -> list[Gate]:
 
 
 def _parity(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc import parity
+    def judge(scene: JudgeContext, subjects: Sequence[str]) -> Mapping[str, Finding]:
+        from test_infra.cdc.judge import parity
 
         report = parity.check(scene.stack, spec, tables=list(subjects))
         return {table: findings.parity(result) for table, result in report.tables.items()}
@@ -97,8 +98,8 @@ def _parity(spec: PipelineSpec) -> Judge:
 
 
 def _lag(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc import lag
+    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+        from test_infra.cdc.judge import lag
 
         return {table: findings.lag(result, spec.lag) for table, result in lag.check(scene.stack, spec).items()}
 
@@ -106,8 +107,8 @@ def _lag(spec: PipelineSpec) -> Judge:
 
 
 def _witness(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc import witness
+    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+        from test_infra.cdc.judge import witness
 
         return {table: findings.witness(result) for table, result in witness.check(scene.stack, spec).items()}
 
@@ -115,8 +116,8 @@ def _witness(spec: PipelineSpec) -> Judge:
 
 
 def _offsets(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc import offsets
+    def judge(scene: JudgeContext, subjects: Sequence[str]) -> Mapping[str, Finding]:
+        from test_infra.cdc.judge import offsets
 
         accounts = offsets.check(scene.stack, spec, tables=list(subjects))
         return {table: findings.offsets(account) for table, account in accounts.items()}
@@ -125,22 +126,22 @@ def _offsets(spec: PipelineSpec) -> Judge:
 
 
 def _quarantine(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         return {"stream": looks.quarantine(scene.stack, spec)}
 
     return judge
 
 
 def _connector(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         return {"connector": looks.connector(scene.stack, spec)}
 
     return judge
 
 
 def _continuity(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc import continuity
+    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+        from test_infra.cdc.judge import continuity
 
         return {"connector": findings.continuity(continuity.breaks(scene.stack, spec))}
 
@@ -148,7 +149,7 @@ def _continuity(spec: PipelineSpec) -> Judge:
 
 
 def _stream(spec: PipelineSpec) -> Judge:
-    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         return {"stream": looks.stream(scene.stack, spec)}
 
     return judge

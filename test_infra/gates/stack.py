@@ -6,7 +6,7 @@ from math import isfinite
 
 import dagster as dg
 
-from test_infra.gates.gate import LATE, Gate, Scene
+from test_infra.gates.gate import LATE, Gate, JudgeContext
 from test_infra.resources.keys import service_key
 from test_infra.verdict.evidence import Finding, Outcome
 from test_infra.verdict.run import read_record
@@ -36,7 +36,7 @@ def service_stability(services: Sequence[str], after: Sequence[dg.AssetKey] = ()
     )
 
 
-def _judge(scene: Scene, subjects: Sequence[str]) -> Mapping[str, Finding]:
+def _judge(scene: JudgeContext, subjects: Sequence[str]) -> Mapping[str, Finding]:
     states = {service.name: (service.state, service.detail) for service in scene.stack.status().services}
     record = read_record(scene.run_dir)
     since = record.started_at.timestamp() if record else 0.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from test_infra.gates.gate import LATE, Gate, Scene
+from test_infra.gates.gate import LATE, Gate, JudgeContext
 from test_infra.resources.keys import suite_key
 from test_infra.suites.read import finding, read
 from test_infra.suites.spec import SuiteFolder, SuiteSpec
@@ -17,7 +17,7 @@ is no test at all. Look first at the table of tests, then at the log at the path
 def suite_gate(spec: SuiteSpec) -> Gate:
     """The gate that judges what a suite reported in this run."""
 
-    def judge(scene: Scene, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
         folder = SuiteFolder(scene.run_dir, spec.name)
         return {spec.name: finding(read(folder), folder.log)}
 

@@ -60,7 +60,7 @@ class ContainerStep(dg.ConfigurableResource):  # type: ignore[type-arg]
                 env=dict(env or {}),
                 extras=dict(extras or {}),
                 container_kwargs={
-                    **docker.shut_in(self.memory_mib),
+                    **docker.sandbox_options(self.memory_mib),
                     "labels": {RUN_LABEL: label},
                     **({"network": self.network} if self.network else {}),
                 },

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from test_infra.cdc.pipeline import PipelineSpec
+from test_infra.cdc.pipeline.spec import PipelineSpec
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_]+")
 

@@ -19,7 +19,7 @@ from test_infra.verdict import run as runs
 from test_infra.verdict.evidence import gate_id
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.stack import Stack
 
 Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
@@ -86,7 +86,7 @@ def record_services(folder: Path, stack: "Stack") -> None:
 
 def record_pipelines(folder: Path, stack: "Stack") -> None:
     """Keep which pipelines a stack has, and what their load did so far."""
-    from test_infra.cdc.pipeline import recorded
+    from test_infra.cdc.pipeline.names import recorded
 
     runs.write_pipelines(folder, [_pipeline(stack, spec) for spec in recorded(stack.dir)])
 
@@ -94,9 +94,9 @@ def record_pipelines(folder: Path, stack: "Stack") -> None:
 def _pipeline(stack: "Stack", spec: "PipelineSpec") -> runs.PipelineRecord:
     from test_infra.cdc.load import control as load
     from test_infra.cdc.load.profile import profile
-    from test_infra.cdc.pipeline import PipelineFolders
+    from test_infra.cdc.pipeline.names import PipelineFolders
     from test_infra.cdc.stream import control as stream
-    from test_infra.spark.gateway import SparkGateway
+    from test_infra.spark.gateway.gateway import SparkGateway
 
     folders = PipelineFolders(stack.dir, spec.name)
     files = {"lake": folders.lake}

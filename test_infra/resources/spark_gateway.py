@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from test_infra.spark.gateway import SparkGateway
+    from test_infra.spark.gateway.gateway import SparkGateway
 
 
 class SparkGatewayResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -23,7 +23,7 @@ class SparkGatewayResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             StackNotRunning: there is no stack with this id.
         """
-        from test_infra.spark.gateway import SparkGateway
+        from test_infra.spark.gateway.gateway import SparkGateway
         from test_infra.stack import attach
 
         return SparkGateway(attach(self.stack_id))

@@ -1,7 +1,7 @@
 """The `docker` backend: the same processes, each in a container of its own.
 
-Each container has an attendant (`test_infra.runtime.container`), a process of the stack's keeper like any other: it
-makes the container, passes on signals and output, and ends as the container ended. So restarts, logs, exit records and
+Each container has an attendant (`test_infra.runtime.container_attendant`), a process of the stack's keeper: it makes
+the container, passes on signals and output, and ends as it ended. So restarts, logs, exit records and
 the end with the last lease are the keeper's, as in the `local` backend; and a container lives as long as its attendant,
 because its first process watches a lock that the attendant holds. See docs/decisions/0035.
 """
@@ -154,7 +154,7 @@ class ContainerState(_Document):
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ContainerDefaults:
     """What all containers of a stack have in common.
 
     Args:
@@ -181,7 +181,7 @@ class DockerRuntime:
         surroundings: what the containers have in common.
     """
 
-    def __init__(self, kept: LocalRuntime, control_dir: Path, surroundings: Surroundings) -> None:
+    def __init__(self, kept: LocalRuntime, control_dir: Path, surroundings: ContainerDefaults) -> None:
         self._kept = kept
         self._dir = control_dir / "containers"
         self._surroundings = surroundings
@@ -210,7 +210,7 @@ class DockerRuntime:
         self._kept.start(
             ProcessSpec(
                 name=spec.name,
-                argv=(sys.executable, "-m", "test_infra.runtime.container", str(self._path(spec.name))),
+                argv=(sys.executable, "-m", "test_infra.runtime.container_attendant", str(self._path(spec.name))),
                 env=_attendant_env(spec.env),
                 cwd=self._dir,
                 log_path=spec.log_path,
@@ -395,7 +395,7 @@ def has_image(name: str) -> bool:
     return True
 
 
-def prepare(surroundings: Surroundings) -> None:
+def prepare(surroundings: ContainerDefaults) -> None:
     """Make sure of the image, and make the stack's network.
 
     Raises:
@@ -413,7 +413,7 @@ def prepare(surroundings: Surroundings) -> None:
             client.networks.create(surroundings.network, driver="bridge", labels=dict(surroundings.labels))
 
 
-def shut_in(memory_mib: int) -> dict[str, Any]:
+def sandbox_options(memory_mib: int) -> dict[str, Any]:
     """How every container of ours is made: no capability, no new rights, bounded memory and processes.
 
     Args:

@@ -25,7 +25,7 @@ from circus.watcher import Watcher
 from tornado import gen, ioloop, queues
 
 from test_infra.base.paths import write_private
-from test_infra.runtime import kept
+from test_infra.runtime import run_child
 from test_infra.runtime.logfile import LogFile
 from test_infra.runtime.process import LOG_MAX_BYTES, ProcessSpec, ProcessState, ended_as
 from test_infra.runtime.restarts import Again, decide
@@ -212,7 +212,7 @@ class Supervisor:
         options = [str(spec.exit_path or "-")] + ([] if self._namespaced else ["--with-parent"])
         if spec.uid is not None:  # the wrapper drops it: our Python may lie where that user cannot reach it
             options += ["--as", f"{spec.uid}:{spec.gid if spec.gid is not None else spec.uid}"]
-        return [sys.executable, "-I", kept.__file__, *options, "--", *spec.argv]
+        return [sys.executable, "-I", run_child.__file__, *options, "--", *spec.argv]
 
     def _spawned(self, watcher: Watcher, *, pid: int, **_: Any) -> bool:
         name = watcher.name
@@ -237,7 +237,7 @@ class Supervisor:
         self._states[name] = state
         if spec.exit_path is not None and not spec.exit_path.exists():
             with suppress(OSError):  # the disk is full; our own state tells the end as well
-                kept.write_exit(str(spec.exit_path), exit_code)
+                run_child.write_exit(str(spec.exit_path), exit_code)
         if name not in self._stopping:
             self._event(name, "ended", ended_as(exit_code))
             self._unasked.setdefault(name, []).append(now)

@@ -13,7 +13,7 @@ from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.base.errors import UsageError
 from test_infra.base.paths import home
 from test_infra.runtime.backend import Runtime
-from test_infra.runtime.docker import EXPIRES_LABEL, OWNER_LABEL, STACK_LABEL, Surroundings, labels_found
+from test_infra.runtime.docker import EXPIRES_LABEL, OWNER_LABEL, STACK_LABEL, ContainerDefaults, labels_found
 from test_infra.runtime.image import PYTHON, image_name
 from test_infra.runtime.process import ProcessSpec
 from test_infra.stack import serve
@@ -53,11 +53,11 @@ def stacks_with_containers() -> list[str]:
     return sorted({found[STACK_LABEL].partition("@")[0] for found in labels if STACK_LABEL in found})
 
 
-def surroundings(folders: StackFolders, record: StackRecord) -> Surroundings:
+def surroundings(folders: StackFolders, record: StackRecord) -> ContainerDefaults:
     """What all containers of a stack have in common."""
     place = hashlib.sha256(str(home()).encode()).hexdigest()[:6]
     user = unprivileged_user()
-    return Surroundings(
+    return ContainerDefaults(
         image=record.spec.image or image_name(),
         network=f"ti-{folders.id}-{place}",
         labels={

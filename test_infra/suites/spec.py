@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from test_infra.cdc.pipeline import Name, WrittenPath
+from test_infra.cdc.pipeline.spec import Name, YamlPath
 
 
 class SuiteSpec(BaseModel):
@@ -14,7 +14,7 @@ class SuiteSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name = Field(description="Name of the suite; unique in the project.")
-    paths: list[WrittenPath] = Field(
+    paths: list[YamlPath] = Field(
         default=[Path()], min_length=1, description="Test files or folders; relative to the YAML. Default: its folder."
     )
     pipeline: Name | None = Field(default=None, description="Pipeline that the fixture `pipeline` gives to the tests.")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import UsageError
-from test_infra.cdc.lake import TOMBSTONE, dataset
-from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
+from test_infra.cdc.lake.delta import TOMBSTONE, dataset
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.spec import PipelineSpec
 
 if TYPE_CHECKING:
     import psycopg

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 import psutil
 
-from test_infra.cdc.topics import end_offsets, read_records
+from test_infra.cdc.pipeline.topics import end_offsets, read_records
 from test_infra.stack import Stack
 
 REST = ("", "/config", "/status", "/offsets", "/tasks", "/topics", "/tasks/0/status")

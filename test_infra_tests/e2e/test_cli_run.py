@@ -21,8 +21,9 @@ import jsonschema
 import pytest
 from deltalake import DeltaTable
 
-from test_infra.cdc import lake
-from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
+from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.cdc.stream import control
 from test_infra.stack import Stack, StackFolders, attach
 from test_infra_tests.e2e import canary

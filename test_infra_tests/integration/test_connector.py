@@ -11,12 +11,13 @@ import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import BadDocument
-from test_infra.cdc import connector
-from test_infra.cdc.connector import ConnectClient, ConnectorFailed
-from test_infra.cdc.pipeline import ConnectorSpec, PipelineNames, PipelineSpec, SourceSpec
+from test_infra.cdc.pipeline import connector
+from test_infra.cdc.pipeline.connector import ConnectClient, ConnectorFailed
+from test_infra.cdc.pipeline.names import PipelineNames
+from test_infra.cdc.pipeline.spec import ConnectorSpec, PipelineSpec, SourceSpec
+from test_infra.cdc.pipeline.topics import TopicMissing, create_topics, end_offsets, read_records
 from test_infra.cdc.sources.postgres import connect, prepare
-from test_infra.cdc.table import TableSchema
-from test_infra.cdc.topics import TopicMissing, create_topics, end_offsets, read_records
+from test_infra.cdc.types.table import TableSchema
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 
 STACK = "testconnector"

@@ -21,10 +21,10 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.sources import postgres
 from test_infra.runtime import docker
 from test_infra.runtime.process import ProcessSpec
-from test_infra.spark.connect import ConnectServers, ConnectSpec
-from test_infra.spark.gateway import SparkGateway, SubmissionFailed
-from test_infra.spark.spec import JobSpec, PythonFile, PythonModule, Timeouts
-from test_infra.spark.states import JobState
+from test_infra.spark.gateway.connect_servers import ConnectServers, ConnectSpec
+from test_infra.spark.gateway.gateway import SparkGateway, SubmissionFailed
+from test_infra.spark.gateway.states import JobState
+from test_infra.spark.job.spec import JobSpec, PythonFile, PythonModule, Timeouts
 from test_infra.stack import AttachedLease, Stack, StackNotRunning, StackSpec, attach, down, up
 from test_infra.stack.service import ServiceFailed
 from test_infra.stack.services.kafka import broker_answers
@@ -39,7 +39,7 @@ ASKS = """
 import sys
 from pathlib import Path
 from pyspark.sql import SparkSession
-from test_infra.spark.connect import address
+from test_infra.spark.gateway.connect_servers import address
 spark = SparkSession.builder.remote(address(int(sys.argv[1]), Path(sys.argv[2]).read_text())).getOrCreate()
 print(spark.sql("SELECT 40 + 2 AS answer").collect()[0].answer)
 """

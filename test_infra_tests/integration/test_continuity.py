@@ -20,18 +20,19 @@ import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import UsageError
-from test_infra.cdc import connector, parity
-from test_infra.cdc.connector import ConnectClient
-from test_infra.cdc.origin import Discontinuity
-from test_infra.cdc.pipeline import PipelineSpec, SourceSpec
+from test_infra.cdc.judge import parity
+from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.pipeline import connector
+from test_infra.cdc.pipeline.connector import ConnectClient
+from test_infra.cdc.pipeline.origin import Discontinuity
+from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import prepare
 from test_infra.cdc.stream import control
-from test_infra.cdc.stream.claim import Taken, alone
 from test_infra.cdc.stream.control import StreamFailed
-from test_infra.cdc.verdicts import Verdict
-from test_infra.gates.gate import Scene
+from test_infra.cdc.stream.writer_lock import Taken, alone
+from test_infra.gates.gate import JudgeContext
 from test_infra.gates.pipeline import pipeline_gates
-from test_infra.spark.gateway import SparkGateway
+from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.verdict.evidence import Finding, Outcome
 from test_infra_tests.running import Running, running
 
@@ -56,7 +57,7 @@ class Held(Running):
     def gate(self, name: str = "continuity") -> Finding:
         (gate,) = [one for one in pipeline_gates(self.spec) if one.name == name]
         (subject,) = gate.subjects
-        return gate.judge(Scene(self.stack, self.stack.dir), [subject])[subject]
+        return gate.judge(JudgeContext(self.stack, self.stack.dir), [subject])[subject]
 
     def seen(self) -> dict[str, str]:
         """What the gate says within 15 s of a fault: part -> words. It must be red."""
@@ -137,7 +138,7 @@ def test_second_stream_on_the_same_checkpoint_and_tables_is_refused_and_the_firs
 
 def test_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from test_infra.cdc.stream.claim import alone\n"
+        "import sys, time; from pathlib import Path; from test_infra.cdc.stream.writer_lock import alone\n"
         f"with alone(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:

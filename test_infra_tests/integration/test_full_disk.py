@@ -21,11 +21,11 @@ from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.paths import HOME_VARIABLE
 from test_infra.runtime.process import ProcessSpec, Restart
-from test_infra.spark.execution import Execution
-from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.record import RecordUnusable
-from test_infra.spark.spec import JobSpec, PythonFile
-from test_infra.spark.states import JobState
+from test_infra.spark.gateway.execution import Execution
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.gateway.record import RecordUnusable
+from test_infra.spark.gateway.states import JobState
+from test_infra.spark.job.spec import JobSpec, PythonFile
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import Services
 

@@ -17,11 +17,11 @@ import psutil
 import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.spark.connect import ConnectServer, ConnectSpec, address, connect
+from test_infra.spark.gateway.connect_servers import ConnectServer, ConnectSpec, address, connect
+from test_infra.spark.gateway.states import JobState
 from test_infra.spark.http.client import GatewayClient, GatewayRefused
 from test_infra.spark.http.documents import Job
-from test_infra.spark.spec import JobSpec, PythonFile, PythonModule, Timeouts
-from test_infra.spark.states import JobState
+from test_infra.spark.job.spec import JobSpec, PythonFile, PythonModule, Timeouts
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import GatewaySettings, Services
 

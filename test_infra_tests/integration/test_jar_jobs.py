@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from test_infra.base.backend import Backend
-from test_infra.spark.execution import Execution
-from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.spec import Jar, JobSpec
-from test_infra.spark.states import JobState
+from test_infra.spark.gateway.execution import Execution
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.gateway.states import JobState
+from test_infra.spark.job.spec import Jar, JobSpec
 from test_infra.stack import AttachedLease, StackSpec, down, up
 from test_infra.stack.spec import Services
 from test_infra_tests.integration import scala_jar

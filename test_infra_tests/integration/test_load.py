@@ -15,7 +15,8 @@ from test_infra.base.errors import UsageError
 from test_infra.cdc.load import control, history
 from test_infra.cdc.load.control import LoadFailed
 from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, written
-from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineSpec, SourceSpec
+from test_infra.cdc.pipeline.names import PipelineFolders
+from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect, prepare
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import Services

@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import cut, lag, lake, offsets, parity, witness
-from test_infra.cdc.compare import judge
-from test_infra.cdc.differences import LOG_MIRROR, SOURCE_MIRROR, TableParity
+from test_infra.cdc.judge import cut, lag, offsets, parity, witness
+from test_infra.cdc.judge.compare import judge
+from test_infra.cdc.judge.differences import LOG_MIRROR, SOURCE_MIRROR, TableParity
+from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.load import control as load
-from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineSpec, SourceSpec
+from test_infra.cdc.pipeline.names import PipelineFolders
+from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
 from test_infra.cdc.stream import control as stream
-from test_infra.cdc.verdicts import Verdict
 from test_infra_tests.running import Running, running
 
 SHOP = Path(__file__).parents[2] / "test_infra" / "defs" / "shop" / "shop.sql"

@@ -19,9 +19,11 @@ import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError
-from test_infra.cdc import connector, lake, offsets, parity, topics
-from test_infra.cdc.compare import TableParity
-from test_infra.cdc.pipeline import ConnectorSpec, PipelineSpec, SourceSpec
+from test_infra.cdc.judge import offsets, parity
+from test_infra.cdc.judge.compare import TableParity
+from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.pipeline import connector, topics
+from test_infra.cdc.pipeline.spec import ConnectorSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
 from test_infra.cdc.types import UNAVAILABLE, identifier, rule_for
 from test_infra_tests.running import Running, prepared

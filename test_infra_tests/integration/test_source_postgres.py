@@ -19,8 +19,9 @@ from test_infra.base.errors import UsageError
 from test_infra.base.paths import reachable_root
 from test_infra.cdc.load import history
 from test_infra.cdc.load.history import Phase
-from test_infra.cdc.origin import Discontinuity, origin_of
-from test_infra.cdc.pipeline import LoadSpec, PipelineFolders, PipelineNames, PipelineSpec, SourceSpec
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.origin import Discontinuity, origin_of
+from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.sources.postgres import (
     Frozen,
@@ -36,8 +37,8 @@ from test_infra.cdc.sources.postgres import (
     schemas,
 )
 from test_infra.cdc.sources.postgres.slot import slot_breaks
-from test_infra.cdc.table import TableSchema
 from test_infra.cdc.types import identifier, rule_for
+from test_infra.cdc.types.table import TableSchema
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import Services
 

@@ -15,14 +15,14 @@ import pytest
 
 from test_infra.assets.spark_job import follow, spark_job_asset
 from test_infra.base.errors import BadDocument
-from test_infra.cdc.lake import dataset
+from test_infra.cdc.lake.delta import dataset
 from test_infra.resources.spark_gateway import SparkGatewayResource
-from test_infra.spark.connect import ConnectServers
-from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.manifest import read_job, read_manifest
-from test_infra.spark.spec import JobSpec, PythonFile, PythonModule, Timeouts
-from test_infra.spark.states import JobState
-from test_infra.spark.trial import try_manifest
+from test_infra.spark.dcp.dry_run import try_manifest
+from test_infra.spark.dcp.manifest import read_job, read_manifest
+from test_infra.spark.gateway.connect_servers import ConnectServers
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.gateway.states import JobState
+from test_infra.spark.job.spec import JobSpec, PythonFile, PythonModule, Timeouts
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import Services
 
@@ -186,8 +186,8 @@ def test_a_failed_job_fails_the_asset_and_a_retry_submits_another_one(
 FOLLOWS = """
 import sys
 from test_infra.assets.spark_job import follow
-from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.spec import JobSpec
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.job.spec import JobSpec
 from test_infra.stack import attach
 follow(SparkGateway(attach(sys.argv[1])), JobSpec.model_validate_json(sys.argv[2]), scope="run/asset")
 """

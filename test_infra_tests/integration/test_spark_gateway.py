@@ -20,12 +20,13 @@ import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import BadDocument, NotReady
-from test_infra.spark.backend import Attempt
-from test_infra.spark.execution import Execution
-from test_infra.spark.gateway import LogsRemoved, NotYourJob, SparkGateway, SubmissionFailed
-from test_infra.spark.processes import ProcessBackend
-from test_infra.spark.record import KeyConflict, UnknownJob
-from test_infra.spark.spec import (
+from test_infra.spark.gateway.backend import Attempt
+from test_infra.spark.gateway.execution import Execution
+from test_infra.spark.gateway.gateway import LogsRemoved, NotYourJob, SparkGateway, SubmissionFailed
+from test_infra.spark.gateway.processes import ProcessBackend
+from test_infra.spark.gateway.record import KeyConflict, UnknownJob
+from test_infra.spark.gateway.states import JobState
+from test_infra.spark.job.spec import (
     FromFile,
     FromVariable,
     JobSpec,
@@ -37,7 +38,6 @@ from test_infra.spark.spec import (
     Retention,
     Timeouts,
 )
-from test_infra.spark.states import JobState
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import GatewaySettings, Services
 from test_infra_tests.jobs import awaited
@@ -372,8 +372,8 @@ def test_a_cancel_that_comes_after_the_end_does_not_change_it(gateway: SparkGate
 
 SUBMITS = """
 import sys, time
-from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.spec import JobSpec
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.job.spec import JobSpec
 from test_infra.stack import attach
 gateway = SparkGateway(attach(sys.argv[1]))
 print(gateway.submit(JobSpec.model_validate_json(sys.argv[2]), idempotency_key=sys.argv[3]), flush=True)

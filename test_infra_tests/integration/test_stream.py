@@ -15,13 +15,13 @@ import psutil
 import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc import lake
-from test_infra.cdc.pipeline import PipelineSpec, SourceSpec, StreamSpec
+from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec, StreamSpec
 from test_infra.cdc.stream import control
-from test_infra.cdc.table import TableSchema
 from test_infra.cdc.types import identifier, rule_for
-from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.states import JobState
+from test_infra.cdc.types.table import TableSchema
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.gateway.states import JobState
 from test_infra_tests.running import Running, prepared
 
 STACK = "teststream"

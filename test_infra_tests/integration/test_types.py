@@ -12,11 +12,12 @@ import duckdb
 import pytest
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import lake, parity
-from test_infra.cdc.differences import TableParity
+from test_infra.cdc.judge import parity
+from test_infra.cdc.judge.differences import TableParity
+from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.load import control as load
-from test_infra.cdc.pipeline import LoadSpec, PipelineSpec, SourceSpec
-from test_infra.cdc.verdicts import Verdict
+from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra_tests.running import Running, prepared
 
 DDL = Path(__file__).parents[2] / "test_infra" / "defs" / "types" / "types.sql"

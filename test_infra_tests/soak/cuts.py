@@ -15,15 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from test_infra.base.deadline import Deadline
-from test_infra.cdc import oracle, parity
-from test_infra.cdc.compare import TableParity
-from test_infra.cdc.coverage import Behind
-from test_infra.cdc.pipeline import PipelineSpec, SourceSpec
+from test_infra.cdc.judge import parity
+from test_infra.cdc.judge.compare import TableParity
+from test_infra.cdc.judge.coverage import Behind
+from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
 from test_infra.cdc.stream import control as stream
-from test_infra.cdc.verdicts import Verdict
-from test_infra.spark.gateway import SparkGateway
+from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.stack import Stack
+from test_infra_tests.oracle import oracle
 from test_infra_tests.soak.traffic import flowing
 
 log = logging.getLogger(__name__)

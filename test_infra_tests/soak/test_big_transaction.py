@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from test_infra.cdc import lake, offsets, parity
-from test_infra.cdc.pipeline import PipelineSpec, SourceSpec
+from test_infra.cdc.judge import offsets, parity
+from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
 from test_infra_tests.running import Running, running
 

@@ -22,10 +22,10 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import TestInfraError
 from test_infra.runtime import docker
 from test_infra.runtime.image import image_name
-from test_infra.spark.execution import Execution
-from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.spec import JobSpec, PythonFile
-from test_infra.spark.states import JobState
+from test_infra.spark.gateway.execution import Execution
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.gateway.states import JobState
+from test_infra.spark.job.spec import JobSpec, PythonFile
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import Services
 

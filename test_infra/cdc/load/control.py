@@ -11,13 +11,13 @@ from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.cdc.load import history
 from test_infra.cdc.load.run import LoadConfig, LoadStatus
-from test_infra.cdc.pipeline import PipelineFolders
+from test_infra.cdc.pipeline.names import PipelineFolders
 from test_infra.cdc.sources import postgres
 from test_infra.runtime.local import UnknownProcess
 from test_infra.runtime.process import ProcessSpec
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.stack import Stack
 
 MEMORY_LIMIT_MIB = 512

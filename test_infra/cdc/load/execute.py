@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from psycopg.sql import Composed
 
     from test_infra.cdc.load.plan import Planned, Transaction
-    from test_infra.cdc.table import TableSchema
+    from test_infra.cdc.types.table import TableSchema
 
 TX_ID = b"SELECT pg_current_xact_id()::text::bigint"
 

@@ -12,7 +12,7 @@ from test_infra.cdc.load.history import Kind
 from test_infra.cdc.load.values import key_maker, maker
 
 if TYPE_CHECKING:
-    from test_infra.cdc.table import TableSchema
+    from test_infra.cdc.types.table import TableSchema
 
 SIZES = (1, 1, 1, 2, 3, 5, 8, 13, 21)
 ROLLED_BACK_SHARE = 0.05

@@ -21,7 +21,7 @@ from test_infra.cdc.load.execute import Executor
 from test_infra.cdc.load.history import History
 from test_infra.cdc.load.plan import Planner
 from test_infra.cdc.sources import postgres
-from test_infra.cdc.table import TableSchema
+from test_infra.cdc.types.table import TableSchema
 from test_infra.stack import Endpoint
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from test_infra.cdc.load.plan import Planned, Table, Transaction
 if TYPE_CHECKING:
     import psycopg
 
-    from test_infra.cdc.table import TableSchema
+    from test_infra.cdc.types.table import TableSchema
 
 ROWS_PER_TRANSACTION = 100
 

@@ -13,7 +13,7 @@ from random import Random
 
 from test_infra.base.errors import UsageError
 from test_infra.cdc.load.edges import array_of, edges_of
-from test_infra.cdc.table import Column
+from test_infra.cdc.types.table import Column
 
 NULL_SHARE = 0.1
 EDGE_SHARE = 0.1

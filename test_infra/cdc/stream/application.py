@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady, TestInfraError
 from test_infra.base.redaction import RedactingFilter, redact
-from test_infra.cdc.connector import ConnectClient
+from test_infra.cdc.pipeline.connector import ConnectClient
+from test_infra.cdc.pipeline.topics import end_offsets_of, extents_of, wait_for_topics
 from test_infra.cdc.stream.apply import Applier
 from test_infra.cdc.stream.checkpoint import make_stream_id
-from test_infra.cdc.stream.claim import claim
 from test_infra.cdc.stream.spec import Release, StreamConfig
 from test_infra.cdc.stream.warm import warm_up
-from test_infra.cdc.topics import end_offsets_of, extents_of, wait_for_topics
-from test_infra.spark.driver import DriverStatus, job_dir, session, write_status
+from test_infra.cdc.stream.writer_lock import claim
+from test_infra.spark.driver.session import DriverStatus, job_dir, session, write_status
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from test_infra.cdc import lake
+from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.stream.mirror import Mirror, Pending
 from test_infra.cdc.stream.parse import Parsed, connect, parse
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from test_infra.base.deadline import Deadline
-    from test_infra.cdc.table import TableSchema
+    from test_infra.cdc.types.table import TableSchema
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Applier:
     def may_forget(self, committed_lsn: int, end_offsets: Mapping[str, dict[int, int]]) -> None:
         """Deletes up to the connector's committed LSN may be forgotten once these end offsets per topic are applied."""
         for topic, ends in end_offsets.items():
-            self._mirrors[topic].graves.forget_after(committed_lsn, ends)
+            self._mirrors[topic].deleted_keys.forget_after(committed_lsn, ends)
 
     def close(self) -> None:
         """End the threads and close what they used; merges that are pending are left to the next start."""

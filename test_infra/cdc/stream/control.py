@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 from test_infra.base.deadline import StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import private_dir
-from test_infra.cdc.origin import origin_of
-from test_infra.cdc.pipeline import PipelineFolders, PipelineNames, PipelineSpec
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.origin import origin_of
+from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.stream.spec import Release, StreamConfig, TopicOfTable, write
-from test_infra.spark.gateway import SparkGateway
-from test_infra.spark.spec import Driver, JobSpec, JobType, PythonModule, Resources
-from test_infra.spark.states import JobState
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.gateway.states import JobState
+from test_infra.spark.job.spec import Driver, JobSpec, JobType, PythonModule, Resources
 
 if TYPE_CHECKING:
     from test_infra.base.deadline import Deadline
-    from test_infra.cdc.table import TableSchema
-    from test_infra.spark.execution import Execution
+    from test_infra.cdc.types.table import TableSchema
+    from test_infra.spark.gateway.execution import Execution
     from test_infra.stack import Stack
 
 TEAM = "test_infra"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import NotReady
-from test_infra.cdc import lake
-from test_infra.cdc.carry import carried
-from test_infra.cdc.stream.order import DELETED, NEWER, Graves
+from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.unchanged_values import carried
+from test_infra.cdc.stream.order import DELETED, NEWER, DeletedKeys
 from test_infra.cdc.stream.parse import connect
 from test_infra.cdc.types import identifier
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyarrow.dataset import Expression
 
     from test_infra.base.deadline import Deadline
-    from test_infra.cdc.table import TableSchema
+    from test_infra.cdc.types.table import TableSchema
 
 MOST_PENDING_BYTES = 64 * 1024 * 1024
 """Rows that wait for a merge; beyond it the stream waits, so that its memory is bounded."""
@@ -67,7 +67,7 @@ class Mirror:
         self._interval_s = interval_s
         self._connection = connect()
         changes = lake.open_table(changes_dir)
-        self.graves = Graves(self._connection, _graves_in(changes), _generation_in(changes))
+        self.deleted_keys = DeletedKeys(self._connection, _graves_in(changes), _generation_in(changes))
         self._generation = -1
         self._lacks = lacking(changes_dir, lake.newest_applied(mirror_dir))
         self._changes = changes
@@ -179,11 +179,11 @@ class Mirror:
         changes = pa.concat_tables([part.changes for part in parts])
         self._table.update_incremental()
         changes = carried(self._connection, changes, self._schema, lambda: lake.dataset_of(self._table))
-        newest = self.graves.newest(changes, self._schema)
+        newest = self.deleted_keys.newest(changes, self._schema)
         applied = parts[-1].applied
         if "t" in changes["op"].unique().to_pylist():
             # A commit of its own; a crash after it is harmless, as the same rows come again and delete the same.
-            self._delete(f"_snapshot OR _lsn < {self.graves.truncated_lsn}", applied.batch)
+            self._delete(f"_snapshot OR _lsn < {self.deleted_keys.truncated_lsn}", applied.batch)
         self._end_older_generations(applied.batch)
         properties = lake.commit_properties(applied, applied.stream)
         if newest.num_rows:
@@ -195,16 +195,16 @@ class Mirror:
         self._merges += 1
         if self._merges % lake.COMPACT_EVERY == 0:
             lake.compact(self._table)
-        self.graves.forget(applied.offsets)
+        self.deleted_keys.forget(applied.offsets)
 
     def _end_older_generations(self, batch_id: int) -> None:
         """When the initial snapshot was repeated: what only the interrupted one has read was deleted meanwhile."""
         import pyarrow.compute as pc
 
         # Also at the first merge of a start: the driver before may have died between change log and mirror.
-        if self._generation == self.graves.generation:
+        if self._generation == self.deleted_keys.generation:
             return
-        self._generation = self.graves.generation
+        self._generation = self.deleted_keys.generation
         older = pc.field("_snapshot") & (pc.field("_lsn") < self._generation)
         if lake.dataset_of(self._table).count_rows(filter=older):
             self._delete(f"_snapshot AND _lsn < {self._generation}", batch_id)

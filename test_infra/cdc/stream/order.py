@@ -12,14 +12,14 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.lake import mirror_schema
+from test_infra.cdc.lake.delta import mirror_schema
 from test_infra.cdc.types import identifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from test_infra.cdc.table import TableSchema
+    from test_infra.cdc.types.table import TableSchema
 
 DELETED = "_deleted"
 
@@ -27,12 +27,12 @@ NEWER = "((t._snapshot AND NOT s._snapshot) OR (t._snapshot = s._snapshot AND s.
 """Merge condition: the event ``s`` is newer than what the mirror's row ``t`` came from."""
 
 
-class Graves:
+class DeletedKeys:
     """The deletes and the truncate of one table that older events must not undo.
 
     Args:
         connection: DuckDB that holds them; from `test_infra.cdc.stream.parse.connect`.
-        changes: the change log so far: Arrow with ``op, key, lsn``; the graves are dug from it again at a start.
+        changes: the change log so far: Arrow with ``op, key, lsn``; the deleted_keys are dug from it again at a start.
         generation: LSN of the newest initial snapshot in it; -1 for none.
     """
 
@@ -42,12 +42,12 @@ class Graves:
         self.generation = generation
         self._bounds: list[tuple[int, dict[int, int]]] = []
         connection.register("changes", changes)
-        connection.execute(f"CREATE OR REPLACE TABLE graves AS {_DELETES}")
+        connection.execute(f"CREATE OR REPLACE TABLE deleted_keys AS {_DELETES}")
         self._note_bounds()
         connection.unregister("changes")
 
     def __len__(self) -> int:
-        return int(self._connection.execute("SELECT count(*) FROM graves").fetchall()[0][0])
+        return int(self._connection.execute("SELECT count(*) FROM deleted_keys").fetchall()[0][0])
 
     def newest(self, changes: pa.Table, schema: TableSchema) -> pa.Table:
         """The newest event of each key in a micro-batch, as rows of the mirror plus ``_deleted``.
@@ -61,7 +61,7 @@ class Graves:
         connection.register("changes", changes)
         try:
             self._note_bounds()
-            connection.execute(f"INSERT INTO graves {_DELETES}")
+            connection.execute(f"INSERT INTO deleted_keys {_DELETES}")
             bounds = {"truncated": self.truncated_lsn, "generation": self.generation}
             rows = connection.sql(_newest_sql(schema), params=bounds).to_arrow_table()
         finally:
@@ -82,7 +82,7 @@ class Graves:
         passed = [bound for bound in self._bounds if all(applied.get(part, 0) >= end for part, end in bound[1].items())]
         if passed:
             lsn = max(bound[0] for bound in passed)
-            self._connection.execute("DELETE FROM graves WHERE lsn <= ?", [lsn])
+            self._connection.execute("DELETE FROM deleted_keys WHERE lsn <= ?", [lsn])
             self._bounds = [bound for bound in self._bounds if bound[0] > lsn]
 
     def _note_bounds(self) -> None:
@@ -104,7 +104,7 @@ def _newest_sql(schema: TableSchema) -> str:
         SELECT * FROM changes WHERE op IN ('c', 'u', 'd') OR (op = 'r' AND lsn >= $generation)
         QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY snapshot, lsn DESC, kafka_offset DESC) = 1
     ), buried AS (
-        SELECT "key" AS grave_key, max(lsn) AS grave_lsn FROM graves
+        SELECT "key" AS grave_key, max(lsn) AS grave_lsn FROM deleted_keys
         WHERE "key" IN (SELECT "key" FROM newest) GROUP BY "key"
     )
     SELECT {columns}, lsn AS _lsn, tx_id AS _tx_id, commit_ts AS _commit_ts, snapshot AS _snapshot,

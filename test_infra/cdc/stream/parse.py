@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.lake import TOMBSTONE, changes_schema, quarantine_schema
-from test_infra.cdc.spool import SETTINGS
+from test_infra.cdc.lake.delta import TOMBSTONE, changes_schema, quarantine_schema
+from test_infra.cdc.lake.scratch_db import SETTINGS
 from test_infra.cdc.types import UNAVAILABLE, identifier, literal, rule_for, widen_sql
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from test_infra.cdc.table import Column, TableSchema
+    from test_infra.cdc.types.table import Column, TableSchema
 
 _ENVELOPE = ("$.op", "$.source.lsn", "$.source.txId", "$.source.ts_us", "$.ts_us", "$.before", "$.after")
 _OP, _LSN, _TX, _COMMIT_TS, _EVENT_TS, _BEFORE, _AFTER = range(1, len(_ENVELOPE) + 1)

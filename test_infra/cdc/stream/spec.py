@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from test_infra.base.paths import write_private
-from test_infra.cdc.origin import Origin
-from test_infra.cdc.table import TableSchema
+from test_infra.cdc.pipeline.origin import Origin
+from test_infra.cdc.types.table import TableSchema
 
 if TYPE_CHECKING:
     from test_infra.cdc.stream.apply import Targets

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline
 from test_infra.cdc.stream.apply import Applier, Targets
-from test_infra.cdc.table import Column, TableSchema
+from test_infra.cdc.types.table import Column, TableSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,7 @@ from test_infra.cdc.types import composed, moments, scalars
 from test_infra.cdc.types.rule import TypeRule
 
 if TYPE_CHECKING:
-    from test_infra.cdc.table import Column, TableSchema
+    from test_infra.cdc.types.table import Column, TableSchema
 
 _AS_TEXT = "leave the table out of the pipeline, or give the column a supported type such as text"
 

@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from test_infra import __version__
-from test_infra.spark.connect import ConnectServer, ConnectServers, ConnectSpec
-from test_infra.spark.execution import summary
-from test_infra.spark.gateway import SparkGateway
+from test_infra.spark.gateway.connect_servers import ConnectServer, ConnectServers, ConnectSpec
+from test_infra.spark.gateway.execution import summary
+from test_infra.spark.gateway.gateway import SparkGateway
+from test_infra.spark.gateway.states import JobState
 from test_infra.spark.http import problems
 from test_infra.spark.http.documents import Cancelled, Description, Health, Job, Jobs
-from test_infra.spark.spec import JobSpec
-from test_infra.spark.states import JobState
+from test_infra.spark.job.spec import JobSpec
 
 NEXT_OFFSET = "X-Next-Offset"
 MOST_LISTED = 1_000

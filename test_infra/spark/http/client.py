@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from test_infra.base.errors import InfrastructureError, UsageError
-from test_infra.spark.connect import ConnectServer, ConnectSpec
+from test_infra.spark.gateway.connect_servers import ConnectServer, ConnectSpec
+from test_infra.spark.gateway.states import JobState
 from test_infra.spark.http.documents import Cancelled, Description, Job, Jobs
-from test_infra.spark.spec import JobSpec
-from test_infra.spark.states import JobState
+from test_infra.spark.job.spec import JobSpec
 
 if TYPE_CHECKING:
     import httpx

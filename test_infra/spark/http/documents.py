@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from test_infra.spark.spec import JobSpec, JobType
-from test_infra.spark.states import JobState
+from test_infra.spark.gateway.states import JobState
+from test_infra.spark.job.spec import JobSpec, JobType
 
 
 class Job(BaseModel):

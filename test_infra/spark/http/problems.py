@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 
 from test_infra.base.errors import BadDocument, NotReady, TestInfraError, UsageError
 from test_infra.base.redaction import redact
-from test_infra.spark.gateway import LogsRemoved, NotYourJob, SubmissionFailed
-from test_infra.spark.record import KeyConflict, UnknownJob
+from test_infra.spark.gateway.gateway import LogsRemoved, NotYourJob, SubmissionFailed
+from test_infra.spark.gateway.record import KeyConflict, UnknownJob
 
 MEDIA_TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[TestInfraError], int], ...] = (

@@ -13,8 +13,8 @@ from pathlib import Path
 import uvicorn
 
 from test_infra.base.redaction import RedactingFilter, redact
-from test_infra.spark.connect import ConnectServers
-from test_infra.spark.gateway import SparkGateway
+from test_infra.spark.gateway.connect_servers import ConnectServers
+from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.spark.http.api import api
 from test_infra.stack import attach_from_within
 from test_infra.stack.ports import LOOPBACK

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from test_infra.cdc.table import Column, TableSchema
+from test_infra.cdc.types.table import Column, TableSchema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ import pytest
 
 from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.base.errors import UsageError
-from test_infra.runtime import kept
-from test_infra.runtime.docker import DockerRuntime, Surroundings
+from test_infra.runtime import run_child
+from test_infra.runtime.docker import ContainerDefaults, DockerRuntime
 from test_infra.runtime.image import IMAGE_VARIABLE, PYTHON, image_name, source_digest
 from test_infra.runtime.local import LocalRuntime
 from test_infra.runtime.process import ProcessSpec
@@ -24,7 +24,7 @@ from test_infra.stack.record import Address, Endpoint
 from test_infra.stack.serve import Served
 from test_infra.stack.services.kafka import server_properties
 
-AROUND = Surroundings(
+AROUND = ContainerDefaults(
     image="ours:1", network="ti-x", labels={"stack": "x"}, user=(1234, 1234), folders=(Path("/lake"),)
 )
 
@@ -91,7 +91,7 @@ def test_a_command_ends_when_nobody_holds_its_lock(tmp_path: Path) -> None:
     lock_path.touch()
     with lock_path.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        command = [sys.executable, "-I", kept.__file__, "-", "--while-locked", str(lock_path), "--", "sleep", "60"]
+        command = [sys.executable, "-I", run_child.__file__, "-", "--while-locked", str(lock_path), "--", "sleep", "60"]
         process = subprocess.Popen(command)
         time.sleep(0.6)
         assert process.poll() is None
@@ -101,5 +101,5 @@ def test_a_command_ends_when_nobody_holds_its_lock(tmp_path: Path) -> None:
 def test_a_command_whose_lock_is_free_already_ends_at_once(tmp_path: Path) -> None:
     lock_path = tmp_path / "lock"
     lock_path.touch()
-    command = [sys.executable, "-I", kept.__file__, "-", "--while-locked", str(lock_path), "--", "sleep", "60"]
+    command = [sys.executable, "-I", run_child.__file__, "-", "--while-locked", str(lock_path), "--", "sleep", "60"]
     assert subprocess.run(command, timeout=20).returncode == 128 + signal.SIGKILL

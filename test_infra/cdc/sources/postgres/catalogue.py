@@ -7,14 +7,14 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import UsageError
-from test_infra.cdc.lake import mirror_schema
-from test_infra.cdc.table import Column, TableSchema
+from test_infra.cdc.lake.delta import mirror_schema
 from test_infra.cdc.types import UnsupportedColumn, check_supported
+from test_infra.cdc.types.table import Column, TableSchema
 
 if TYPE_CHECKING:
     import psycopg
 
-    from test_infra.cdc.pipeline import PipelineSpec
+    from test_infra.cdc.pipeline.spec import PipelineSpec
 
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 

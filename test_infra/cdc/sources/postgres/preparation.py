@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
 from test_infra.base.paths import private_dir, write_private
-from test_infra.cdc.origin import Discontinuity, Origin, origin_of
-from test_infra.cdc.pipeline import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.origin import Discontinuity, Origin, origin_of
 from test_infra.cdc.sources.postgres.catalogue import missing_tables, schemas
 from test_infra.cdc.sources.postgres.connection import connect
 from test_infra.cdc.sources.postgres.publication import faults
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg.sql import Composed
 
-    from test_infra.cdc.pipeline import PipelineSpec
-    from test_infra.cdc.table import TableSchema
+    from test_infra.cdc.pipeline.spec import PipelineSpec
+    from test_infra.cdc.types.table import TableSchema
     from test_infra.stack import Endpoint, Stack
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady
-from test_infra.cdc.origin import Break
+from test_infra.cdc.pipeline.origin import Break
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
 
-    from test_infra.cdc.pipeline import PipelineNames
+    from test_infra.cdc.pipeline.names import PipelineNames
 
 COMMITTED_WITHIN_S = 5.0
 """Connect commits an offset each 0.2 s; a slot confirmed beyond it after this time was not confirmed by it."""

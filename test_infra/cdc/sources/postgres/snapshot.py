@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import psycopg
     import pyarrow as pa
 
-    from test_infra.cdc.pipeline import PipelineSpec
-    from test_infra.cdc.table import TableSchema
+    from test_infra.cdc.pipeline.spec import PipelineSpec
+    from test_infra.cdc.types.table import TableSchema
     from test_infra.stack import Endpoint
 
 MARKER_PREFIX = "test_infra"

@@ -1,0 +1,185 @@
+"""Every offset of a table's topic is accounted for, exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from test_infra.cdc.judge import coverage
+from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake import scratch_db
+from test_infra.cdc.lake.delta import TOMBSTONE
+from test_infra.cdc.pipeline import topics
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.types import literal
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from test_infra.cdc.pipeline.spec import PipelineSpec
+    from test_infra.cdc.pipeline.topics import Record
+    from test_infra.stack import Stack
+
+MOST_FAULTS = 50
+KINDS = ("change", TOMBSTONE, "redelivery", "quarantined")
+
+Reread = Callable[[int, int, int], Iterable["Record"]]
+"""Partition, first offset, end offset -> the records that Kafka really has there."""
+
+
+@dataclass(frozen=True)
+class OffsetFault:
+    """An offset that is nowhere, or in more than one place.
+
+    Args:
+        partition: of the topic.
+        offset: in it.
+        verdict: MISSING or DUPLICATE.
+        seen: what was found instead.
+    """
+
+    partition: int
+    offset: int
+    verdict: Verdict
+    seen: str
+
+
+@dataclass(frozen=True)
+class OffsetAccount:
+    """Where the records of one topic went.
+
+    Args:
+        topic: its name.
+        counts: ``change``, ``tombstone``, ``redelivery``, ``quarantined``, ``control`` -> offsets.
+        verdicts: verdict -> how many; empty is green.
+        faults: the first of them.
+        upto: partition -> end offset of what was accounted for.
+        reason: why nothing could be accounted for, where that is so.
+    """
+
+    topic: str
+    counts: dict[str, int] = field(default_factory=dict)
+    verdicts: dict[Verdict, int] = field(default_factory=dict)
+    faults: tuple[OffsetFault, ...] = ()
+    upto: dict[int, int] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def green(self) -> bool:
+        """Whether nothing was found."""
+        return not self.verdicts
+
+
+def check(
+    stack: Stack, spec: PipelineSpec, tables: list[str] | None = None, timeout_s: float = coverage.DEFAULT_TIMEOUT_S
+) -> dict[str, OffsetAccount]:
+    """Account for every offset of the tables' topics, up to all that is committed in the source now.
+
+    Args:
+        stack: the stack of the pipeline.
+        spec: the pipeline.
+        tables: names of captured tables; None is all.
+        timeout_s: a sink that is not there by then is LAG, seconds.
+    """
+    wanted = list(tables or spec.tables)
+    covered, behind = coverage.advance(stack, spec, wanted, timeout_s)
+    return {
+        table: OffsetAccount(_topic(stack, spec, table), verdicts={Verdict.LAG: 1}, reason=behind[table])
+        if table in behind
+        else _account(stack, spec, table, covered[table])
+        for table in wanted
+    }
+
+
+def _account(stack: Stack, spec: PipelineSpec, table: str, covered: coverage.Covered) -> OffsetAccount:
+    folders, topic = PipelineFolders(stack.dir, spec.name), _topic(stack, spec, table)
+    bootstrap = stack.endpoint("kafka").url
+
+    def reread(partition: int, first: int, end: int) -> Iterable[Record]:
+        return topics.read_records(bootstrap, topic, partition, first, end)
+
+    with scratch_db.on_disk(stack.dir) as connection:
+        scratch_db.view(connection, "changes", folders.changes(table), covered.changes_version)
+        scratch_db.view(connection, "quarantine", folders.quarantine)
+        starts = lake.commits(folders.changes(table))[0]
+        first = starts.offsets if starts.version == 0 else {}
+        return settle(connection, topic, first, covered.applied, reread)
+
+
+def _topic(stack: Stack, spec: PipelineSpec, table: str) -> str:
+    return PipelineNames(stack.id, spec.name).topic(spec.source.schema_name, table)
+
+
+def settle(
+    connection: DuckDBPyConnection,
+    topic: str,
+    first: Mapping[int, int],
+    upto: Mapping[int, int],
+    reread: Reread,
+) -> OffsetAccount:
+    """Account for the offsets of one topic, from the relations ``changes`` and ``quarantine``.
+
+    An offset that is in neither is read again: a record that is really there is MISSING, and none is a control record
+    (of a transaction, or compacted away).
+
+    Args:
+        connection: holds the relations.
+        topic: its name, by which its rows in ``quarantine`` are known.
+        first: partition -> first offset that had to be applied; 0 when not named.
+        upto: partition -> end offset.
+        reread: reads a range of a partition from Kafka.
+    """
+    bounds = ", ".join(f"({part}, {first.get(part, 0)}, {end})" for part, end in upto.items() if end > 0)
+    if not bounds:
+        reason = "the topic is empty: there was no offset to account for"
+        return OffsetAccount(topic, verdicts={Verdict.UNKNOWN: 1}, upto=dict(upto), reason=reason)
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE placed AS
+        SELECT part, off, kind FROM (
+            SELECT kafka_partition AS part, kafka_offset AS off, CASE
+                WHEN op = '{TOMBSTONE}' THEN '{TOMBSTONE}'
+                WHEN kafka_offset > first_value(kafka_offset) OVER same THEN 'redelivery' ELSE 'change' END AS kind
+            FROM changes
+            -- A batch that was applied twice repeats an offset; only a later offset is a re-delivery.
+            WINDOW same AS (PARTITION BY kafka_partition, "key", lsn, op ORDER BY kafka_offset)
+            UNION ALL
+            SELECT "partition", "offset", 'quarantined' FROM quarantine WHERE topic = {literal(topic)}
+        ) JOIN (VALUES {bounds}) AS bound(of_part, low, high) ON part = of_part AND off >= low AND off < high"""
+    )
+    counts = dict.fromkeys((*KINDS, "control"), 0)
+    counts |= dict(connection.execute("SELECT kind, count(DISTINCT (part, off)) FROM placed GROUP BY kind").fetchall())
+    twice = connection.execute(
+        """SELECT part, off, string_agg(kind, ' and ' ORDER BY kind), count(*) OVER () FROM placed
+        GROUP BY part, off HAVING count(*) > 1 ORDER BY part, off LIMIT ?""",
+        [MOST_FAULTS],
+    ).fetchall()
+    faults = [OffsetFault(part, off, Verdict.DUPLICATE, f"in {kinds}") for part, off, kinds, _ in twice]
+    verdicts = {Verdict.DUPLICATE: int(twice[0][3])} if twice else {}
+    missing = 0
+    for part, low, high in _gaps(connection, bounds):
+        control = high - low
+        for record in reread(part, low, high):
+            control -= 1
+            missing += 1
+            if len(faults) < MOST_FAULTS:
+                seen = "a record in Kafka, in neither change log nor quarantine"
+                faults.append(OffsetFault(part, record.offset, Verdict.MISSING, seen))
+        counts["control"] += control
+    if missing:
+        verdicts = {Verdict.MISSING: missing, **verdicts}
+    return OffsetAccount(topic, counts, verdicts, tuple(faults), dict(upto))
+
+
+def _gaps(connection: DuckDBPyConnection, bounds: str) -> list[tuple[int, int, int]]:
+    """Partition, first offset and end offset of every range that nothing is known of."""
+    return connection.execute(
+        f"""SELECT part, previous + 1, off FROM (
+            SELECT part, off, lag(off) OVER (PARTITION BY part ORDER BY off) AS previous FROM (
+                SELECT DISTINCT part, off FROM placed
+                UNION ALL SELECT of_part, low - 1 FROM (VALUES {bounds}) AS bound(of_part, low, high)
+                UNION ALL SELECT of_part, high FROM (VALUES {bounds}) AS bound(of_part, low, high)
+            )
+        ) WHERE off > previous + 1 ORDER BY ALL"""
+    ).fetchall()

@@ -1,0 +1,127 @@
+"""The rows of a frozen source as they come in: kept on disk as they are, and summed by bucket on the way.
+
+What costs is PostgreSQL's and the driver's work on each row, so several sessions read side by side. Rows are kept as
+Arrow, without compression: writing them into DuckDB's own tables took longer than reading them from PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from test_infra.base.errors import InfrastructureError
+from test_infra.cdc.judge import sums
+from test_infra.cdc.lake.scratch_db import SETTINGS
+from test_infra.cdc.types import NO_EXACT_FORM, identifier, rule_for
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from test_infra.cdc.sources.postgres import Frozen, Part
+    from test_infra.cdc.types.table import TableSchema
+
+
+class NoExactForm(InfrastructureError):
+    """The source holds a value that Delta cannot hold, so its table cannot be compared."""
+
+
+def rows_of(table: str) -> str:
+    """The relation of a table's rows, typed as `test_infra.cdc.types` says."""
+    return identifier(f"source of {table}")
+
+
+def sums_of(table: str) -> str:
+    """The relation of the sums of a table's rows."""
+    return identifier(f"sums of source of {table}")
+
+
+def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> None:
+    """Read every row of every table, with all sessions of the frozen source side by side.
+
+    Args:
+        frozen: the moment.
+        folder: takes the files of the rows; they must stay as long as the relations are used.
+        connection: gets the relations `rows_of` and `sums_of` for each table.
+
+    Raises:
+        InfrastructureError: a read failed.
+        NoExactForm: a table holds a value that Delta cannot hold.
+    """
+    import pyarrow as pa
+
+    parts: SimpleQueue[tuple[Path, Part]] = SimpleQueue()
+    files: dict[str, list[Path]] = {table.schema.name: [] for table in frozen.tables}
+    summed: dict[str, list[pa.Table]] = {table.schema.name: [] for table in frozen.tables}
+    for number, part in enumerate(frozen.parts()):
+        path = folder / f"{number}.arrow"
+        files[part.schema.name].append(path)
+        parts.put((path, part))
+
+    def read(session: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(SETTINGS)
+            while True:
+                try:
+                    path, part = parts.get_nowait()
+                except Empty:
+                    return
+                with frozen.rows(part, session) as rows:
+                    summed[part.schema.name].append(_kept_and_summed(cursor, part.schema, rows, path))
+
+    with ThreadPoolExecutor(len(frozen.sessions), thread_name_prefix="intake") as pool:
+        list(pool.map(read, frozen.sessions))
+    for table in frozen.tables:
+        name = table.schema.name
+        # Mapped: columns that a query does not ask for are never read, and the rest is the system's cache, not ours.
+        mapped = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in files[name]]
+        connection.register(f"files of {name}", pa.concat_tables(mapped))
+        typed = _typed(table.schema, identifier(f"files of {name}"))
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {rows_of(name)} AS {typed}")
+        connection.register(f"parts of {name}", pa.concat_tables(summed[name]))
+        connection.execute(
+            f"""CREATE OR REPLACE TEMP TABLE {sums_of(name)} AS
+            SELECT bucket, sum(rows) AS rows, sum(sum1::HUGEINT) AS sum1, sum(sum2::HUGEINT) AS sum2
+            FROM {identifier(f"parts of {name}")} GROUP BY bucket"""
+        )
+        connection.unregister(f"parts of {name}")
+
+
+def _kept_and_summed(
+    cursor: DuckDBPyConnection, schema: TableSchema, rows: pa.RecordBatchReader, path: Path
+) -> pa.Table:
+    """Write the rows to a file and return their sums; each batch is in memory once."""
+    import duckdb
+    import pyarrow as pa
+
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
+
+        def kept() -> Iterator[pa.RecordBatch]:
+            for batch in rows:
+                writer.write_batch(batch)
+                yield batch
+
+        cursor.register("incoming", pa.RecordBatchReader.from_batches(rows.schema, kept()))
+        try:
+            return cursor.sql(sums.sums_sql(f"({_typed(schema, 'incoming')})", schema.columns)).to_arrow_table()
+        except duckdb.InvalidInputException as error:
+            if NO_EXACT_FORM not in str(error):
+                raise
+            raise NoExactForm(
+                f"table {schema.qualified} cannot be compared",
+                details={"seen": str(error).removeprefix("Invalid Input Error: ").strip()},
+                hint="change the value, or leave the table out; docs/types.md says what each type can hold",
+            ) from None
+        finally:
+            cursor.unregister("incoming")
+
+
+def _typed(schema: TableSchema, rows: str) -> str:
+    columns = ", ".join(
+        f"{rule_for(column).from_source(identifier(column.name))} AS {identifier(column.name)}"
+        for column in schema.columns
+    )
+    return f"SELECT {columns} FROM {rows}"

@@ -1,0 +1,214 @@
+"""The load's history as a second witness: what was acknowledged is in the mirror, what was rolled back is not.
+
+It knows nothing of snapshots or events; all it compares are keys and transaction ids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from test_infra.cdc.judge import coverage
+from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.load import history
+from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, Phase, written
+from test_infra.cdc.pipeline.names import PipelineFolders
+from test_infra.cdc.sources import postgres
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from test_infra.cdc.pipeline.spec import PipelineSpec
+    from test_infra.stack import Stack
+
+MOST_FAULTS = 50
+_FOREIGN = "written by somebody else"
+
+
+class Seen(NamedTuple):
+    """Where a row of the mirror says that it came from.
+
+    Args:
+        tx_id: 64-bit transaction id; None for a row of the initial snapshot.
+        snapshot: whether it came with the initial snapshot.
+        commit_s: epoch seconds of its commit, or of the snapshot's reading.
+    """
+
+    tx_id: int | None
+    snapshot: bool = False
+    commit_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class WitnessFault:
+    """A key whose row contradicts the history.
+
+    Args:
+        key: as it is written in the history.
+        verdict: LOST or GHOST.
+        operation: number of the operation that shows it.
+        seen: what is in the mirror, in words.
+    """
+
+    key: Key
+    verdict: Verdict
+    operation: int
+    seen: str
+
+
+@dataclass(frozen=True)
+class Testimony:
+    """What the history says of one table's mirror.
+
+    Args:
+        table: name without schema.
+        keys: keys of the history that were judged.
+        operations: outcome -> operations on them.
+        foreign: keys that somebody else wrote since; they are not judged.
+        counts: verdict -> how many; empty is green.
+        faults: the first of them.
+        reason: why nothing could be judged, where that is so.
+    """
+
+    table: str
+    keys: int = 0
+    operations: dict[Outcome, int] = field(default_factory=dict)
+    foreign: int = 0
+    counts: dict[Verdict, int] = field(default_factory=dict)
+    faults: tuple[WitnessFault, ...] = ()
+    reason: str = ""
+
+    @property
+    def green(self) -> bool:
+        """Whether nothing was found."""
+        return not self.counts
+
+
+def check(stack: Stack, spec: PipelineSpec, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, Testimony]:
+    """Compare the history of the load with every mirror, as of this call.
+
+    Args:
+        stack: the stack of the pipeline.
+        spec: the pipeline.
+        timeout_s: a sink that is not there by then is LAG, seconds.
+    """
+    folders = PipelineFolders(stack.dir, spec.name)
+    asked_at = time.time()
+    covered, behind = coverage.advance(stack, spec, spec.tables, timeout_s)
+    # The history is read after the mirrors' versions are fixed, so it knows of everything that they may show.
+    of_table: dict[str, list[Operation]] = {table: [] for table in spec.tables}
+    for operation in history.read(folders.history):
+        of_table.setdefault(operation.table, []).append(operation)
+    with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
+        key_names = {schema.name: schema.key_names for schema in postgres.schemas(connection, spec)}
+    testimonies = {}
+    for table in spec.tables:
+        if table in behind:
+            testimonies[table] = Testimony(table, counts={Verdict.LAG: 1}, reason=behind[table])
+            continue
+        operations = of_table[table]
+        keys = {operation.key for operation in operations}
+        mirror = {
+            key: seen
+            for key, seen in _rows(folders.mirror(table), covered[table].mirror_version, key_names[table])
+            if key in keys
+        }
+        testimonies[table] = testify(table, operations, mirror, asked_at)
+    return testimonies
+
+
+def testify(table: str, operations: Iterable[Operation], mirror: Mapping[Key, Seen], asked_at: float) -> Testimony:
+    """Judge every key of the history.
+
+    The last operation of a key that was acknowledged before ``asked_at`` must show in the mirror, or a later one that
+    was acknowledged or has an unknown end.
+
+    Args:
+        table: name without schema.
+        operations: history of this table, in order.
+        mirror: key -> origin of its row; keys without a row are left out.
+        asked_at: epoch seconds; everything acknowledged earlier is covered by the mirror.
+    """
+    of_key: defaultdict[Key, list[Operation]] = defaultdict(list)
+    outcomes: Counter[Outcome] = Counter()
+    for operation in operations:
+        of_key[operation.key].append(operation)
+        outcomes[operation.outcome] += 1
+    faults: list[WitnessFault] = []
+    counts: Counter[Verdict] = Counter()
+    foreign = 0
+    for key, of_this in of_key.items():
+        found = _judged(key, of_this, mirror.get(key), asked_at)
+        if isinstance(found, WitnessFault):
+            counts[found.verdict] += 1
+            faults.append(found)
+        elif found is _FOREIGN:
+            foreign += 1
+    if not of_key:
+        counts[Verdict.UNKNOWN] = 1
+    return Testimony(
+        table=table,
+        keys=len(of_key) - foreign,
+        operations=dict(outcomes),
+        foreign=foreign,
+        counts=dict(counts),
+        faults=tuple(sorted(faults, key=lambda fault: fault.operation)[:MOST_FAULTS]),
+        reason="" if of_key else "the history has no operation of this table",
+    )
+
+
+def _judged(key: Key, operations: list[Operation], seen: Seen | None, asked_at: float) -> WitnessFault | str | None:
+    effective = [operation for operation in operations if operation.outcome is not Outcome.FAILED]
+    certain = next(
+        (
+            place
+            for place in reversed(range(len(effective)))
+            if effective[place].outcome is Outcome.OK and effective[place].done <= asked_at
+        ),
+        None,
+    )
+    last = effective[certain] if certain is not None else None
+    possible = effective if certain is None else effective[certain:]
+    if any(operation.tx_id is None for operation in possible):
+        return None
+    if seen is None:
+        if last is None or any(operation.kind is Kind.DELETE for operation in possible):
+            return None
+        return WitnessFault(key, Verdict.LOST, last.number, f"no row, though its {last.kind} was acknowledged")
+    shows = [operation for operation in possible if operation.kind is not Kind.DELETE]
+    if seen.snapshot:
+        if any(operation.phase is Phase.SEED or operation.started <= seen.commit_s for operation in shows):
+            return None
+    elif any(operation.tx_id == seen.tx_id for operation in shows):
+        return None
+    return _contradiction(key, operations, last, seen)
+
+
+def _contradiction(key: Key, operations: list[Operation], last: Operation | None, seen: Seen) -> WitnessFault | str:
+    """What a row means that none of the possible operations left there."""
+    origin = "the initial snapshot" if seen.snapshot else f"transaction {seen.tx_id}"
+    same = [operation for operation in operations if operation.tx_id == seen.tx_id and not seen.snapshot]
+    effective = [operation for operation in operations if operation.outcome is not Outcome.FAILED]
+    if any(operation.outcome is not Outcome.FAILED for operation in same) or (seen.snapshot and last is not None):
+        assert last is not None
+        return WitnessFault(
+            key, Verdict.LOST, last.number, f"a row of {origin}, though a later {last.kind} was acknowledged"
+        )
+    if same or not effective:
+        number = (same or operations)[-1].number
+        return WitnessFault(key, Verdict.GHOST, number, f"a row of {origin}, which was rolled back or never was")
+    return _FOREIGN
+
+
+def _rows(table_dir: Path, version: int, key_names: Sequence[str]) -> Iterator[tuple[Key, Seen]]:
+    columns = [*key_names, "_tx_id", "_snapshot", "_commit_ts"]
+    for batch in lake.dataset(table_dir, version).to_batches(columns=columns):
+        values = [batch.column(name).to_pylist() for name in columns]
+        *keys, tx_ids, snapshots, commits = values
+        for tx_id, snapshot, commit, *key in zip(tx_ids, snapshots, commits, *keys, strict=True):
+            at = commit.timestamp() if commit is not None else 0.0
+            yield tuple(map(written, key)), Seen(tx_id, bool(snapshot), at)

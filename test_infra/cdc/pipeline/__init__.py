@@ -1,0 +1,1 @@
+"""A pipeline: its spec, its names, its connector, its topics, and where its lake comes from."""

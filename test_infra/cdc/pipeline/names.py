@@ -1,0 +1,94 @@
+"""What a pipeline is called in a stack, and where its files lie there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from test_infra.cdc.pipeline.spec import PipelineSpec
+
+
+@dataclass(frozen=True)
+class PipelineNames:
+    """Names of one pipeline in one stack. Unique per stack: no connector resumes another's offsets."""
+
+    stack_id: str
+    pipeline: str
+
+    @property
+    def connector(self) -> str:
+        """Name in Kafka Connect."""
+        return f"ti-{self.stack_id}-{self.pipeline}"
+
+    @property
+    def slot(self) -> str:
+        """Replication slot in PostgreSQL."""
+        return f"ti_{self.stack_id}_{self.pipeline}".replace("-", "_")
+
+    @property
+    def publication(self) -> str:
+        """Publication in PostgreSQL."""
+        return self.slot
+
+    @property
+    def topic_prefix(self) -> str:
+        """First part of every topic of the connector."""
+        return self.connector
+
+    @property
+    def stream(self) -> str:
+        """Spark job name and Delta application id."""
+        return self.connector
+
+    def topic(self, schema: str, table: str) -> str:
+        """Kafka topic of one table, as Debezium names it."""
+        return f"{self.topic_prefix}.{schema}.{table}"
+
+
+@dataclass(frozen=True)
+class PipelineFolders:
+    """Where a pipeline keeps its tables and state below a stack's folder."""
+
+    stack_dir: Path
+    pipeline: str
+
+    @property
+    def lake(self) -> Path:
+        """Folder of the Delta tables."""
+        return self.stack_dir / "lake" / self.pipeline
+
+    @property
+    def checkpoint(self) -> Path:
+        """Spark's checkpoint of the stream."""
+        return self.stack_dir / "checkpoints" / self.pipeline
+
+    @property
+    def record(self) -> Path:
+        """The resolved pipeline, written when its source is prepared; CLI verbs read it."""
+        return self.stack_dir / "pipelines" / f"{self.pipeline}.json"
+
+    @property
+    def history(self) -> Path:
+        """Operations of the load generator, one JSON document per line."""
+        return self.stack_dir / "pipelines" / f"{self.pipeline}.history.jsonl"
+
+    def changes(self, table: str) -> Path:
+        """Change log of one table."""
+        return self.lake / "changes" / table
+
+    def mirror(self, table: str) -> Path:
+        """Mirror of one table."""
+        return self.lake / "mirror" / table
+
+    @property
+    def quarantine(self) -> Path:
+        """What could not be parsed, of all topics of the pipeline."""
+        return self.lake / "quarantine"
+
+
+def recorded(stack_dir: Path) -> list[PipelineSpec]:
+    """The pipelines whose source was prepared in a stack, by name."""
+    folder = PipelineFolders(stack_dir, "any").record.parent
+    # Beside `shop.json` lie documents of its parts, such as `shop.release.json`.
+    records = [path for path in sorted(folder.glob("*.json")) if "." not in path.stem]
+    return [PipelineSpec.model_validate_json(path.read_bytes()) for path in records]

@@ -1,0 +1,104 @@
+"""A pipeline as its user describes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+def _text(value: object) -> object:
+    # Pydantic's own error for a path of another type is one that Dagster cannot give a file and a line.
+    if not isinstance(value, str | Path):
+        raise ValueError("must be a string")  # noqa: TRY004 - pydantic turns a ValueError into its own error
+    return value
+
+
+YamlPath = Annotated[Path, BeforeValidator(_text)]
+"""A path as somebody writes it in YAML."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSpec(_Part):
+    """Where the rows come from."""
+
+    service: Name = Field(default="postgres", description="Service of the stack that holds the tables.")
+    schema_name: str = Field(default="public", description="Schema of the captured tables.")
+    ddl: YamlPath | None = Field(
+        default=None,
+        description="SQL file that creates the tables; relative to the YAML. None: the tables exist.",
+    )
+
+
+class ConnectorSpec(_Part):
+    """How Debezium reads the source."""
+
+    poll_interval_ms: int = Field(default=5, ge=1, le=10_000, description="Longest wait for new changes, milliseconds.")
+    heartbeat_interval_ms: int = Field(
+        default=1_000, ge=0, description="Heart-beat on an idle source, milliseconds; 0 is none."
+    )
+    max_batch_size: int = Field(default=2_048, ge=1, description="Changes handed to Kafka at once.")
+    max_queue_size: int = Field(default=16_384, ge=2, description="Changes held in memory between reader and Kafka.")
+    partitions: int = Field(default=1, ge=1, le=64, description="Partitions of each table's topic.")
+    config: dict[str, str] = Field(default_factory=dict, description="Further Debezium properties; they win over ours.")
+
+
+class StreamSpec(_Part):
+    """How Spark reads the topics."""
+
+    max_offsets_per_trigger: int = Field(default=60_000, ge=1, description="Most records of one micro-batch.")
+    trigger_interval_ms: int = Field(
+        default=0, ge=0, description="Shortest time between two micro-batches, milliseconds."
+    )
+    mirror_interval_ms: int = Field(
+        default=100, ge=0, description="Shortest time between two merges into a mirror, milliseconds."
+    )
+    driver_memory_mib: int = Field(default=1_024, ge=512, description="Heap of the Spark driver, MiB.")
+    conf: dict[str, str] = Field(default_factory=dict, description="Further Spark properties; they win over ours.")
+
+
+class LagThresholds(_Part):
+    """The longest lag, commit in the source to the named place, that is still green. Seconds."""
+
+    changes_p95_s: float = Field(default=5.0, gt=0, description="95th percentile until durable in the change log.")
+    mirror_p95_s: float = Field(default=5.0, gt=0, description="95th percentile until visible in the mirror.")
+    mirror_max_s: float = Field(default=60.0, gt=0, description="Longest until visible in the mirror.")
+
+
+class LoadSpec(_Part):
+    """A seeded workload on the captured tables."""
+
+    seed: int = Field(default=20_261_121, description="Same seed, same operations.")
+    operations: int = Field(default=20_000, ge=1, description="Operations of the first, fast part.")
+    rows_before: int = Field(
+        default=500, ge=0, description="Rows per table that exist before the connector: the snapshot."
+    )
+    background_rate_per_s: float = Field(
+        default=200, ge=0, description="Operations per second that go on while the gates look; 0 is none."
+    )
+    background_limit_s: float = Field(
+        default=300, gt=0, description="The background load ends by itself after this time."
+    )
+
+
+class PipelineSpec(_Part):
+    """Source tables -> connector -> topics -> stream -> change log and mirror."""
+
+    name: Name = Field(description="Name of the pipeline; unique in the project.")
+    tables: list[str] = Field(min_length=1, description="Captured tables, without schema.")
+    source: SourceSpec = SourceSpec()
+    connector: ConnectorSpec = ConnectorSpec()
+    stream: StreamSpec = StreamSpec()
+    lag: LagThresholds = LagThresholds()
+    load: LoadSpec | None = Field(default=LoadSpec(), description="None: the pipeline has traffic of its own.")
+    description: str = Field(default="", description="What the pipeline is for; shown in the UI.")
+    own_job: bool = Field(
+        default=False,
+        description="Run by a Dagster job of the pipeline's own name, and not by e2e, smoke and parity.",
+    )

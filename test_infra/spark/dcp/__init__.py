@@ -1,0 +1,1 @@
+"""DCP manifests and CoreETL: read, checked, tried without writing a row, run."""

@@ -1,0 +1,1 @@
+"""What runs inside a driver, and how its process begins."""

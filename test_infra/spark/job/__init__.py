@@ -1,0 +1,1 @@
+"""What is submitted to Spark, independent of where it runs."""

@@ -1,0 +1,406 @@
+"""Every fault that is planted is found, with its verdict and its key; what is equal is green."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from test_infra.cdc.judge import fold
+from test_infra.cdc.judge.differences import LOG, LOG_MIRROR, MOST_DIFFERENCES, SOURCE_LOG, SOURCE_MIRROR, TableParity
+from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.sources.postgres import Snapshot
+from test_infra.cdc.types import UNAVAILABLE
+from test_infra.cdc.types.table import Column, TableSchema
+from test_infra_tests.unit.cdc.judge.parity_world import ROW, World, row
+
+A, B, C, D = (1, "a"), (1, "b"), (2, "a"), (3, "é'\"")
+VISIBLE, RUNNING, LATER = 100, 500, 2_000
+
+
+def world() -> World:
+    """Keys A and B are clean, C and D are dirty."""
+    made = World(snapshot=Snapshot(400, 1_000, frozenset({RUNNING})))
+    made.read(A).read(C).create(VISIBLE, B).create(VISIBLE, D, small=1)
+    return made.update(VISIBLE, A, small=2).update(RUNNING, C, small=3).update(LATER, D, small=4)
+
+
+def only(parity: TableParity, verdict: Verdict, key: tuple[int, str], column: str, compared: str) -> None:
+    assert parity.verdicts == (verdict,)
+    assert [(d.verdict, d.key, d.column, d.compared) for d in parity.differences] == [
+        (verdict, {"id": str(key[0]), "kind": key[1]}, column, compared)
+    ]
+
+
+def test_equal_sides_are_green_and_counted() -> None:
+    parity = world().judge()
+    assert parity.green
+    assert (parity.clean_keys, parity.dirty_keys, parity.source_rows, parity.mirror_rows, parity.changes) == (
+        2,
+        2,
+        4,
+        4,
+        7,
+    )
+
+
+def test_row_missing_in_the_mirror() -> None:
+    planted = world()
+    del planted.mirror[A]
+    only(planted.judge(), Verdict.MISSING, A, "", SOURCE_MIRROR)
+
+
+def test_row_too_many_in_the_mirror() -> None:
+    planted = world()
+    planted.mirror[9, "x"] = row((9, "x"))
+    parity = planted.judge()
+    only(parity, Verdict.EXTRA, (9, "x"), "", SOURCE_MIRROR)
+    assert parity.clean_keys == 3
+    assert "10.50" in (parity.differences[0].mirror_value or "")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("small", 8),
+        ("small", None),
+        ("amount", Decimal("10.51")),
+        ("ratio", 0.5000000000000001),
+        ("ratio", math.nan),
+        ("ok", False),
+        ("ok", None),
+        ("ref", "6f1f1f6e-8f5a-4b0e-9a43-7a1b0b8f0c12"),
+        ("day", dt.date(2026, 11, 22)),
+        ("at", dt.datetime(2026, 11, 21, 3, 4, 5, 7)),
+        ("at_tz", dt.datetime(2026, 11, 21, 3, 4, 5, 6, tzinfo=dt.UTC)),
+        ("doc", '{"a":1}'),
+        ("doc", '{"a": 1} '),
+        ("doc", ""),
+        ("raw", b"\x00\xfe"),
+        ("raw", b""),
+    ],
+)
+@pytest.mark.parametrize(("key", "compared"), [(B, SOURCE_MIRROR), (D, LOG_MIRROR)])
+def test_changed_value_of_every_type(column, value, key, compared) -> None:
+    planted = world()
+    planted.mirror[key] = {**planted.mirror[key], column: value}
+    only(planted.judge(), Verdict.VALUE, key, column, compared)
+
+
+def test_both_values_are_named() -> None:
+    planted = world()
+    planted.mirror[B]["amount"] = Decimal("99.99")
+    (difference,) = planted.judge().differences
+    assert (difference.table, difference.source_value, difference.mirror_value) == ("public.things", "10.50", "99.99")
+
+
+@pytest.mark.parametrize(("tx_id", "key"), [(VISIBLE, B), (LATER, D)])
+def test_long_values_are_shown_where_they_differ(tx_id, key) -> None:
+    same = "\u00fc" * 100_000
+    planted = world().update(tx_id, key, doc=f"{same}left")
+    planted.mirror[key]["doc"] = f"{same}right"
+    (difference,) = planted.judge().differences
+    assert (difference.skipped, difference.source_value, difference.mirror_value) == (100_000, "left", "right")
+
+
+def test_every_differing_column_of_a_row_is_named() -> None:
+    planted = world()
+    planted.mirror[B] |= {"small": 9, "doc": None}
+    parity = planted.judge()
+    assert [(d.column, d.mirror_value) for d in parity.differences] == [("small", "9"), ("doc", None)]
+    assert parity.counts == {Verdict.VALUE: 1}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.0])
+def test_odd_floats_equal_themselves(value) -> None:
+    made = World().create(VISIBLE, A, ratio=value)
+    assert made.judge().green
+
+
+def test_minus_zero_is_not_zero() -> None:
+    planted = World().create(VISIBLE, A, ratio=0.0)
+    planted.mirror[A]["ratio"] = -0.0
+    only(planted.judge(), Verdict.VALUE, A, "ratio", SOURCE_MIRROR)
+
+
+def test_null_everywhere_is_green() -> None:
+    assert World().create(VISIBLE, A, **dict.fromkeys(ROW)).judge().green
+
+
+def test_duplicate_mirror_row() -> None:
+    planted = world()
+    planted.extra_mirror_rows.append(row(B))
+    parity = planted.judge()
+    only(parity, Verdict.DUPLICATE, B, "", SOURCE_MIRROR)
+    assert parity.differences[0].mirror_value == "2 rows"
+
+
+def test_stale_mirror_row_of_a_clean_key() -> None:
+    planted = world()
+    planted.mirror[A] = row(A)
+    only(planted.judge(), Verdict.VALUE, A, "small", SOURCE_MIRROR)
+
+
+def test_stale_mirror_row_of_a_dirty_key() -> None:
+    planted = world()
+    planted.mirror[D]["small"] = 1
+    only(planted.judge(), Verdict.VALUE, D, "small", LOG_MIRROR)
+
+
+def test_dirty_row_missing_in_the_mirror() -> None:
+    planted = world()
+    del planted.mirror[C]
+    only(planted.judge(), Verdict.MISSING, C, "", LOG_MIRROR)
+
+
+def test_deleted_dirty_row_still_in_the_mirror() -> None:
+    planted = world().delete(LATER, D)
+    planted.mirror[D] = row(D, small=4)
+    only(planted.judge(), Verdict.EXTRA, D, "", LOG_MIRROR)
+
+
+def test_visible_event_of_a_dirty_key_lost_before_the_log() -> None:
+    planted = world().update(VISIBLE, B, small=5).update(LATER, B, small=6)
+    del planted.events[-2]
+    only(planted.judge(), Verdict.VALUE, B, "small", SOURCE_LOG)
+
+
+def test_visible_event_of_a_clean_key_lost_on_the_way_to_log_and_mirror() -> None:
+    planted = world().update(VISIBLE, B, small=5)
+    planted.events.pop()
+    planted.mirror[B]["small"] = 7
+    only(planted.judge(), Verdict.VALUE, B, "small", SOURCE_MIRROR)
+
+
+def test_invisible_event_lost_in_the_mirror_only() -> None:
+    planted = world().update(LATER, C, small=9)
+    planted.mirror[C]["small"] = 3
+    only(planted.judge(), Verdict.VALUE, C, "small", LOG_MIRROR)
+
+
+def test_invisible_event_lost_in_the_log_only() -> None:
+    planted = world().update(LATER, C, small=9)
+    planted.events.pop()
+    only(planted.judge(), Verdict.VALUE, C, "small", LOG_MIRROR)
+
+
+def test_invisible_event_lost_everywhere_breaks_the_chain_of_before_images() -> None:
+    planted = world().update(LATER, C, small=9).update(LATER, C, small=10)
+    planted.before_images = True
+    assert planted.judge().green
+    del planted.events[-2]
+    only(planted.judge(), Verdict.MISSING, C, "", LOG)
+
+
+@pytest.mark.parametrize(("looked_at", "verdicts"), [(3, (Verdict.MISSING,)), (2, ())])
+def test_of_a_long_log_the_newest_events_must_be_a_chain(
+    monkeypatch: pytest.MonkeyPatch, looked_at: int, verdicts: tuple[Verdict, ...]
+) -> None:
+    monkeypatch.setattr(fold, "MOST_CHAINED", looked_at)
+    planted = world().update(LATER, C, small=8).update(LATER, C, small=9).update(LATER, C, small=10)
+    planted.update(LATER, A, small=1)
+    planted.before_images = True
+    del planted.events[-3]
+    assert planted.judge().verdicts == verdicts
+
+
+def test_delete_and_create_again_is_green() -> None:
+    made = world().delete(VISIBLE, B).create(VISIBLE, B, small=9).delete(LATER, A).create(LATER, A, small=9)
+    assert made.judge().green
+
+
+def test_invisible_create_is_green_and_visible_delete_stays_deleted() -> None:
+    made = world().delete(VISIBLE, B).create(LATER, (7, "z"))
+    assert made.judge().green
+
+
+def test_visible_create_lost_of_a_dirty_key_has_no_base() -> None:
+    planted = World().create(VISIBLE, A).update(LATER, A, small=1)
+    del planted.events[0]
+    parity = planted.judge()
+    only(parity, Verdict.UNKNOWN, A, "", SOURCE_LOG)
+    assert "1 keys have no base" in parity.reason
+
+
+def test_create_that_the_source_already_had_is_missing_in_the_log() -> None:
+    planted = (
+        World().create(VISIBLE, A).delete(VISIBLE, A).create(VISIBLE, A, small=1).delete(LATER, A).create(LATER, A)
+    )
+    del planted.events[2:4]
+    only(planted.judge(), Verdict.MISSING, A, "", SOURCE_LOG)
+
+
+def test_snapshot_read_is_older_than_every_streamed_event_whatever_its_lsn() -> None:
+    made = World().read(A).update(VISIBLE, A, small=1).update(LATER, A, small=2)
+    assert made.events[0].lsn > made.events[2].lsn
+    assert made.judge().green
+
+
+def test_of_two_snapshot_reads_the_higher_lsn_wins() -> None:
+    made = World().read(A, small=1).repeat_snapshot().read(A, small=2).update(LATER, A, small=3)
+    assert made.judge().green
+
+
+def test_row_that_only_an_interrupted_snapshot_has_read_is_not_expected() -> None:
+    made = World().read(A).read(B).repeat_snapshot().read(A).create(LATER, B, small=3)
+    assert made.judge().green
+
+
+def test_row_that_was_deleted_while_the_snapshot_was_interrupted_is_extra_in_the_mirror() -> None:
+    made = World().read(A).read(B).repeat_snapshot().read(A)
+    made.mirror[B] = row(B)
+    only(made.judge(), Verdict.EXTRA, B, "", SOURCE_MIRROR)
+
+
+def test_value_that_was_not_carried_is_that_of_the_event_before() -> None:
+    made = World().read(A, small=1).update(VISIBLE, A, ratio=1.5).not_carried("small")
+    assert made.update(LATER, A, ratio=2.5).not_carried("small", "raw").judge().green
+    made.mirror[A]["small"] = 9
+    only(made.judge(), Verdict.VALUE, A, "small", LOG_MIRROR)
+
+
+def test_value_that_was_not_carried_follows_its_row_through_key_changes() -> None:
+    made = World().read(A, small=1).read(C, small=3)
+    made.move(VISIBLE, A, B).not_carried("small", "raw").move(VISIBLE, C, A).not_carried("small")
+    assert made.move(LATER, B, D).not_carried("small").judge().green
+    made.mirror[D]["small"] = 9
+    only(made.judge(), Verdict.VALUE, D, "small", LOG_MIRROR)
+
+
+def test_placeholder_in_the_mirror_is_found() -> None:
+    made = World().read(A).update(VISIBLE, A, ratio=1.5).not_carried("doc")
+    assert made.judge().green
+    made.mirror[A]["doc"] = UNAVAILABLE
+    only(made.judge(), Verdict.VALUE, A, "doc", SOURCE_MIRROR)
+
+
+def test_value_that_no_event_has_carried_is_unknown() -> None:
+    made = World().create(VISIBLE, A, small=1).update(VISIBLE, A, ratio=1.5).not_carried("small").update(LATER, A)
+    made.not_carried("small")
+    del made.events[0]
+    assert Verdict.UNKNOWN in made.judge().verdicts
+
+
+def test_snapshot_repeated_during_the_cut_cannot_be_judged() -> None:
+    made = World(marker_lsn=12_000).read(A)
+    assert made.judge().verdicts == (Verdict.UNKNOWN,)
+
+
+def test_redelivered_old_events_change_nothing() -> None:
+    made = world().redeliver(3).redeliver(2).redeliver(5)
+    assert made.judge().green
+
+
+def test_invisible_truncate_makes_every_key_dirty() -> None:
+    made = world().truncate(LATER).create(LATER, A, small=11)
+    parity = made.judge()
+    assert parity.green
+    assert (parity.clean_keys, parity.dirty_keys) == (0, 4)
+    made.mirror[B] = row(B)
+    only(made.judge(), Verdict.EXTRA, B, "", LOG_MIRROR)
+
+
+def test_visible_truncate_kills_older_rows_and_reads_only() -> None:
+    made = World().read(A).create(VISIBLE, B).truncate(VISIBLE).create(VISIBLE, C).update(LATER, C).create(LATER, A)
+    assert made.judge().green
+
+
+def test_log_without_a_row_that_the_source_has_before_an_invisible_truncate() -> None:
+    planted = World().create(VISIBLE, A).create(VISIBLE, B).truncate(LATER)
+    del planted.events[0]
+    only(planted.judge(), Verdict.MISSING, A, "", SOURCE_LOG)
+
+
+def test_visible_event_after_an_invisible_one_is_out_of_order() -> None:
+    planted = World().create(VISIBLE, A).update(LATER, A, small=1).update(VISIBLE, A, small=1)
+    planted.source[A] = dict(planted.mirror[A])
+    parity = planted.judge()
+    only(parity, Verdict.ORDER, A, "", LOG)
+
+
+def test_events_swapped_in_time_are_out_of_order() -> None:
+    planted = World().create(VISIBLE, A).update(VISIBLE, A, small=1).update(LATER, A, small=1)
+    first, second = planted.events[1:]
+    planted.events[1:] = [replace(first, lsn=second.lsn), replace(second, lsn=first.lsn)]
+    assert Verdict.ORDER in planted.judge().verdicts
+
+
+def test_event_without_transaction_id_cannot_be_judged() -> None:
+    planted = World().create(VISIBLE, A)
+    planted.events[0] = replace(planted.events[0], tx_id=None)
+    assert planted.judge().verdicts == (Verdict.UNKNOWN,)
+
+
+def test_nothing_to_compare_is_not_green() -> None:
+    parity = World().judge()
+    assert parity.verdicts == (Verdict.UNKNOWN,)
+    assert "nothing was compared" in parity.reason
+
+
+def test_emptied_table_with_changes_is_green() -> None:
+    assert World().create(VISIBLE, A).delete(VISIBLE, A).judge().green
+
+
+def test_column_missing_too_many_or_of_another_type_in_the_mirror() -> None:
+    made = world()
+    columns = (*SCHEMA_COLUMNS(made)[:-1], Column("added", "text"))
+    columns = tuple(replace(column, type="integer") if column.name == "small" else column for column in columns)
+    made.source = {key: {**values, "added": None} for key, values in made.source.items()}
+    mirror, changes = made.mirror_table(), made.changes_table()
+    made.schema = TableSchema("public", "things", columns)
+    made.mirror_table = lambda: mirror  # type: ignore[method-assign]
+    made.changes_table = lambda: changes  # type: ignore[method-assign]
+    parity = made.judge()
+    assert parity.counts == {Verdict.SCHEMA: 3}
+    assert {(d.column, d.source_value, d.mirror_value) for d in parity.differences} == {
+        ("small", "INTEGER", "SMALLINT"),
+        ("added", "VARCHAR", None),
+        ("raw", None, "BLOB"),
+    }
+
+
+def SCHEMA_COLUMNS(made: World) -> tuple[Column, ...]:  # noqa: N802
+    return made.schema.columns
+
+
+def test_mirror_without_a_key_column_is_a_schema_fault_and_nothing_else() -> None:
+    made = world()
+    mirror = made.mirror_table().drop_columns(["kind"])
+    made.mirror_table = lambda: mirror  # type: ignore[method-assign]
+    parity = made.judge()
+    assert parity.verdicts == (Verdict.SCHEMA,)
+    assert parity.clean_keys == 0
+
+
+def test_table_of_key_columns_only() -> None:
+    made = World(schema=TableSchema("public", "things", world().schema.columns[:2]))
+    for tx_id, key in ((VISIBLE, A), (LATER, B)):
+        made.create(tx_id, key)
+    for side in (made.source, made.mirror):
+        for key in side:
+            side[key] = {"id": key[0], "kind": key[1]}
+    assert made.judge().green
+    del made.mirror[A]
+    assert made.judge().verdicts == (Verdict.MISSING,)
+
+
+def test_all_faults_are_counted_and_the_first_are_shown() -> None:
+    planted = World()
+    for number in range(200):
+        planted.create(VISIBLE, (number, "n"))
+    planted.mirror.clear()
+    parity = planted.judge()
+    assert parity.counts == {Verdict.MISSING: 200}
+    assert len(parity.differences) == MOST_DIFFERENCES
+    assert parity.differences[0].key == {"id": "0", "kind": "n"}
+
+
+def test_null_key_in_the_mirror_is_extra() -> None:
+    planted = World().create(VISIBLE, A)
+    planted.extra_mirror_rows.append({"id": None, "kind": "a", **ROW})
+    parity = planted.judge()
+    assert parity.verdicts == (Verdict.EXTRA,)
+    assert parity.differences[0].key == {"id": None, "kind": "a"}

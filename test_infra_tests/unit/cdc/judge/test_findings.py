@@ -1,0 +1,144 @@
+"""From what `cdc` found out to evidence: nothing red is shown as green, and the place is named."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from test_infra.cdc.judge import findings, witness
+from test_infra.cdc.judge.differences import Difference, TableParity
+from test_infra.cdc.judge.lag import Hop, LagReport
+from test_infra.cdc.judge.offsets import OffsetAccount, OffsetFault
+from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.pipeline.connector import ConnectorStatus
+from test_infra.cdc.pipeline.spec import LagThresholds
+from test_infra.gates.stack import judge_service
+from test_infra.spark.gateway.execution import Execution
+from test_infra.spark.gateway.states import JobState
+from test_infra.spark.job.spec import JobSpec, PythonModule
+from test_infra.verdict.evidence import Outcome
+
+QUICK = Hop(p50_s=0.2, p95_s=0.3, p99_s=0.4, max_s=0.5)
+SLOW = Hop(p50_s=1, p95_s=9, p99_s=10, max_s=11)
+SINCE = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def hops(mirror: Hop) -> dict[str, Hop]:
+    return {"commit_to_kafka": QUICK, "commit_to_changes": QUICK, "commit_to_mirror": mirror}
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_any_verdict_of_parity_is_red(verdict: Verdict) -> None:
+    found = findings.parity(TableParity("public.orders", counts={verdict: 1}))
+    assert found.outcome is (Outcome.UNKNOWN if verdict is Verdict.UNKNOWN else Outcome.FAILED)
+    assert found.verdicts == (verdict.value,)
+
+
+def test_parity_names_key_column_and_both_values() -> None:
+    difference = Difference("public.orders", {"id": "7"}, "amount", "1.00", None, Verdict.VALUE, "source with mirror")
+    found = findings.parity(
+        TableParity("public.orders", counts={Verdict.VALUE: 1}, clean_keys=10, dirty_keys=3, differences=(difference,))
+    )
+    [row] = found.rows
+    assert (row["key"], row["column"], row["source"], row["mirror"]) == ("id=7", "amount", "1.00", "NULL")
+    assert (found.numbers["clean_keys"], found.numbers["dirty_keys"], found.numbers["faults_value"]) == (10, 3, 1)
+
+
+def test_equal_tables_are_green() -> None:
+    assert findings.parity(TableParity("public.orders", source_rows=3, mirror_rows=3, clean_keys=3)).passed
+
+
+@pytest.mark.parametrize(
+    ("report", "outcome"),
+    [
+        (LagReport(count=9, hops=hops(QUICK), since=SINCE), Outcome.PASSED),
+        (LagReport(count=9, hops=hops(SLOW), since=SINCE), Outcome.FAILED),
+        (LagReport(since=SINCE), Outcome.UNKNOWN),
+        (LagReport(count=9, hops=hops(QUICK), unmeasured=1, since=SINCE), Outcome.UNKNOWN),
+        (LagReport(since=SINCE, behind="the sink is not there"), Outcome.FAILED),
+    ],
+    ids=["in time", "too slow", "nothing measured", "partly measured", "behind"],
+)
+def test_lag(report: LagReport, outcome: Outcome) -> None:
+    found = findings.lag(report, LagThresholds())
+    assert found.outcome is outcome
+    assert found.summary
+
+
+def test_lag_says_which_threshold_was_passed() -> None:
+    found = findings.lag(LagReport(count=9, hops=hops(SLOW), since=SINCE), LagThresholds(mirror_p95_s=5))
+    assert "mirror_p95_s is 9.00 s, allowed 5 s" in found.summary
+    assert found.numbers["commit_to_mirror_p95_s"] == 9
+
+
+def test_an_offset_that_is_nowhere_is_red_and_named() -> None:
+    fault = OffsetFault(0, 41, Verdict.MISSING, "a record in Kafka")
+    found = findings.offsets(OffsetAccount("t", {"change": 40}, {Verdict.MISSING: 1}, (fault,), {0: 42}))
+    assert found.outcome is Outcome.FAILED
+    assert found.rows[0]["offset"] == "41"
+    assert findings.offsets(OffsetAccount("t", {"change": 42}, upto={0: 42})).passed
+
+
+def test_one_quarantined_record_is_red_also_when_the_stream_is_behind() -> None:
+    rows = [{"topic": "t", "partition": "0", "offset": "7", "reason": "no JSON"}]
+    assert findings.quarantine(1, rows, {"orders": "late"}).outcome is Outcome.FAILED
+    assert findings.quarantine(1, rows, {}).rows == tuple(rows)
+    assert findings.quarantine(0, [], {"orders": "late"}).verdicts == ("LAG",)
+    assert findings.quarantine(0, [], {}).passed
+
+
+@pytest.mark.parametrize(
+    ("status", "slot_active", "passed"),
+    [
+        (ConnectorStatus("RUNNING", {0: "RUNNING"}, {}), True, True),
+        (ConnectorStatus("RUNNING", {0: "FAILED"}, {0: "org.postgresql.PSQLException: gone"}), True, False),
+        (ConnectorStatus("RUNNING", {}, {}), True, False),
+        (ConnectorStatus("RUNNING", {0: "RUNNING"}, {}), False, False),
+        (ConnectorStatus("RUNNING", {0: "RUNNING"}, {}), None, False),
+        (ConnectorStatus("PAUSED", {0: "PAUSED"}, {}), True, False),
+        (None, True, False),
+    ],
+)
+def test_connector(status: ConnectorStatus | None, slot_active: bool | None, passed: bool) -> None:
+    found = findings.connector("ti-1-shop", status, "ti_1_shop", slot_active)
+    assert found.passed is passed
+    assert passed or found.summary
+
+
+def test_the_trace_of_a_failed_task_is_shown() -> None:
+    status = ConnectorStatus("RUNNING", {0: "FAILED"}, {0: "org.postgresql.PSQLException: gone"})
+    assert "PSQLException" in findings.connector("c", status, "s", slot_active=True).details["trace of task 0"]
+
+
+@pytest.mark.parametrize(
+    ("state", "events", "outcome"),
+    [
+        (("usable", ""), [], Outcome.PASSED),
+        (("external", ""), [], Outcome.PASSED),
+        (("usable", ""), [{"service": "postgres", "event": "ended", "time": 1}], Outcome.PASSED),
+        (("usable", ""), [{"service": "kafka", "event": "restarted", "time": 1}], Outcome.FAILED),
+        (("not answering", "refused"), [], Outcome.FAILED),
+        (None, [], Outcome.UNKNOWN),
+    ],
+)
+def test_service_stability(state: tuple[str, str] | None, events: list[dict[str, object]], outcome: Outcome) -> None:
+    assert judge_service("kafka", state, events).outcome is outcome
+
+
+@pytest.mark.parametrize("state", list(JobState))
+def test_a_stream_that_does_not_run_is_red(state: JobState) -> None:
+    spec = JobSpec(name="ti-1-shop", team="test_infra", application=PythonModule(module="m"))
+    execution = Execution("e1", "k", spec, state, submitted_at=0.0, error="CommitFailedError: no\nmore")
+    found = findings.stream(execution, Path("driver.log"))
+    assert found.passed is (state is JobState.RUNNING)
+    assert found.passed or "CommitFailedError: no" in found.summary
+
+
+def test_an_acknowledged_key_that_is_absent_is_red_and_named() -> None:
+    fault = witness.WitnessFault((7,), Verdict.LOST, 41, "no row, though its insert was acknowledged")
+    found = findings.witness(witness.Testimony("orders", keys=9, counts={Verdict.LOST: 1}, faults=(fault,)))
+    assert found.outcome is Outcome.FAILED
+    assert (found.rows[0]["key"], found.rows[0]["operation"]) == ("7", "41")
+    assert findings.witness(witness.Testimony("orders", keys=9)).passed
+    nothing = findings.witness(witness.Testimony("orders", counts={Verdict.UNKNOWN: 1}, reason="no operation"))
+    assert nothing.outcome is Outcome.UNKNOWN

@@ -1,0 +1,133 @@
+"""What was acknowledged is in the mirror, what was rolled back is not: told from the history alone."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from test_infra.cdc.judge import witness
+from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.judge.witness import Seen
+from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, Phase
+
+INSERT, UPDATE, DELETE = Kind.INSERT, Kind.UPDATE, Kind.DELETE
+OK, FAILED, UNKNOWN = Outcome.OK, Outcome.FAILED, Outcome.UNKNOWN
+ASKED_AT = 100.0
+KEY: Key = (1,)
+
+
+def history(*operations: tuple[Kind, Outcome, int | None] | tuple[Kind, Outcome, int | None, float]) -> list[Operation]:
+    """Operations on one key; each is done at its place in seconds unless it says otherwise."""
+    made = []
+    for number, (kind, outcome, tx_id, *done) in enumerate(operations):
+        at = done[0] if done else float(number)
+        made.append(Operation(number, "t", KEY, kind, outcome, tx_id, at - 0.5, at))
+    return made
+
+
+def judge(operations: list[Operation], seen: Seen | None) -> witness.Testimony:
+    return witness.testify("t", operations, {} if seen is None else {KEY: seen}, ASKED_AT)
+
+
+def verdict(operations: list[Operation], seen: Seen | None) -> Verdict | None:
+    found = judge(operations, seen)
+    assert len(found.counts) <= 1
+    return next(iter(found.counts), None)
+
+
+def test_row_of_the_last_acknowledged_operation_is_green() -> None:
+    assert verdict(history((INSERT, OK, 10), (UPDATE, OK, 11)), Seen(11)) is None
+
+
+def test_acknowledged_row_that_is_absent_is_lost() -> None:
+    found = judge(history((INSERT, OK, 10), (UPDATE, OK, 11)), None)
+    assert found.counts == {Verdict.LOST: 1}
+    assert (found.faults[0].key, found.faults[0].operation) == (KEY, 1)
+
+
+def test_row_of_an_older_operation_is_a_lost_update() -> None:
+    assert verdict(history((INSERT, OK, 10), (UPDATE, OK, 11)), Seen(10)) is Verdict.LOST
+
+
+def test_acknowledged_delete_that_is_not_there_is_lost() -> None:
+    assert verdict(history((INSERT, OK, 10), (DELETE, OK, 11)), Seen(10)) is Verdict.LOST
+    assert verdict(history((INSERT, OK, 10), (DELETE, OK, 11)), None) is None
+
+
+def test_delete_and_insert_in_one_transaction_is_a_row() -> None:
+    operations = history((INSERT, OK, 10), (DELETE, OK, 11), (INSERT, OK, 11))
+    assert verdict(operations, Seen(11)) is None
+    assert verdict(operations, None) is Verdict.LOST
+    assert verdict(operations, Seen(10)) is Verdict.LOST
+
+
+def test_row_of_a_rolled_back_transaction_is_a_ghost() -> None:
+    assert verdict(history((INSERT, FAILED, 10)), Seen(10)) is Verdict.GHOST
+    assert verdict(history((INSERT, FAILED, 10)), None) is None
+    assert verdict(history((INSERT, OK, 10), (UPDATE, FAILED, 11)), Seen(11)) is Verdict.GHOST
+    assert verdict(history((INSERT, OK, 10), (UPDATE, FAILED, 11)), Seen(10)) is None
+
+
+def test_row_that_was_never_acknowledged_is_a_ghost_whoever_says_he_wrote_it() -> None:
+    assert verdict(history((INSERT, FAILED, 10)), Seen(77)) is Verdict.GHOST
+    assert verdict(history((INSERT, FAILED, 10)), Seen(None, snapshot=True)) is Verdict.GHOST
+
+
+def test_rows_undone_by_a_savepoint_are_ghosts_though_their_transaction_committed() -> None:
+    assert verdict(history((INSERT, FAILED, 10)), Seen(10)) is Verdict.GHOST
+
+
+def test_unknown_end_allows_both() -> None:
+    operations = history((INSERT, OK, 10), (UPDATE, UNKNOWN, 11))
+    assert verdict(operations, Seen(10)) is None
+    assert verdict(operations, Seen(11)) is None
+    assert verdict(operations, None) is Verdict.LOST
+    assert verdict(history((INSERT, OK, 10), (DELETE, UNKNOWN, 11)), None) is None
+    assert verdict(history((INSERT, UNKNOWN, None)), Seen(77)) is None
+
+
+def test_what_was_acknowledged_after_the_question_may_be_there_or_not() -> None:
+    operations = history((INSERT, OK, 10), (UPDATE, OK, 11, ASKED_AT + 1), (DELETE, OK, 12, ASKED_AT + 2))
+    for seen in (Seen(10), Seen(11), None):
+        assert verdict(operations, seen) is None
+    assert verdict(history((INSERT, OK, 10, ASKED_AT + 1)), None) is None
+
+
+def test_row_of_the_initial_snapshot_stands_for_what_was_done_before_it() -> None:
+    seeded = [Operation(0, "t", KEY, INSERT, OK, 10, 0.0, 1.0, Phase.SEED)]
+    snapshot = Seen(None, snapshot=True, commit_s=5.0)
+    assert verdict(seeded, snapshot) is None
+    assert verdict([*seeded, *history((UPDATE, OK, 11, 3.0))], snapshot) is None
+    assert verdict([*seeded, *history((UPDATE, OK, 11, 9.0))], snapshot) is Verdict.LOST
+    assert verdict([*seeded, *history((DELETE, OK, 11, 9.0))], snapshot) is Verdict.LOST
+
+
+def test_row_that_somebody_else_wrote_is_counted_and_not_judged() -> None:
+    found = judge(history((INSERT, OK, 10)), Seen(77))
+    assert (found.green, found.foreign, found.keys) == (True, 1, 0)
+
+
+def test_empty_history_is_not_green() -> None:
+    assert judge([], None).counts == {Verdict.UNKNOWN: 1}
+
+
+STEPS = st.lists(st.tuples(st.sampled_from([UPDATE, DELETE]), st.sampled_from([OK, FAILED, UNKNOWN])), max_size=8)
+
+
+@given(STEPS, st.integers(0, 9), st.data())
+def test_every_state_that_can_be_is_green_and_every_other_is_not(steps, asked_after: int, data: st.DataObject) -> None:
+    operations, states, state = history((INSERT, OK, 1, 0.0)), [1], 1
+    for number, (step, outcome) in enumerate(steps, 1):
+        if outcome is UNKNOWN:
+            break
+        # A deleted row comes back by an insert.
+        kind = INSERT if state is None else step
+        operations.append(Operation(number, "t", KEY, kind, outcome, number + 1, number - 0.5, float(number)))
+        if outcome is OK:
+            state = None if kind is DELETE else number + 1
+        states.append(state)
+    asked = min(asked_after, len(states) - 1)
+    possible = set(states[asked:])
+    seen = data.draw(st.sampled_from([None, *range(1, len(operations) + 1)]))
+    found = witness.testify("t", operations, {} if seen is None else {KEY: Seen(seen)}, float(asked))
+    assert found.green == (seen in possible)
