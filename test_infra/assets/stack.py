@@ -89,11 +89,12 @@ def _submit_streams(pipelines: "list[PipelineSpec]", warn: Callable[[str], None]
     """
 
     def submit_all(stack: "Stack") -> None:
-        from test_infra.cdc.stream.control import submit
+        from test_infra.cdc.pipeline.running import RunningPipeline
+        from test_infra.cdc.stream.stream import stream_of
 
         for spec in pipelines:
             try:
-                submit(stack, spec, None)
+                stream_of(RunningPipeline(stack, spec)).submit()
             except Exception as error:
                 warn(f"the stream of {spec.name} did not get its head start: {redact(str(error))}")
 

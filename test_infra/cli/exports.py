@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from test_infra.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline.spec import PipelineSpec
+    from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.stack import Stack
 
 
@@ -38,19 +38,17 @@ def exports(stack: Stack, pipeline: str | None, table: str | None) -> dict[str, 
         "POSTGRES_DB": postgres.properties["database"],
         "POSTGRES_USER": postgres.properties["owner_user"],
         "POSTGRES_PASSWORD": postgres.secret("owner_password"),
-        **_of_pipeline(stack, choose_pipeline(stack, pipeline), table),
+        **_of_pipeline(choose_pipeline(stack, pipeline), table),
     }
 
 
-def _of_pipeline(stack: Stack, spec: PipelineSpec, table: str | None) -> dict[str, str]:
-    from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
-
-    chosen = table or spec.tables[0]
-    if chosen not in spec.tables:
-        raise UsageError(f"pipeline {spec.name} has no table {chosen!r}", details={"known": ", ".join(spec.tables)})
-    folders = PipelineFolders(stack.dir, spec.name)
+def _of_pipeline(pipeline: RunningPipeline, table: str | None) -> dict[str, str]:
+    known, folders = pipeline.tables, pipeline.folders
+    chosen = table or known[0]
+    if chosen not in known:
+        raise UsageError(f"pipeline {pipeline.spec.name} has no table {chosen!r}", details={"known": ", ".join(known)})
     return {
-        "KAFKA_TOPIC": PipelineNames(stack.id, spec.name).topic(spec.source.schema_name, chosen),
+        "KAFKA_TOPIC": pipeline.topic(chosen),
         "DELTA_TABLE_PATH": str(folders.mirror(chosen)),
         "DELTA_CHANGES_PATH": str(folders.changes(chosen)),
         "CHECKPOINT_LOCATION": str(folders.checkpoint),

@@ -18,6 +18,7 @@ from test_infra.base.redaction import redact
 if TYPE_CHECKING:
     import dagster as dg
 
+    from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.stack import Stack, StackSpec
 
@@ -93,14 +94,19 @@ def pipeline_specs() -> dict[str, PipelineSpec]:
     return {spec.name: spec for spec in specs}
 
 
-def choose_pipeline(stack: Stack, name: str | None) -> PipelineSpec:
+def choose_pipeline(stack: Stack, name: str | None) -> RunningPipeline:
     """A pipeline of the project, as it runs in the stack when it does; None chooses the only or first one.
 
     Raises:
         UsageError: there is none of that name.
     """
-    running = running_pipelines(stack)
-    known = running if name in running or (name is None and running) else pipeline_specs()
+    from test_infra.cdc.pipeline.running import RunningPipeline
+
+    running = pipelines_of(stack)
+    if name in running or (name is None and running):
+        known = running
+    else:
+        known = {of_project: RunningPipeline(stack, spec) for of_project, spec in pipeline_specs().items()}
     if name is None and known:
         return next(iter(known.values()))
     if name is None or name not in known:
@@ -110,13 +116,13 @@ def choose_pipeline(stack: Stack, name: str | None) -> PipelineSpec:
     return known[name]
 
 
-def running_pipeline(stack: Stack, name: str) -> PipelineSpec:
+def running_pipeline(stack: Stack, name: str) -> RunningPipeline:
     """A pipeline whose source was prepared in this stack.
 
     Raises:
         UsageError: it was not.
     """
-    running = running_pipelines(stack)
+    running = pipelines_of(stack)
     if name not in running:
         raise UsageError(
             f"no pipeline {name!r} runs in stack {stack.id}",
@@ -126,11 +132,11 @@ def running_pipeline(stack: Stack, name: str) -> PipelineSpec:
     return running[name]
 
 
-def running_pipelines(stack: Stack) -> dict[str, PipelineSpec]:
+def pipelines_of(stack: Stack) -> dict[str, RunningPipeline]:
     """The pipelines that run in a stack, by name."""
-    from test_infra.cdc.pipeline.names import recorded
+    from test_infra.cdc.pipeline.running import running_pipelines
 
-    return {spec.name: spec for spec in recorded(stack.dir)}
+    return {pipeline.spec.name: pipeline for pipeline in running_pipelines(stack)}
 
 
 def _components(of_type: type[T]) -> list[T]:

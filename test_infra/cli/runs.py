@@ -104,13 +104,12 @@ def _stack_of_this_run(progress: Progress, *, kept_s: float | None) -> Iterator[
 def _stop_loads() -> None:
     """The load belongs to the run; who keeps the stack wants it quiet, and has `test-infra load`."""
     from test_infra.cdc.load import control
-    from test_infra.cli.project import running_pipelines
+    from test_infra.cli.project import pipelines_of
     from test_infra.stack import StackNotRunning, attach
 
     with suppress(StackNotRunning):
-        stack = attach()
-        for spec in running_pipelines(stack).values():
-            control.stop(stack, spec)
+        for pipeline in pipelines_of(attach()).values():
+            control.stop(pipeline)
 
 
 def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progress) -> None:

@@ -19,7 +19,7 @@ from test_infra.verdict import run as runs
 from test_infra.verdict.evidence import gate_id
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline.spec import PipelineSpec
+    from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.stack import Stack
 
 Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
@@ -86,25 +86,23 @@ def record_services(folder: Path, stack: "Stack") -> None:
 
 def record_pipelines(folder: Path, stack: "Stack") -> None:
     """Keep which pipelines a stack has, and what their load did so far."""
-    from test_infra.cdc.pipeline.names import recorded
+    from test_infra.cdc.pipeline.running import running_pipelines
 
-    runs.write_pipelines(folder, [_pipeline(stack, spec) for spec in recorded(stack.dir)])
+    runs.write_pipelines(folder, [_pipeline(pipeline) for pipeline in running_pipelines(stack)])
 
 
-def _pipeline(stack: "Stack", spec: "PipelineSpec") -> runs.PipelineRecord:
+def _pipeline(pipeline: "RunningPipeline") -> runs.PipelineRecord:
     from test_infra.cdc.load import control as load
     from test_infra.cdc.load.profile import profile
-    from test_infra.cdc.pipeline.names import PipelineFolders
-    from test_infra.cdc.stream import control as stream
-    from test_infra.spark.gateway.gateway import SparkGateway
+    from test_infra.cdc.stream.stream import stream_of
 
-    folders = PipelineFolders(stack.dir, spec.name)
+    spec, folders = pipeline.spec, pipeline.folders
     files = {"lake": folders.lake}
     with suppress(TestInfraError):
-        files["log of the stream"] = SparkGateway(stack).log_path(stream.newest(stack, spec).execution_id)
+        files["log of the stream"] = stream_of(pipeline).log_path()
     if spec.load is None:
         return runs.PipelineRecord(name=spec.name, tables=tuple(spec.tables), files=_existing(files))
-    files |= {"history of the load": folders.history, "log of the load": load.log_path(stack, spec)}
+    files |= {"history of the load": folders.history, "log of the load": load.log_path(pipeline)}
     done = profile(folders.history)
     return runs.PipelineRecord(
         name=spec.name,

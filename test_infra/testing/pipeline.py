@@ -10,7 +10,9 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import UsageError
 from test_infra.cdc.lake.delta import TOMBSTONE, dataset
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.running import RunningPipeline, running_pipelines
 from test_infra.cdc.pipeline.spec import PipelineSpec
+from test_infra.cdc.stream.stream import stream_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,13 +28,11 @@ class PipelineHandle:
     """One pipeline of a running stack.
 
     Args:
-        stack: the running stack.
-        spec: the pipeline as it was resolved when its source was prepared.
+        running: the pipeline as it was resolved when its source was prepared, in its stack.
         source: a connection of the source's owner; every statement commits by itself.
     """
 
-    stack: "Stack"
-    spec: PipelineSpec
+    running: RunningPipeline
     source: "psycopg.Connection[Any]"
 
     @classmethod
@@ -43,25 +43,33 @@ class PipelineHandle:
         Raises:
             UsageError: the stack runs no such pipeline.
         """
-        from test_infra.cdc.sources.postgres import connect
-
-        record = PipelineFolders(stack.dir, name).record
-        if not record.is_file():
+        found = {pipeline.spec.name: pipeline for pipeline in running_pipelines(stack)}
+        if name not in found:
             raise UsageError(f"stack {stack.id} runs no pipeline {name!r}", hint="test-infra run e2e --keep")
-        spec = PipelineSpec.model_validate_json(record.read_bytes())
-        with connect(stack.endpoint(spec.source.service), "owner") as source:
+        running = found[name]
+        with running.source.session() as source:
             source.autocommit = True
-            yield cls(stack, spec, source)
+            yield cls(running, source)
+
+    @property
+    def stack(self) -> "Stack":
+        """The running stack."""
+        return self.running.stack
+
+    @property
+    def spec(self) -> PipelineSpec:
+        """The pipeline as its user describes it."""
+        return self.running.spec
 
     @property
     def names(self) -> PipelineNames:
-        """Connector, slot, topics as they are called in this stack."""
-        return PipelineNames(self.stack.id, self.spec.name)
+        """Connector, replication, topics as they are called in this stack."""
+        return self.running.names
 
     @property
     def folders(self) -> PipelineFolders:
         """Where its tables and its history lie."""
-        return PipelineFolders(self.stack.dir, self.spec.name)
+        return self.running.folders
 
     def execute(self, sql: LiteralString, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement in the source and commit it; the rows it returns, if any."""
@@ -121,17 +129,13 @@ class PipelineHandle:
 
     def stop_stream(self) -> None:
         """Stop the stream cleanly: its micro-batch is committed first."""
-        from test_infra.cdc.stream.control import stop
-
-        stop(self.stack, self.spec)
+        stream_of(self.running).stop()
 
     def restart_stream(self, *, timeout_s: float = TIMEOUT_S) -> None:
         """Stop the stream if it runs and start it again; back when it made progress."""
-        from test_infra.cdc.stream.control import restart, wait_running
-
-        deadline = Deadline(timeout_s)
-        restart(self.stack, self.spec)
-        wait_running(self.stack, self.spec, deadline)
+        deadline, stream = Deadline(timeout_s), stream_of(self.running)
+        stream.restart()
+        stream.wait_ready(deadline)
 
 
 def _rows(table_dir: Path, key: Mapping[str, Any]) -> list[Row]:

@@ -23,8 +23,9 @@ from deltalake import DeltaTable
 
 from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec
-from test_infra.cdc.stream import control
+from test_infra.cdc.stream.stream import stream_of
 from test_infra.stack import Stack, StackFolders, attach
 from test_infra_tests.e2e import canary
 from test_infra_tests.e2e.shell import PROJECT, Shell
@@ -212,12 +213,12 @@ def test_load_then_parity_then_lag(kept: Kept) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_stopped_stream_is_lag_and_never_missing(kept: Kept, stack: Stack, shop: PipelineSpec) -> None:
-    control.stop(stack, shop)
+    stream_of(RunningPipeline(stack, shop)).stop()
     loaded = kept.run("load", "shop", "--operations", "50")
 
     behind = kept.run("parity", "shop", "--timeout", "3s", "--json")
 
-    control.submit(stack, shop)
+    stream_of(RunningPipeline(stack, shop)).submit()
     caught_up = kept.run("parity", "shop", timeout_s=150)
     tables = json.loads(behind.stdout)["tables"]
     assert loaded.returncode == 0, loaded.stderr

@@ -66,7 +66,7 @@ class Live(Running):
                 session.execute(f"BEGIN; {text}{'' if ended else '; COMMIT'}")
 
     def judge(self) -> dict[str, TableParity]:
-        self.judged = parity.check(self.stack, self.spec, timeout_s=120).tables
+        self.judged = parity.check(self.pipeline, timeout_s=120).tables
         return self.judged
 
     def rows(self, table: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
@@ -143,7 +143,7 @@ def killed_halfway(live: Live) -> None:
 
     def begin() -> None:
         with suppress(InfrastructureError):
-            connector.create(live.stack, live.spec, live.schemas)
+            connector.create(live.pipeline, live.schemas)
 
     beginning = threading.Thread(target=begin)
     beginning.start()
@@ -174,7 +174,7 @@ def long_open(live: Live) -> None:
     with live.session() as session:
         session.execute("BEGIN; INSERT INTO long_open VALUES (1, 'opened first')")
         live.transactions(["INSERT INTO long_open SELECT n, 'meanwhile' FROM generate_series(2, 500) n"])
-        assert parity.check(live.stack, live.spec, ["long_open"], timeout_s=120).green
+        assert parity.check(live.pipeline, ["long_open"], timeout_s=120).green
         session.execute("UPDATE long_open SET v = 'from the open one' WHERE id = 2; COMMIT")
 
 
@@ -212,7 +212,7 @@ def test_events_delivered_again_late_change_nothing(live: Live) -> None:
         if table in before:
             assert live.rows(table)[1] == before[table]
     for table in ("moved", "emptied"):
-        account = offsets.check(live.stack, live.spec, [table])[table]
+        account = offsets.check(live.pipeline, [table])[table]
         assert account.green, account
         assert account.counts["redelivery"] > 0
 

@@ -17,7 +17,7 @@ import pytest
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec, StreamSpec
-from test_infra.cdc.stream import control
+from test_infra.cdc.stream.stream import stream_of
 from test_infra.cdc.types import identifier, rule_for
 from test_infra.cdc.types.table import TableSchema
 from test_infra.spark.gateway.gateway import SparkGateway
@@ -181,20 +181,20 @@ def test_a_killed_driver_resumes_with_nothing_lost_or_doubled(live: Live) -> Non
     eventually(begun, 60, "the first of 20,000 rows")
     live.driver().kill()
     eventually(lambda: _ended(live), 20, "the end of the driver")
-    assert control.state(live.stack, live.spec) is JobState.EVICTED
-    control.submit(live.stack, live.spec)
-    control.wait_running(live.stack, live.spec, Deadline(90))
+    assert stream_of(live.pipeline).newest().state is JobState.EVICTED
+    stream_of(live.pipeline).submit()
+    stream_of(live.pipeline).wait_ready(Deadline(90))
     live.settled()
     _every_offset_once(live)
 
 
 def test_a_stop_is_clean_and_the_next_start_goes_on(live: Live) -> None:
     live.sql("INSERT INTO orders SELECT 's', n, n, NULL FROM generate_series(1, 3000) n")
-    stopped = control.stop(live.stack, live.spec)
+    stopped = stream_of(live.pipeline).stop()
     assert (stopped.state, stopped.exit_code) == (JobState.CANCELLED, 0)
     live.sql("UPDATE orders SET total = 0 WHERE region = 's'")
-    control.submit(live.stack, live.spec)
-    control.wait_running(live.stack, live.spec, Deadline(90))
+    stream_of(live.pipeline).submit()
+    stream_of(live.pipeline).wait_ready(Deadline(90))
     live.settled()
     _every_offset_once(live)
 
@@ -210,7 +210,7 @@ def test_events_delivered_again_after_a_kill_of_connect_change_nothing(live: Liv
 
 def test_the_record_of_the_stream_is_complete(live: Live) -> None:
     gateway = SparkGateway(live.stack)
-    described = gateway.describe(control.newest(live.stack, live.spec).execution_id)
+    described = gateway.describe(stream_of(live.pipeline).newest().execution_id)
     states = [entry["state"] for entry in described["history"]]  # type: ignore[attr-defined]
     assert states[0] == "submitted"
     assert states[-1] == "running"
@@ -218,7 +218,7 @@ def test_the_record_of_the_stream_is_complete(live: Live) -> None:
 
 
 def _ended(live: Live) -> None:
-    if not control.state(live.stack, live.spec).terminal:
+    if not stream_of(live.pipeline).newest().state.terminal:
         raise StillWaiting("the driver runs")
 
 

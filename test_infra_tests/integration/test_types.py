@@ -86,7 +86,7 @@ class Live(Running):
         self.sql(*inserted(key))
 
     def check(self, table: str = "types") -> TableParity:
-        return parity.check(self.stack, SPEC, [table], timeout_s=60).tables[table]
+        return parity.check(self.pipeline, [table], timeout_s=60).tables[table]
 
     def mirror(self, key: int, *columns: str, table: str = "types") -> list[tuple[Any, ...]]:
         """Values as DuckDB writes them; the mirror has caught up when a parity check has just ended."""
@@ -112,8 +112,8 @@ def live(test_home: Path) -> Iterator[Live]:
         pipeline.insert(BY_SNAPSHOT)
         pipeline.sql("INSERT INTO derived (id, day) VALUES (%s, '0044-03-15 BC')", BEFORE_CHRIST)
         pipeline.capture()
-        load.start(pipeline.stack, SPEC)
-        load.wait_bulk(pipeline.stack, SPEC, Deadline(120))
+        load.start(pipeline.pipeline)
+        load.wait_bulk(pipeline.pipeline, Deadline(120))
         yield pipeline
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from test_infra.cdc.sources.source import CaptureState
 from test_infra.spark.gateway.states import JobState
 from test_infra.verdict.evidence import FROM_CHARACTER, Finding, Outcome
 
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
     from test_infra.cdc.judge.lag import LagReport
     from test_infra.cdc.judge.offsets import OffsetAccount
     from test_infra.cdc.judge.witness import Testimony
-    from test_infra.cdc.pipeline.connector import ConnectorStatus
-    from test_infra.cdc.pipeline.origin import Break
+    from test_infra.cdc.pipeline.connect_client import ConnectorStatus
     from test_infra.cdc.pipeline.spec import LagThresholds
+    from test_infra.cdc.sources.origin import Break
     from test_infra.spark.gateway.execution import Execution
 
 UNKNOWN = "UNKNOWN"
@@ -148,24 +149,25 @@ def quarantine(count: int, rows: Sequence[Mapping[str, str]], behind: Mapping[st
     return Finding(outcome=Outcome.PASSED, summary="nothing was set aside", numbers={"quarantined": 0})
 
 
-def connector(name: str, status: "ConnectorStatus | None", slot: str, slot_active: bool | None) -> Finding:
+def connector(name: str, status: "ConnectorStatus | None", replication: str, capture: CaptureState) -> Finding:
     """The state of a connector, of its tasks and of its slot.
 
     Args:
         name: of the connector.
         status: what Connect says; None when it knows no such connector.
-        slot: name of the replication slot.
-        slot_active: whether a walsender reads from it; None when there is no such slot.
+        replication: what the source keeps for the connector, such as ``slot ti_...``.
+        capture: whether the connector reads from it.
     """
     if status is None:
         return Finding(outcome=Outcome.FAILED, verdicts=("NOT RUNNING",), summary=f"Connect knows no connector {name}")
     rows = (
         {"part": "connector", "state": status.connector},
         *({"part": f"task {task}", "state": state} for task, state in status.tasks.items()),
-        {"part": f"slot {slot}", "state": {True: "active", False: "not active", None: "not there"}[slot_active]},
+        {"part": replication, "state": capture.value},
     )
-    healthy = status.running and slot_active is True
-    unwell = [f"{row['part']} is {row['state']}" for row in rows if row["state"] not in ("RUNNING", "active")]
+    healthy = status.running and capture is CaptureState.ACTIVE
+    well = ("RUNNING", CaptureState.ACTIVE)
+    unwell = [f"{row['part']} is {row['state']}" for row in rows if row["state"] not in well]
     unwell += [] if status.tasks else ["there is no task"]
     return Finding(
         outcome=Outcome.PASSED if healthy else Outcome.FAILED,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from test_infra.cdc.sources.postgres import Frozen, Part
+    from test_infra.cdc.sources.source import FrozenSource, SourcePart
     from test_infra.cdc.types.table import TableSchema
 
 
@@ -39,7 +39,7 @@ def sums_of(table: str) -> str:
     return identifier(f"sums of source of {table}")
 
 
-def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> None:
+def take_in(frozen: FrozenSource, folder: Path, connection: DuckDBPyConnection) -> None:
     """Read every row of every table, with all sessions of the frozen source side by side.
 
     Args:
@@ -53,7 +53,7 @@ def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> Non
     """
     import pyarrow as pa
 
-    parts: SimpleQueue[tuple[Path, Part]] = SimpleQueue()
+    parts: SimpleQueue[tuple[Path, SourcePart]] = SimpleQueue()
     files: dict[str, list[Path]] = {table.schema.name: [] for table in frozen.tables}
     summed: dict[str, list[pa.Table]] = {table.schema.name: [] for table in frozen.tables}
     for number, part in enumerate(frozen.parts()):

@@ -16,14 +16,11 @@ from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.load import history
 from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, Phase, written
-from test_infra.cdc.pipeline.names import PipelineFolders
-from test_infra.cdc.sources import postgres
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from test_infra.cdc.pipeline.spec import PipelineSpec
-    from test_infra.stack import Stack
+    from test_infra.cdc.pipeline.running import RunningPipeline
 
 MOST_FAULTS = 50
 _FOREIGN = "written by somebody else"
@@ -88,25 +85,23 @@ class Testimony:
         return not self.counts
 
 
-def check(stack: Stack, spec: PipelineSpec, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, Testimony]:
+def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, Testimony]:
     """Compare the history of the load with every mirror, as of this call.
 
     Args:
-        stack: the stack of the pipeline.
-        spec: the pipeline.
+        pipeline: with the history of its load.
         timeout_s: a sink that is not there by then is LAG, seconds.
     """
-    folders = PipelineFolders(stack.dir, spec.name)
+    folders, tables = pipeline.folders, pipeline.tables
     asked_at = time.time()
-    covered, behind = coverage.advance(stack, spec, spec.tables, timeout_s)
+    covered, behind = coverage.advance(pipeline, tables, timeout_s)
     # The history is read after the mirrors' versions are fixed, so it knows of everything that they may show.
-    of_table: dict[str, list[Operation]] = {table: [] for table in spec.tables}
+    of_table: dict[str, list[Operation]] = {table: [] for table in tables}
     for operation in history.read(folders.history):
         of_table.setdefault(operation.table, []).append(operation)
-    with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
-        key_names = {schema.name: schema.key_names for schema in postgres.schemas(connection, spec)}
+    key_names = {schema.name: schema.key_names for schema in pipeline.schemas()}
     testimonies = {}
-    for table in spec.tables:
+    for table in tables:
         if table in behind:
             testimonies[table] = Testimony(table, counts={Verdict.LAG: 1}, reason=behind[table])
             continue

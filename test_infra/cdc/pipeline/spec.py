@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -28,6 +28,7 @@ class _Part(BaseModel):
 class SourceSpec(_Part):
     """Where the rows come from."""
 
+    kind: Literal["postgres"] = Field(default="postgres", description="Kind of the source database.")
     service: Name = Field(default="postgres", description="Service of the stack that holds the tables.")
     schema_name: str = Field(default="public", description="Schema of the captured tables.")
     ddl: YamlPath | None = Field(

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady, TestInfraError
 from test_infra.base.redaction import RedactingFilter, redact
-from test_infra.cdc.pipeline.connector import ConnectClient
+from test_infra.cdc.pipeline.connect_client import ConnectClient
 from test_infra.cdc.pipeline.topics import end_offsets_of, extents_of, wait_for_topics
+from test_infra.cdc.sources import source_class
 from test_infra.cdc.stream.apply import Applier
 from test_infra.cdc.stream.checkpoint import make_stream_id
 from test_infra.cdc.stream.spec import Release, StreamConfig
@@ -216,9 +217,10 @@ class Stream:
 def bound_memory(applier: Applier, release: Release) -> None:
     """Let the applier forget deletes that can never come again; a Connect that is away is asked later."""
     try:
-        committed = ConnectClient(str(release.connect_url)).committed_lsn(release.connector)
+        offset = ConnectClient(str(release.connect_url)).offsets(release.connector)
+        committed = source_class(release.source_kind).committed_position(offset)
         if committed is not None:
-            applier.may_forget(committed, end_offsets_of(release.bootstrap, release.schemas))
+            applier.may_forget(committed.stored, end_offsets_of(release.bootstrap, release.schemas))
     except TestInfraError as error:
         log.info("deletes are remembered longer: %s", error.what)
 

@@ -55,6 +55,7 @@ class Release(_Document):
         quarantine: folder of the refused records.
         checkpoint: folder of Spark's checkpoint.
         origin: the source that the topics come from.
+        source_kind: kind of that source.
         tx_id_reference: a 64-bit transaction id of the source, of about now.
         connect_url: Kafka Connect, asked now and then for the committed LSN; None: deletes are remembered for ever.
         connector: name of the connector.
@@ -65,6 +66,7 @@ class Release(_Document):
     quarantine: Path
     checkpoint: Path
     origin: Origin
+    source_kind: str
     tx_id_reference: int
     connect_url: str | None
     connector: str

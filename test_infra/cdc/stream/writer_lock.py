@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.errors import InfrastructureError
 from test_infra.cdc.lake import delta as lake
-from test_infra.cdc.pipeline.origin import Break, Discontinuity, Origin
+from test_infra.cdc.pipeline.origin import Discontinuity, Origin
+from test_infra.cdc.sources.origin import Break
 from test_infra.cdc.stream.checkpoint import Checkpoint, Torn, read_checkpoint
 
 if TYPE_CHECKING:

@@ -11,13 +11,17 @@ import pytest
 from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.topics import TopicExtent
+from test_infra.cdc.sources.origin import SourceOrigin
 from test_infra.cdc.stream.apply import Applier, Targets
 from test_infra.cdc.stream.checkpoint import Checkpoint, Torn, make_stream_id, read_checkpoint
 from test_infra.cdc.stream.spec import Release, TopicOfTable
 from test_infra.cdc.stream.writer_lock import LOCK_FILE, Taken, alone, claim
 from test_infra_tests.unit.cdc.events import ORDERS, TOPIC, records, upsert
 
-ORIGIN = Origin(system_identifier="7", database_oid=5, slot="s", publication="s", tables={"public.orders": 16_384})
+SOURCE = SourceOrigin(
+    server_id="7", database_id="5", capture={"slot": "s", "publication": "p"}, tables={"public.orders": "16384"}
+)
+ORIGIN = Origin(source=SOURCE)
 
 
 class World:
@@ -54,7 +58,8 @@ class World:
             tables=(table,),
             quarantine=self.lake / "quarantine",
             checkpoint=self.checkpoint,
-            origin=ORIGIN.model_copy(update=origin),
+            origin=Origin(source=SOURCE.model_copy(update=origin)),
+            source_kind="postgres",
             tx_id_reference=1,
             connect_url=None,
             connector="c",
@@ -92,12 +97,12 @@ def test_a_micro_batch_that_was_begun_and_not_committed_is_no_fault(world: World
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"system_identifier": "8"}, "database cluster 8 is not 7"),
-        ({"database_oid": 6}, "the database was dropped and made again"),
-        ({"slot": "t"}, "'t' is not 's'"),
-        ({"publication": "t"}, "'t' is not 's'"),
-        ({"tables": {"public.orders": 1}}, "it was dropped and made again"),
-        ({"tables": {"public.orders": 16_384, "public.more": 1}}, "it was added later"),
+        ({"server_id": "8"}, "database cluster 8 is not 7"),
+        ({"database_id": "6"}, "the database was dropped and made again"),
+        ({"capture": {"slot": "t", "publication": "p"}}, "'t' is not 's'"),
+        ({"capture": {"slot": "s", "publication": "t"}}, "'t' is not 'p'"),
+        ({"tables": {"public.orders": "1"}}, "it was dropped and made again"),
+        ({"tables": {"public.orders": "16384", "public.more": "1"}}, "it was added later"),
     ],
 )
 def test_another_source_is_refused(world: World, changed: dict[str, Any], words: str) -> None:
@@ -105,7 +110,7 @@ def test_another_source_is_refused(world: World, changed: dict[str, Any], words:
 
 
 def test_a_table_that_is_no_longer_captured_is_no_fault(world: World) -> None:
-    assert ORIGIN.breaks(ORIGIN.model_copy(update={"tables": {}})) == []
+    assert SOURCE.breaks(SOURCE.model_copy(update={"tables": {}})) == []
 
 
 @pytest.mark.parametrize(
