@@ -14,7 +14,7 @@ import pytest
 from test_infra.base.deadline import Deadline
 from test_infra.cdc.judge import cut, lag, offsets, parity, witness
 from test_infra.cdc.judge.compare import judge
-from test_infra.cdc.judge.differences import LOG_MIRROR, SOURCE_MIRROR, TableParity
+from test_infra.cdc.judge.differences import Compared, TableParity
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.load import control as load
@@ -133,7 +133,7 @@ def test_changed_value_is_named_with_table_key_column_and_both_values(quiet: Liv
     (difference,) = found["orders"].differences
     assert (difference.table, difference.key, difference.column) == ("public.orders", {"id": str(key)}, "status")
     assert (difference.source_value, difference.mirror_value) == (status[:400], "tampered")
-    assert difference.compared == SOURCE_MIRROR
+    assert difference.compared == Compared.SOURCE_WITH_MIRROR
 
 
 def test_dropped_row_is_missing(quiet: Live) -> None:
@@ -198,7 +198,7 @@ def test_dirty_key_is_compared_with_the_mirror_through_the_log(quiet: Live) -> N
     quiet.sql("UPDATE orders SET status = %s WHERE id = %s", before, key)
     assert found.counts == {Verdict.VALUE: 1}
     (difference,) = found.differences
-    assert (difference.compared, difference.source_value, difference.mirror_value) == (LOG_MIRROR, "open", "tampered")
+    assert (difference.compared, difference.source_value, difference.mirror_value) == (Compared.LOG_WITH_MIRROR, "open", "tampered")
 
 
 def test_stopped_stream_is_lag_and_never_missing(quiet: Live) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.errors import NotReady
 from test_infra.cdc.lake import delta as lake
-from test_infra.cdc.lake.unchanged_values import carried
+from test_infra.cdc.lake.unchanged_values import with_unchanged_values
 from test_infra.cdc.stream.order import DELETED, NEWER, DeletedKeys
 from test_infra.cdc.stream.parse import connect
 from test_infra.cdc.types import identifier
@@ -178,7 +178,7 @@ class Mirror:
 
         changes = pa.concat_tables([part.changes for part in parts])
         self._table.update_incremental()
-        changes = carried(self._connection, changes, self._schema, lambda: lake.dataset_of(self._table))
+        changes = with_unchanged_values(self._connection, changes, self._schema, lambda: lake.dataset_of(self._table))
         newest = self.deleted_keys.newest(changes, self._schema)
         applied = parts[-1].applied
         if "t" in changes["op"].unique().to_pylist():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import duckdb
 
 from test_infra.cdc.judge.compare import judge
-from test_infra.cdc.judge.differences import LOG_MIRROR, SOURCE_LOG, SOURCE_MIRROR, TableParity
+from test_infra.cdc.judge.differences import Compared, TableParity
 from test_infra.cdc.judge.sides import Sides
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.lake.delta import changes_schema, mirror_schema
@@ -36,11 +36,11 @@ OF_KEY = "WHERE after.id = {key} AND lsn ="
 SPOILED_LOG = "UPDATE changes SET after = {{id: {key}, v: {bad}}} " + OF_KEY
 SPOILED_MIRROR = "UPDATE mirror SET v = {bad} WHERE id = {key}"
 PLACES: dict[str, tuple[str, int, str]] = {
-    "mirror, clean key": (SPOILED_MIRROR, 1, SOURCE_MIRROR),
-    "mirror, dirty key": (SPOILED_MIRROR, 2, LOG_MIRROR),
-    "change log, clean key": (f"{SPOILED_LOG} 20", 1, SOURCE_LOG),
-    "change log, dirty key, newest visible event": (f"{SPOILED_LOG} 20", 2, SOURCE_LOG),
-    "change log, dirty key, newest event": (f"{SPOILED_LOG} 30", 2, LOG_MIRROR),
+    "mirror, clean key": (SPOILED_MIRROR, 1, Compared.SOURCE_WITH_MIRROR),
+    "mirror, dirty key": (SPOILED_MIRROR, 2, Compared.LOG_WITH_MIRROR),
+    "change log, clean key": (f"{SPOILED_LOG} 20", 1, Compared.SOURCE_WITH_LOG),
+    "change log, dirty key, newest visible event": (f"{SPOILED_LOG} 20", 2, Compared.SOURCE_WITH_LOG),
+    "change log, dirty key, newest event": (f"{SPOILED_LOG} 30", 2, Compared.LOG_WITH_MIRROR),
 }
 """Where -> SQL that spoils one key, how many events the key has after its first, and which comparison sees it."""
 

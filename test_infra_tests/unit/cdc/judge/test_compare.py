@@ -9,8 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from test_infra.cdc.judge import fold
-from test_infra.cdc.judge.differences import LOG, LOG_MIRROR, MOST_DIFFERENCES, SOURCE_LOG, SOURCE_MIRROR, TableParity
+from test_infra.cdc.judge import compare, findings, log_checks
+from test_infra.cdc.judge.differences import MOST_DIFFERENCES, Compared, TableParity
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.sources.postgres import Snapshot
 from test_infra.cdc.types import UNAVAILABLE
@@ -50,14 +50,14 @@ def test_equal_sides_are_green_and_counted() -> None:
 def test_row_missing_in_the_mirror() -> None:
     planted = world()
     del planted.mirror[A]
-    only(planted.judge(), Verdict.MISSING, A, "", SOURCE_MIRROR)
+    only(planted.judge(), Verdict.MISSING, A, "", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_row_too_many_in_the_mirror() -> None:
     planted = world()
     planted.mirror[9, "x"] = row((9, "x"))
     parity = planted.judge()
-    only(parity, Verdict.EXTRA, (9, "x"), "", SOURCE_MIRROR)
+    only(parity, Verdict.EXTRA, (9, "x"), "", Compared.SOURCE_WITH_MIRROR)
     assert parity.clean_keys == 3
     assert "10.50" in (parity.differences[0].mirror_value or "")
 
@@ -83,7 +83,7 @@ def test_row_too_many_in_the_mirror() -> None:
         ("raw", b""),
     ],
 )
-@pytest.mark.parametrize(("key", "compared"), [(B, SOURCE_MIRROR), (D, LOG_MIRROR)])
+@pytest.mark.parametrize(("key", "compared"), [(B, Compared.SOURCE_WITH_MIRROR), (D, Compared.LOG_WITH_MIRROR)])
 def test_changed_value_of_every_type(column, value, key, compared) -> None:
     planted = world()
     planted.mirror[key] = {**planted.mirror[key], column: value}
@@ -123,7 +123,7 @@ def test_odd_floats_equal_themselves(value) -> None:
 def test_minus_zero_is_not_zero() -> None:
     planted = World().create(VISIBLE, A, ratio=0.0)
     planted.mirror[A]["ratio"] = -0.0
-    only(planted.judge(), Verdict.VALUE, A, "ratio", SOURCE_MIRROR)
+    only(planted.judge(), Verdict.VALUE, A, "ratio", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_null_everywhere_is_green() -> None:
@@ -134,57 +134,57 @@ def test_duplicate_mirror_row() -> None:
     planted = world()
     planted.extra_mirror_rows.append(row(B))
     parity = planted.judge()
-    only(parity, Verdict.DUPLICATE, B, "", SOURCE_MIRROR)
+    only(parity, Verdict.DUPLICATE, B, "", Compared.SOURCE_WITH_MIRROR)
     assert parity.differences[0].mirror_value == "2 rows"
 
 
 def test_stale_mirror_row_of_a_clean_key() -> None:
     planted = world()
     planted.mirror[A] = row(A)
-    only(planted.judge(), Verdict.VALUE, A, "small", SOURCE_MIRROR)
+    only(planted.judge(), Verdict.VALUE, A, "small", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_stale_mirror_row_of_a_dirty_key() -> None:
     planted = world()
     planted.mirror[D]["small"] = 1
-    only(planted.judge(), Verdict.VALUE, D, "small", LOG_MIRROR)
+    only(planted.judge(), Verdict.VALUE, D, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_dirty_row_missing_in_the_mirror() -> None:
     planted = world()
     del planted.mirror[C]
-    only(planted.judge(), Verdict.MISSING, C, "", LOG_MIRROR)
+    only(planted.judge(), Verdict.MISSING, C, "", Compared.LOG_WITH_MIRROR)
 
 
 def test_deleted_dirty_row_still_in_the_mirror() -> None:
     planted = world().delete(LATER, D)
     planted.mirror[D] = row(D, small=4)
-    only(planted.judge(), Verdict.EXTRA, D, "", LOG_MIRROR)
+    only(planted.judge(), Verdict.EXTRA, D, "", Compared.LOG_WITH_MIRROR)
 
 
 def test_visible_event_of_a_dirty_key_lost_before_the_log() -> None:
     planted = world().update(VISIBLE, B, small=5).update(LATER, B, small=6)
     del planted.events[-2]
-    only(planted.judge(), Verdict.VALUE, B, "small", SOURCE_LOG)
+    only(planted.judge(), Verdict.VALUE, B, "small", Compared.SOURCE_WITH_LOG)
 
 
 def test_visible_event_of_a_clean_key_lost_on_the_way_to_log_and_mirror() -> None:
     planted = world().update(VISIBLE, B, small=5)
     planted.events.pop()
     planted.mirror[B]["small"] = 7
-    only(planted.judge(), Verdict.VALUE, B, "small", SOURCE_MIRROR)
+    only(planted.judge(), Verdict.VALUE, B, "small", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_invisible_event_lost_in_the_mirror_only() -> None:
     planted = world().update(LATER, C, small=9)
     planted.mirror[C]["small"] = 3
-    only(planted.judge(), Verdict.VALUE, C, "small", LOG_MIRROR)
+    only(planted.judge(), Verdict.VALUE, C, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_invisible_event_lost_in_the_log_only() -> None:
     planted = world().update(LATER, C, small=9)
     planted.events.pop()
-    only(planted.judge(), Verdict.VALUE, C, "small", LOG_MIRROR)
+    only(planted.judge(), Verdict.VALUE, C, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_invisible_event_lost_everywhere_breaks_the_chain_of_before_images() -> None:
@@ -192,14 +192,14 @@ def test_invisible_event_lost_everywhere_breaks_the_chain_of_before_images() -> 
     planted.before_images = True
     assert planted.judge().green
     del planted.events[-2]
-    only(planted.judge(), Verdict.MISSING, C, "", LOG)
+    only(planted.judge(), Verdict.MISSING, C, "", Compared.LOG)
 
 
 @pytest.mark.parametrize(("looked_at", "verdicts"), [(3, (Verdict.MISSING,)), (2, ())])
 def test_of_a_long_log_the_newest_events_must_be_a_chain(
     monkeypatch: pytest.MonkeyPatch, looked_at: int, verdicts: tuple[Verdict, ...]
 ) -> None:
-    monkeypatch.setattr(fold, "MOST_CHAINED", looked_at)
+    monkeypatch.setattr(log_checks, "MOST_CHAINED", looked_at)
     planted = world().update(LATER, C, small=8).update(LATER, C, small=9).update(LATER, C, small=10)
     planted.update(LATER, A, small=1)
     planted.before_images = True
@@ -221,7 +221,7 @@ def test_visible_create_lost_of_a_dirty_key_has_no_base() -> None:
     planted = World().create(VISIBLE, A).update(LATER, A, small=1)
     del planted.events[0]
     parity = planted.judge()
-    only(parity, Verdict.UNKNOWN, A, "", SOURCE_LOG)
+    only(parity, Verdict.UNKNOWN, A, "", Compared.SOURCE_WITH_LOG)
     assert "1 keys have no base" in parity.reason
 
 
@@ -230,7 +230,7 @@ def test_create_that_the_source_already_had_is_missing_in_the_log() -> None:
         World().create(VISIBLE, A).delete(VISIBLE, A).create(VISIBLE, A, small=1).delete(LATER, A).create(LATER, A)
     )
     del planted.events[2:4]
-    only(planted.judge(), Verdict.MISSING, A, "", SOURCE_LOG)
+    only(planted.judge(), Verdict.MISSING, A, "", Compared.SOURCE_WITH_LOG)
 
 
 def test_snapshot_read_is_older_than_every_streamed_event_whatever_its_lsn() -> None:
@@ -252,14 +252,14 @@ def test_row_that_only_an_interrupted_snapshot_has_read_is_not_expected() -> Non
 def test_row_that_was_deleted_while_the_snapshot_was_interrupted_is_extra_in_the_mirror() -> None:
     made = World().read(A).read(B).repeat_snapshot().read(A)
     made.mirror[B] = row(B)
-    only(made.judge(), Verdict.EXTRA, B, "", SOURCE_MIRROR)
+    only(made.judge(), Verdict.EXTRA, B, "", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_value_that_was_not_carried_is_that_of_the_event_before() -> None:
     made = World().read(A, small=1).update(VISIBLE, A, ratio=1.5).not_carried("small")
     assert made.update(LATER, A, ratio=2.5).not_carried("small", "raw").judge().green
     made.mirror[A]["small"] = 9
-    only(made.judge(), Verdict.VALUE, A, "small", LOG_MIRROR)
+    only(made.judge(), Verdict.VALUE, A, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_value_that_was_not_carried_follows_its_row_through_key_changes() -> None:
@@ -267,14 +267,14 @@ def test_value_that_was_not_carried_follows_its_row_through_key_changes() -> Non
     made.move(VISIBLE, A, B).not_carried("small", "raw").move(VISIBLE, C, A).not_carried("small")
     assert made.move(LATER, B, D).not_carried("small").judge().green
     made.mirror[D]["small"] = 9
-    only(made.judge(), Verdict.VALUE, D, "small", LOG_MIRROR)
+    only(made.judge(), Verdict.VALUE, D, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_placeholder_in_the_mirror_is_found() -> None:
     made = World().read(A).update(VISIBLE, A, ratio=1.5).not_carried("doc")
     assert made.judge().green
     made.mirror[A]["doc"] = UNAVAILABLE
-    only(made.judge(), Verdict.VALUE, A, "doc", SOURCE_MIRROR)
+    only(made.judge(), Verdict.VALUE, A, "doc", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_value_that_no_event_has_carried_is_unknown() -> None:
@@ -300,7 +300,7 @@ def test_invisible_truncate_makes_every_key_dirty() -> None:
     assert parity.green
     assert (parity.clean_keys, parity.dirty_keys) == (0, 4)
     made.mirror[B] = row(B)
-    only(made.judge(), Verdict.EXTRA, B, "", LOG_MIRROR)
+    only(made.judge(), Verdict.EXTRA, B, "", Compared.LOG_WITH_MIRROR)
 
 
 def test_visible_truncate_kills_older_rows_and_reads_only() -> None:
@@ -311,14 +311,14 @@ def test_visible_truncate_kills_older_rows_and_reads_only() -> None:
 def test_log_without_a_row_that_the_source_has_before_an_invisible_truncate() -> None:
     planted = World().create(VISIBLE, A).create(VISIBLE, B).truncate(LATER)
     del planted.events[0]
-    only(planted.judge(), Verdict.MISSING, A, "", SOURCE_LOG)
+    only(planted.judge(), Verdict.MISSING, A, "", Compared.SOURCE_WITH_LOG)
 
 
 def test_visible_event_after_an_invisible_one_is_out_of_order() -> None:
     planted = World().create(VISIBLE, A).update(LATER, A, small=1).update(VISIBLE, A, small=1)
     planted.source[A] = dict(planted.mirror[A])
     parity = planted.judge()
-    only(parity, Verdict.ORDER, A, "", LOG)
+    only(parity, Verdict.ORDER, A, "", Compared.LOG)
 
 
 def test_events_swapped_in_time_are_out_of_order() -> None:
