@@ -62,7 +62,7 @@ def run(file: Path, key: str | None) -> int:
 @FILE
 def test(file: Path) -> None:
     """Check a DCP manifest over Spark Connect: schemas, EXPLAIN, LIMIT 0, sinks. Computes and writes nothing."""
-    from test_infra.spark.dcp.dry_run import try_manifest
+    from test_infra.spark.dcp.dry_run import dry_run
     from test_infra.spark.dcp.manifest import read_manifest
     from test_infra.spark.gateway.connect_servers import ConnectServers
 
@@ -70,8 +70,8 @@ def test(file: Path) -> None:
     stack, gateway = _gateway()
     progress, started = Progress(), time.monotonic()
     with progress.doing(f"testing {file.name}"):
-        found = try_manifest(manifest, file, ConnectServers(stack, gateway))
-    rows = [(one.step, ", ".join(f"{name} {kind}" for name, kind in one.columns.items())) for one in found]
+        steps = dry_run(manifest, file, ConnectServers(stack, gateway))
+    rows = [(one.step, ", ".join(f"{name} {kind}" for name, kind in one.columns.items())) for one in steps]
     tables.table(["step", "columns"], rows)
     tables.verdict_line(f"{file.name} would run; tested in {time.monotonic() - started:.1f} s", green=True)
 
