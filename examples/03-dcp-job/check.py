@@ -1,4 +1,4 @@
-"""Compares what the job wrote with what the mirror holds: `python check.py`."""
+"""Compares the job's result with the mirror: `python check.py`."""
 
 import os
 import sys

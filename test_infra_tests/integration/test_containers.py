@@ -39,8 +39,8 @@ ASKS = """
 import sys
 from pathlib import Path
 from pyspark.sql import SparkSession
-from test_infra.spark.gateway.connect_servers import address
-spark = SparkSession.builder.remote(address(int(sys.argv[1]), Path(sys.argv[2]).read_text())).getOrCreate()
+from test_infra.spark.driver.connect_address import connect_url
+spark = SparkSession.builder.remote(connect_url(int(sys.argv[1]), Path(sys.argv[2]).read_text())).getOrCreate()
 print(spark.sql("SELECT 40 + 2 AS answer").collect()[0].answer)
 """
 OURS = Path("/var/run/test_infra-dockerd")

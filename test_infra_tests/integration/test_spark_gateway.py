@@ -24,7 +24,8 @@ from test_infra.spark.gateway.backend import Attempt
 from test_infra.spark.gateway.execution import Execution
 from test_infra.spark.gateway.gateway import LogsRemoved, NotYourJob, SparkGateway, SubmissionFailed
 from test_infra.spark.gateway.processes import ProcessBackend
-from test_infra.spark.gateway.record import KeyConflict, UnknownJob
+from test_infra.spark.gateway.record import KeyConflict
+from test_infra.spark.gateway.record_rows import UnknownJob
 from test_infra.spark.gateway.states import JobState
 from test_infra.spark.job.spec import (
     FromFile,
@@ -319,7 +320,7 @@ def test_what_is_kept_of_an_ended_job(
     spec = JobSpec(name="kept", application=program(tmp_path, code), retention=retention)
     execution_id = gateway.submit(spec, idempotency_key=key())
     end = ended(gateway, execution_id)
-    gateway.look()
+    gateway.advance_all()
     assert gateway.log_path(execution_id).exists() is kept
     assert gateway.check(execution_id).exit_code == end.exit_code
     if not kept:

@@ -27,7 +27,9 @@ from test_infra.cdc.stream.checkpoint import make_stream_id
 from test_infra.cdc.stream.spec import Release, StreamConfig
 from test_infra.cdc.stream.warm import warm_up
 from test_infra.cdc.stream.writer_lock import claim
-from test_infra.spark.driver.session import DriverStatus, job_dir, session, write_status
+from test_infra.spark.driver.job_folder import job_dir
+from test_infra.spark.driver.session import session
+from test_infra.spark.driver.status import DriverStatus, write_status
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -29,6 +29,7 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 ConfKey = Annotated[str, StringConstraints(pattern=r"^spark\.[A-Za-z0-9_.-]+$", max_length=200)]
 FilePath = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class _Part(BaseModel):
@@ -88,14 +89,14 @@ class Executors(_Part):
 
 
 class Resources(_Part):
-    """What a job may use. On one machine (`local`) executors are threads of the driver: their cores, in one heap."""
+    """What a job may use. On one machine executors are threads of the driver: their cores, in the driver's heap."""
 
     driver: Driver = Driver()
     executor: Executors = Executors()
 
 
 class Streaming(_Part):
-    """What a streaming job needs beside a batch job's."""
+    """What a streaming job needs in addition."""
 
     checkpoint: str = Field(description="Folder or URL of checkpoints, handed over as Spark's default location.")
     trigger_interval: str = Field(
@@ -106,20 +107,20 @@ class Streaming(_Part):
 
 
 class JobType(StrEnum):
-    """Whether a job comes to an end of itself."""
+    """Whether a job ends by itself."""
 
     BATCH = "BATCH"
     STREAMING = "STREAMING"
 
 
 class FromVariable(_Part):
-    """A value that the gateway's environment holds when the driver starts."""
+    """A value from the gateway's environment, read when the driver starts."""
 
     from_variable: VariableName = Field(description="Environment variable of the gateway.")
 
 
 class FromFile(_Part):
-    """A value in a file of mode 0600 when the driver starts."""
+    """A value from a file of mode 0600, read when the driver starts."""
 
     from_file: str = Field(description="Absolute path of the file.")
 
@@ -195,9 +196,9 @@ class JobSpec(_Part):
     )
     conf: dict[ConfKey, str] = Field(default_factory=dict, description="Spark properties; they win over ours.")
     resources: Resources = Resources()
-    type: JobType = Field(default=JobType.BATCH, description="Whether it comes to an end of itself.")
-    streaming: Streaming | None = Field(default=None, description="Of a STREAMING job.")
-    labels: dict[JobName, str] = Field(default_factory=dict, description="For those who look for it.")
+    type: JobType = Field(default=JobType.BATCH, description="Whether it ends by itself.")
+    streaming: Streaming | None = Field(default=None, description="Checkpoint and trigger of a STREAMING job.")
+    labels: dict[JobName, str] = Field(default_factory=dict, description="Free text by name; shown in lists.")
     environment: dict[VariableName, FromVariable | FromFile] = Field(
         default_factory=dict, description="Variables of the driver, by reference: values are never recorded."
     )
@@ -205,14 +206,17 @@ class JobSpec(_Part):
     restart: RestartPolicy = RestartPolicy()
     retention: Retention = Retention()
     ui: bool = Field(default=False, description="Serve Spark's own UI on loopback while it runs.")
+    ports: tuple[Port, ...] = Field(
+        default=(), description="TCP ports at which the driver serves clients; a container publishes them on loopback."
+    )
     jar_groups: tuple[str, ...] = Field(default=(), description="Groups of the jar lock on the driver's class path.")
     ready_by: Literal["events", "status"] = Field(
         default="events",
-        description="How readiness is seen: Spark's event log, or a status.json that the application writes itself.",
+        description="What shows readiness: Spark's event log, or a status.json that the application writes itself.",
     )
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _fields_agree(self) -> Self:
         if self.streaming is not None and self.type is JobType.BATCH:
             raise ValueError("streaming is set, but type is BATCH; set type: STREAMING")
         for name in self.environment:
@@ -227,21 +231,21 @@ class JobSpec(_Part):
         return found
 
     def placed(self, folder: Path) -> JobSpec:
-        """The job with absolute paths of its application; relative ones lead from ``folder``."""
+        """The job with absolute paths of its application; relative ones are taken from ``folder``."""
         paths = {name: str(folder / path) for name, path in self.application_files.items() if "://" not in path}
         return self.model_copy(update={"application": self.application.model_copy(update=paths)})
 
     def relative_paths(self) -> list[str]:
-        """Fields whose path is relative, so that nobody knows what it names."""
+        """Fields whose path is relative; a gateway cannot know from which folder."""
         own = [(f"application.{name}", path) for name, path in self.application_files.items()]
         paths = [*own, *(("files", path) for path in self.files)]
         return [name for name, path in paths if not PurePosixPath(path).is_absolute()]
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same spec, whatever order its fields were given in."""
-        told = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        """Hash of the spec; it does not depend on the order in which fields were given."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _absolute(path: str) -> str:
