@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from test_infra.cdc.judge import compare, findings, log_checks
+from test_infra.cdc.judge import log_checks
 from test_infra.cdc.judge.differences import MOST_DIFFERENCES, Compared, TableParity
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.sources.postgres import Snapshot
