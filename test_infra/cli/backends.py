@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from test_infra.base.backend import BACKEND_VARIABLE, Backend
+from test_infra.base.backend import BACKEND_VARIABLE
+from test_infra.runtime.factory import backend_names
 
 
 def _choose(_context: click.Context, _parameter: click.Parameter, backend: str | None) -> None:
@@ -20,7 +21,7 @@ def backend_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--backend local|docker``; without it the YAML, or the environment, decides."""
     return click.option(
         "--backend",
-        type=click.Choice([str(backend) for backend in Backend]),
+        type=click.Choice(backend_names()),
         default=None,
         expose_value=False,
         callback=_choose,

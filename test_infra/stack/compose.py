@@ -15,11 +15,11 @@ import yaml
 
 from test_infra.runtime.docker import PIDS
 from test_infra.runtime.image import IMAGE_VARIABLE, PYTHON, REPOSITORY
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Endpoint
+from test_infra.stack.registry import services_of
 from test_infra.stack.serve import EVERY_ADDRESS, PLACE_VARIABLE, Served
-from test_infra.stack.service import Place, ServiceSpec
-from test_infra.stack.services import services_of
+from test_infra.stack.service import ServicePlace, ServiceSpec
 from test_infra.stack.spec import StackSpec
 
 STACK_ID = "compose"
@@ -63,9 +63,9 @@ def _ports(services: dict[str, ServiceSpec]) -> dict[str, dict[str, int]]:
     return {name: {port: next(free) for port in service.ports} for name, service in services.items()}
 
 
-def _place(name: str, ports: dict[str, int], endpoints: dict[str, Endpoint], secrets: Path) -> Place:
+def _place(name: str, ports: dict[str, int], endpoints: dict[str, Endpoint], secrets: Path) -> ServicePlace:
     folder = DATA / name
-    return Place(
+    return ServicePlace(
         STACK_ID, folder / "config", folder / "data", secrets, ports, endpoints, listen=EVERY_ADDRESS, network_name=name
     )
 

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict
 
 from test_infra.base.errors import TestInfraError, UsageError
 from test_infra.base.paths import write_private
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Endpoint
-from test_infra.stack.service import Place, ServiceSpec
-from test_infra.stack.services import services_of
+from test_infra.stack.registry import services_of
+from test_infra.stack.service import ServicePlace, ServiceSpec
 from test_infra.stack.spec import StackSpec
 
 PLACE_VARIABLE = "TEST_INFRA_PLACE"
@@ -49,9 +49,9 @@ class Served(BaseModel):
     ports: dict[str, int]
     endpoints: dict[str, Endpoint] = {}
 
-    def place(self) -> Place:
+    def place(self) -> ServicePlace:
         """Where the service lives."""
-        return Place(
+        return ServicePlace(
             stack_id=self.stack_id,
             config=self.config,
             data=self.data,

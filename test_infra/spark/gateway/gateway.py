@@ -36,7 +36,7 @@ from test_infra.spark.gateway.states import Clock, IllegalTransition, JobState, 
 from test_infra.spark.job.conf import check_conf
 from test_infra.spark.job.spec import JobSpec, Retain
 from test_infra.stack.ports import free_ports
-from test_infra.stack.spec import GatewaySettings
+from test_infra.stack.services.gateway import GatewaySettings
 
 if TYPE_CHECKING:
     from test_infra.stack import Stack

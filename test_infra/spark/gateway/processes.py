@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import test_infra
-from test_infra.base.backend import Backend
 from test_infra.base.environment import inherited
 from test_infra.base.errors import TestInfraError
 from test_infra.base.paths import write_private
@@ -57,7 +56,7 @@ class ProcessBackend:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._runtime: Runtime = stack.runtime
-        self.name = stack.spec.backend.value
+        self.name = stack.spec.backend
 
     def start(self, attempt: Attempt) -> None:
         """Write the driver's files and ask the keeper for its process.
@@ -70,7 +69,7 @@ class ProcessBackend:
             for path in _files_of(attempt.spec):
                 existing(path)
             write_private(attempt.folder / "job.json", attempt.spec.model_dump_json())
-            process = self._contained(attempt) if self._stack.spec.backend is Backend.DOCKER else self._process(attempt)
+            process = self._process(attempt) if self._stack.backend.on_this_machine else self._contained(attempt)
         except (TestInfraError, OSError) as error:
             raise Refused(
                 f"the driver of {attempt.spec.name} cannot be started", details={"why": str(error)}

@@ -60,8 +60,3 @@ def java_command(
         ),
         env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
     )
-
-
-def properties_text(properties: dict[str, object]) -> str:
-    """A Java properties file; values are ours, ASCII, without line breaks."""
-    return "".join(f"{name}={value}\n" for name, value in properties.items())
