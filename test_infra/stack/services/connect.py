@@ -141,7 +141,7 @@ def worker_properties(place: ServicePlace, settings: ConnectSettings) -> dict[st
         "group.id": topics,
         "listeners": f"http://{place.listen}:{place.ports['rest']}",
         "rest.advertised.host.name": place.network_name or LOOPBACK,
-        "plugin.path": jars.plugin_dir("debezium-postgres"),
+        "plugin.path": jars.unpacked_group("debezium-postgres"),
         "plugin.discovery": "service_load",
         "connector.client.config.override.policy": "None",
         "config.providers": "file",
