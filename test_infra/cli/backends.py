@@ -14,7 +14,7 @@ from test_infra.runtime.factory import backend_names
 
 def _choose(_context: click.Context, _parameter: click.Parameter, backend: str | None) -> None:
     if backend is not None:
-        os.environ[BACKEND_VARIABLE] = backend  # Dagster's steps, in this process or another one, go by it
+        os.environ[BACKEND_VARIABLE] = backend  # Dagster's steps read it, in this process or another one
 
 
 def backend_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -172,7 +172,7 @@ def _namespaces() -> Iterator[Finding]:
 def _ports() -> Iterator[Finding]:
     from test_infra.cli.project import stack_spec
     from test_infra.stack import StackNotRunning, attach
-    from test_infra.stack.ports import PortTaken, claim, free_ports
+    from test_infra.stack.ports import PortTaken, free_ports, require_free
     from test_infra.stack.registry import services_of
     from test_infra.stack.service import ServiceSpec
 
@@ -189,7 +189,7 @@ def _ports() -> Iterator[Finding]:
             continue
         port = service.fixed_port
         try:
-            claim(port, name)
+            require_free(port, name)
             yield Finding(f"port of {name}", State.OK, f"{port} is free")
         except PortTaken as taken:
             yield Finding(

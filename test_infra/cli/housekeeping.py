@@ -1,4 +1,4 @@
-"""`test-infra reap` and `prune`: what nobody uses any more."""
+"""`test-infra reap` and `prune`: end and delete what is no longer used."""
 
 from __future__ import annotations
 

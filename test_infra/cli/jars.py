@@ -1,4 +1,4 @@
-"""Brings what a first run has to fetch, and says how far it is."""
+"""Fetches what a first run needs, and says how far it is."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def unpack(archive: Path, target: Path) -> None:
             raise BadArchive(
                 f"{archive.name} cannot be unpacked",
                 details={"seen": str(error).splitlines()[0]},
-                hint="whoever locked it must look at it: nothing of it was kept",
+                hint="nothing of it was kept; ask the maintainer of the lock",
             ) from error
         move_into_place(unpacked, target)
 

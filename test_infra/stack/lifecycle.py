@@ -17,7 +17,7 @@ from test_infra.stack import containers, registry
 from test_infra.stack.attached import Stack, current_stack_id
 from test_infra.stack.ensure import ensure_services
 from test_infra.stack.lease import Lease
-from test_infra.stack.ports import claim, free_ports
+from test_infra.stack.ports import free_ports, require_free
 from test_infra.stack.progress import OnUpProgress, UpProgress
 from test_infra.stack.record import StackFolders, StackRecord, read_record, write_record
 from test_infra.stack.service import ServiceSpec
@@ -55,7 +55,7 @@ def up(
     Raises:
         NotReady: a service did not become usable in time.
         ServiceFailed: a service died while starting; carries its last log lines.
-        PortTaken: a fixed port belongs to somebody else.
+        PortTaken: a fixed port is in use by another program.
         StackConflict: a stack of other services runs under this id.
     """
     say = progress or (lambda _: None)
@@ -131,7 +131,7 @@ def _sweep(folders: StackFolders, record: StackRecord | None, spec: StackSpec | 
 
 
 def read_record_or_none(folders: StackFolders) -> StackRecord | None:
-    """The record; None also where it cannot be read, because reality (the keeper, the sweep) decides what follows."""
+    """The record; None also where it cannot be read: then what the sweep finds decides."""
     try:
         return read_record(folders)
     except InfrastructureError:
@@ -172,5 +172,5 @@ def _choose_ports(spec: StackSpec) -> dict[str, dict[str, int]]:
     for service in local:
         ports[service.name] = {name: next(free) for name in service.ports}
         if service.fixed_port is not None:
-            ports[service.name][service.ports[0]] = claim(service.fixed_port, service.name)
+            ports[service.name][service.ports[0]] = require_free(service.fixed_port, service.name)
     return ports

@@ -1,4 +1,4 @@
-"""What a stack writes down of itself. Written atomically, never trusted over reality."""
+"""What is on record of a stack. Written atomically; a hint only: `status` looks at what really runs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class StackRecord(_Record):
 
 
 class StackFolders:
-    """Where a stack keeps what."""
+    """The folders and files of a stack."""
 
     def __init__(self, stack_id: str) -> None:
         self.id = slug(stack_id, what="stack id")
@@ -98,17 +98,17 @@ class StackFolders:
 
     @property
     def data(self) -> Path:
-        """Data of the services; reachable for the users they drop to."""
+        """Data of the services, where the users they drop to can reach it."""
         return reachable_root() / self.id
 
     def make(self) -> None:
-        """Create what every stack has."""
+        """Create the folders that every stack has."""
         private_dir(self.root.parent)
         for folder in (self.root, self.leases, self.logs, *self.work, self.control / "requests"):
             private_dir(folder)
 
     def wipe(self) -> None:
-        """Remove what a former life left, but its logs."""
+        """Remove what an earlier stack of this id left, except its logs."""
         for folder in (*self.work, self.data):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.record, self.events):

@@ -141,7 +141,7 @@ def no_exports(_: Endpoint) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ServiceDefinition:
-    """A service that stacks can have: what the file of a service, ours or a user's, hands to the registry.
+    """A service that stacks can have. Every file of a service, built-in or of a package, ends in one.
 
     Args:
         name: its key below ``services`` in YAML: lower-case letters, digits and underscores.

@@ -77,7 +77,8 @@ def connect(settings: ConnectSettings) -> ServiceSpec | ExternalService:
         probe=worker_answers,
         memory_limit_mib=settings.memory_limit_mib,
         stop_timeout_s=5.0,
-        end_signal=signal.SIGKILL,  # asked to end together with its broker, it would look for that for two seconds
+        # Asked to end together with its broker, it would try to reach the broker for two seconds.
+        end_signal=signal.SIGKILL,
         secrets=("capture_password",),
     )
 

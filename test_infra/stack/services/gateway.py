@@ -62,7 +62,7 @@ def gateway(settings: GatewaySettings) -> ServiceSpec:
 
 
 def _prepare(place: ServicePlace) -> None:
-    # Here, where the user's proxies and certificates are known; the gateway's environment is bare.
+    # Fetched here, where the user's proxies and certificates are set; the gateway has only the variables below.
     jars.fetch("spark-local-files")
     secret_files.made(place.secrets, "gateway_token")
 

@@ -32,7 +32,7 @@ from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 NAME = "kafka"
 INSIDE_PORT = 29092
-"""Where the other containers of a stack find the broker in its own container."""
+"""Port of the broker's container for the other containers of its stack."""
 
 
 class ExternalKafka(ServiceSettings):
@@ -101,7 +101,7 @@ def broker_answers(endpoint: Endpoint) -> str:
     """A metadata answer from the broker.
 
     Returns:
-        The broker's version: the jars' own for a local one, else what its API versions tell.
+        The version of the locked jars for a local one; how many brokers there are for an external one.
     """
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError

@@ -257,7 +257,7 @@ def _initialised_cluster(user: User | None) -> Path:
 
 
 def _single_user_mode(data: Path, user: User | None, sql: str) -> None:
-    """Run statements as superuser without opening the server to anybody; they come on stdin, for argv is public."""
+    """Run statements as superuser before the server accepts connections; by stdin, because others can read argv."""
     _run(
         user,
         [str(_program("postgres")), "--single", "-j", "-D", str(data), "postgres"],
