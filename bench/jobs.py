@@ -111,7 +111,8 @@ def _spark_submit() -> Path:
 def _gateway() -> Iterator[tuple[Stack, SparkGateway]]:
     from test_infra.spark.gateway.gateway import SparkGateway
     from test_infra.stack import AttachedLease, StackSpec, down, up
-    from test_infra.stack.spec import GatewaySettings, Services
+    from test_infra.stack.services.gateway import GatewaySettings
+    from test_infra.stack.spec import Services
 
     lease = AttachedLease()
     services = Services(postgres=None, kafka=None, connect=None, gateway=GatewaySettings())

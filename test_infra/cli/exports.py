@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def exports(stack: Stack, pipeline: str | None, table: str | None) -> dict[str, str]:
-    """Variable -> value, the owner's password in the clear.
+    """Variable -> value, what each service of the stack says of itself; passwords in the clear.
 
     Args:
         stack: the running stack.
@@ -26,20 +26,23 @@ def exports(stack: Stack, pipeline: str | None, table: str | None) -> dict[str, 
     from test_infra.cli.instance import VARIABLE, dagster_home
     from test_infra.cli.project import choose_pipeline
 
-    postgres = stack.endpoint("postgres")
     return {
         HOME_VARIABLE: str(home()),
         STACK_VARIABLE: stack.id,
         VARIABLE: str(dagster_home()),
-        "KAFKA_BOOTSTRAP_SERVERS": stack.endpoint("kafka").url,
-        "DEBEZIUM_URL": stack.endpoint("connect").url,
-        "POSTGRES_HOST": postgres.host,
-        "POSTGRES_PORT": str(postgres.port),
-        "POSTGRES_DB": postgres.properties["database"],
-        "POSTGRES_USER": postgres.properties["owner_user"],
-        "POSTGRES_PASSWORD": postgres.secret("owner_password"),
+        **_of_services(stack),
         **_of_pipeline(choose_pipeline(stack, pipeline), table),
     }
+
+
+def _of_services(stack: Stack) -> dict[str, str]:
+    from test_infra.stack.registry import known_services, services_of
+
+    known = known_services()
+    exported: dict[str, str] = {}
+    for name in services_of(stack.spec):
+        exported.update(known[name].exports(stack.endpoint(name)))
+    return exported
 
 
 def _of_pipeline(pipeline: RunningPipeline, table: str | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The keeper: the process that owns every process of a stack, and ends them when no lease is left.
 
-``python -m test_infra.stack.keeper STACK_ID [--namespaced]``. Started by `test_infra.stack.lifecycle`, first in a PID
-namespace where the system allows one, so that even ``kill -9`` of it leaves nothing behind.
+``python -m test_infra.stack.keeper STACK_ID [--namespaced]``. Started by `test_infra.stack.start_keeper`, first in a
+PID namespace where the system allows one, so that even ``kill -9`` of it leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import sys
 import time
 from contextlib import suppress
 
-from test_infra.base.backend import Backend
-from test_infra.runtime import docker
+from test_infra.runtime.factory import backend_of
 from test_infra.runtime.supervisor import Supervisor
 from test_infra.stack.lease import live_leases
 from test_infra.stack.record import StackFolders, read_record
@@ -44,9 +43,9 @@ class Keeper:
 
     def _remove_containers(self) -> None:
         record = read_record(self._folders)
-        if record is not None and record.spec.backend is Backend.DOCKER:
+        if record is not None:
             try:
-                docker.remove_all(docker.STACK_LABEL, stack_tag(self._folders.id))
+                backend_of(record.spec.backend).remove_all(stack_tag(self._folders.id))
             except Exception as error:
                 self._event("keeper", "fault", f"containers may be left: {type(error).__name__}: {error}")
 

@@ -28,7 +28,8 @@ from test_infra.spark.job.spec import JobSpec, PythonFile, PythonModule, Timeout
 from test_infra.stack import AttachedLease, Stack, StackNotRunning, StackSpec, attach, down, up
 from test_infra.stack.service import ServiceFailed
 from test_infra.stack.services.kafka import broker_answers
-from test_infra.stack.spec import PostgresSettings, Services
+from test_infra.stack.services.postgres import PostgresSettings
+from test_infra.stack.spec import Services
 from test_infra.stack.sweep import stack_tag
 from test_infra_tests.jobs import awaited
 

@@ -24,7 +24,8 @@ from test_infra.spark.http.client import GatewayClient, GatewayRefused
 from test_infra.spark.http.documents import Job
 from test_infra.spark.job.spec import JobSpec, PythonFile, PythonModule, Timeouts
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
-from test_infra.stack.spec import GatewaySettings, Services
+from test_infra.stack.services.gateway import GatewaySettings
+from test_infra.stack.spec import Services
 
 STACK = "testgateway"
 SPEC = StackSpec(services=Services(postgres=None, kafka=None, connect=None, gateway=GatewaySettings()))

@@ -40,7 +40,8 @@ from test_infra.spark.job.spec import (
     Timeouts,
 )
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
-from test_infra.stack.spec import GatewaySettings, Services
+from test_infra.stack.services.gateway import GatewaySettings
+from test_infra.stack.spec import Services
 from test_infra_tests.jobs import awaited
 
 STACK = "testspark"

@@ -28,8 +28,8 @@ from test_infra.spark.job.spec import (
     TeamName,
     Timeouts,
 )
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import free_ports
-from test_infra.stack.record import Endpoint
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

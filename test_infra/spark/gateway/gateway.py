@@ -31,7 +31,7 @@ from test_infra.spark.gateway.record import JobRecord
 from test_infra.spark.gateway.states import IllegalTransition, JobState
 from test_infra.spark.job.conf import check_conf
 from test_infra.spark.job.spec import JobSpec
-from test_infra.stack.spec import GatewaySettings
+from test_infra.stack.services.gateway import GatewaySettings
 
 if TYPE_CHECKING:
     from test_infra.stack import Stack

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import test_infra
-from test_infra.base.backend import Backend
 from test_infra.base.environment import inherited
 from test_infra.base.errors import TestInfraError
 from test_infra.base.paths import write_private
@@ -53,7 +52,7 @@ class ProcessBackend:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._runtime: Runtime = stack.runtime
-        self.name = stack.spec.backend.value
+        self.name = stack.spec.backend
 
     def start(self, attempt: Attempt) -> None:
         """Write the driver's files and ask the keeper for its process.
@@ -107,8 +106,8 @@ class ProcessBackend:
         return read_log(attempt.log_path, offset, size_bytes)
 
     def _driver_process(self, attempt: Attempt) -> ProcessSpec:
-        in_containers = self._stack.spec.backend is Backend.DOCKER
-        return self._in_container(attempt) if in_containers else self._on_this_machine(attempt)
+        here = self._stack.backend.on_this_machine
+        return self._on_this_machine(attempt) if here else self._in_container(attempt)
 
     def _on_this_machine(self, attempt: Attempt) -> ProcessSpec:
         from test_infra.jvm.java import find_java

@@ -15,7 +15,7 @@ from test_infra.spark.job.spec import JobSpec
 if TYPE_CHECKING:
     import httpx
 
-    from test_infra.stack.record import Endpoint
+    from test_infra.stack.endpoint import Endpoint
 
 TIMEOUT_S = 60.0
 """Long, because a cancel waits for the end of a driver."""

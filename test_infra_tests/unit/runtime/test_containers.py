@@ -20,7 +20,7 @@ from test_infra.runtime.local import LocalRuntime
 from test_infra.runtime.process import ProcessSpec
 from test_infra.stack import StackSpec
 from test_infra.stack.containers import with_backend
-from test_infra.stack.record import Address, Endpoint
+from test_infra.stack.endpoint import Address, Endpoint
 from test_infra.stack.serve import Served
 from test_infra.stack.services.kafka import server_properties
 
