@@ -30,25 +30,25 @@ def suite_asset(spec: SuiteSpec, after: Sequence[dg.AssetKey] = ()) -> dg.Assets
 
     @dg.op(
         name=f"{spec.name}__plan",
-        description="Collects the tests, so that one that never reports is noticed.",
+        description="Starts the tests and notes which there are, so that one that never reports is noticed.",
         ins={name: dg.In(dg.Nothing) for name in ready},
         out=dg.Out(dg.Nothing),
         tags=LAST,
     )
     def plan_op(context: dg.OpExecutionContext, stack: StackResource) -> None:
         with step(context, stack, f"{spec.name}__plan", [path]) as run_dir:
-            plan(spec, SuiteFolder(run_dir, spec.name), stack.attach().id)
+            plan(spec, SuiteFolder(run_dir, spec.name), stack.attach())
 
     @dg.op(
         name=f"{spec.name}__run",
-        description="Runs the tests against the running stack. A red test does not fail this step; the gate judges.",
+        description="Waits for the end of the tests. A red test does not fail this step; the gate judges.",
         ins={"planned": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
         tags=LAST,
     )
     def run_op(context: dg.OpExecutionContext, stack: StackResource) -> None:
         with step(context, stack, f"{spec.name}__run", [path]) as run_dir:
-            run(spec, SuiteFolder(run_dir, spec.name), stack.attach().id)
+            run(spec, SuiteFolder(run_dir, spec.name), stack.attach())
 
     @dg.op(
         name=f"{spec.name}__report",

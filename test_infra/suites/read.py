@@ -69,7 +69,7 @@ class _Phases:
 def read(folder: SuiteFolder) -> SuiteReport:
     """The report of a suite from its files; files that are not there mean that nothing is known."""
     planned = [entry for entry in _lines(folder.planned) if isinstance(entry, str)]
-    reported = [entry for path in (folder.plan, folder.report) for entry in _lines(path) if isinstance(entry, dict)]
+    reported = [entry for entry in _lines(folder.report) if isinstance(entry, dict)]
     ended = folder.exit.read_text() if folder.exit.is_file() else "pytest left no exit code"
     return summarise(planned, reported, ended)
 
@@ -79,7 +79,7 @@ def summarise(planned: Sequence[str], reported: Sequence[Mapping[str, Any]], end
 
     Args:
         planned: ids of all tests there are.
-        reported: report logs of the collection and of the run, perhaps cut off in the middle.
+        reported: the report log, which may end in the middle of the run.
         ended: pytest's exit code as text, or why there is none.
     """
     phases: dict[str, _Phases] = {}
