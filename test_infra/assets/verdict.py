@@ -11,6 +11,7 @@ from test_infra.resources.stack import StackResource
 from test_infra.verdict.report import HTML, report
 from test_infra.verdict.result import Result
 
+GROUP = "verdict"
 LAST_OF_ALL = "-100"
 
 
@@ -28,7 +29,7 @@ def verdict_asset(after: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     @dg.asset(
         key=VERDICT,
         deps=list(after),
-        group_name="verdict",
+        group_name=GROUP,
         kinds={"dagster"},
         owners=[*OWNERS],
         op_tags={"dagster/priority": LAST_OF_ALL},

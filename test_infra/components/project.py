@@ -5,6 +5,7 @@ import dagster as dg
 from test_infra.assets.jobs import jobs
 from test_infra.assets.pipeline import pipelines_in
 from test_infra.assets.verdict import verdict_asset
+from test_infra.components.names import declared_names, refuse_clashes
 from test_infra.gates.gate import gate
 from test_infra.gates.stack import service_stability
 from test_infra.resources.keys import load_key
@@ -20,7 +21,11 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
 
     Args:
         definitions: everything the project's components made.
+
+    Raises:
+        BadDocument: two pipelines or suites have one name, or a name is reserved; with file and line.
     """
+    refuse_clashes(declared_names(definitions), [job.name for job in definitions.jobs or ()])
     resources = {"stack": StackResource()}
     # Schedules name Dagster jobs that are made below, so the graph is looked at without them.
     graph = dg.Definitions(
@@ -39,7 +44,7 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
     checks = sorted([*graph.asset_check_keys, *(stability.check_key(service) for service in services)])
     return dg.Definitions.merge(
         definitions,
-        jobs(checks, suites, loads, apart),
+        jobs(checks, suites, loads, apart, _project_of(definitions)),
         dg.Definitions(
             assets=[verdict_asset(ends)],
             asset_checks=[gate(stability)],
@@ -47,3 +52,8 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
             executor=dg.in_process_executor,
         ),
     )
+
+
+def _project_of(definitions: dg.Definitions) -> str:
+    """The module that holds the project's definitions; Dagster knows it where they were loaded from a folder."""
+    return definitions.component_tree.defs_module_name if definitions.component_tree else ""

@@ -1,8 +1,8 @@
-"""The report of every run, wherever the run was started."""
+"""The report of every run of this project's Dagster jobs, wherever the run was started."""
 
 import dagster as dg
 
-JOBS = frozenset({"e2e", "smoke", "parity"})
+from test_infra.assets.jobs import PROJECT
 
 
 @dg.run_status_sensor(
@@ -35,8 +35,24 @@ def _report(context: dg.RunStatusSensorContext, *, succeeded: bool) -> dg.SkipRe
     from test_infra.verdict.report import HTML, report
 
     run = context.dagster_run
-    if run.job_name not in JOBS:
-        return dg.SkipReason(f"{run.job_name} is no job of this project")
+    if not _is_of_this_project(run, context.repository_def):
+        return dg.SkipReason(f"this run of {run.job_name} is not of this project")
     folder = finish(context.instance, run, succeeded=succeeded)
     result = report(folder)
     return dg.SkipReason(f"{'green' if result.green else 'red'}: {folder / HTML}")
+
+
+def _is_of_this_project(run: dg.DagsterRun, repository: dg.RepositoryDefinition | None) -> bool:
+    """Whether the run is of one of the project's Dagster jobs; other code locations may have jobs of the same name.
+
+    Our jobs have a tag that names the project. A job that the project defines itself has none: its run counts when one
+    of our steps has begun its record.
+    """
+    from test_infra.verdict.run import read_record, run_dir
+
+    if repository is None or not repository.has_job(run.job_name) or run.job_name.startswith("__"):
+        return False
+    project = repository.get_job(run.job_name).tags.get(PROJECT)
+    if project is not None:
+        return run.tags.get(PROJECT) == project
+    return read_record(run_dir(run.run_id)) is not None
