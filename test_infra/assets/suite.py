@@ -14,7 +14,7 @@ from test_infra.suites.spec import SuiteFolder, SuiteSpec
 
 GROUP = "suites"
 LAST = {"dagster/priority": "-10"}
-"""A suite may restart what it tests, so gates that are ready look first."""
+"""A suite may restart services or the stream, so gates that are ready judge before it."""
 
 
 def suite_asset(spec: SuiteSpec, after: Sequence[dg.AssetKey] = ()) -> dg.AssetsDefinition:
@@ -22,7 +22,7 @@ def suite_asset(spec: SuiteSpec, after: Sequence[dg.AssetKey] = ()) -> dg.Assets
 
     Args:
         spec: the suite, with absolute paths.
-        after: assets that must be there before the suite makes sense.
+        after: assets that must exist before the suite starts.
     """
     key = suite_key(spec.name)
     path = key.to_user_string()
@@ -52,7 +52,7 @@ def suite_asset(spec: SuiteSpec, after: Sequence[dg.AssetKey] = ()) -> dg.Assets
 
     @dg.op(
         name=f"{spec.name}__report",
-        description="Reads what every test reported.",
+        description="Counts the reported tests; path of the log in the metadata.",
         ins={"ran": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
         tags=LAST,

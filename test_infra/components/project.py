@@ -1,4 +1,4 @@
-"""What concerns a whole project rather than one of its components."""
+"""What a whole project has beyond its components: verdict, Dagster jobs, the gate on the services."""
 
 import dagster as dg
 
@@ -13,27 +13,26 @@ from test_infra.resources.stack import StackResource
 
 
 def complete(definitions: dg.Definitions) -> dg.Definitions:
-    """The definitions of a project, with what only the whole can have.
+    """The definitions of a project, completed.
 
-    Added are the gate on the services, the verdict, the Dagster jobs e2e, smoke and parity, the resource ``stack``,
-    and the in-process executor: steps are few and fat, a process for each would cost seconds, and the verdict needs
-    their order.
+    Added are the gate on the services, the verdict, the Dagster jobs, the resource ``stack``, and the in-process
+    executor: there are few steps, a process for each would cost seconds, and the verdict needs their order.
 
     Args:
-        definitions: everything the project's components made.
+        definitions: of all components of the project.
 
     Raises:
         BadDocument: two pipelines or suites have one name, or a name is reserved; with file and line.
     """
     refuse_clashes(declared_names(definitions), [job.name for job in definitions.jobs or ()])
     resources = {"stack": StackResource()}
-    # Schedules name Dagster jobs that are made below, so the graph is looked at without them.
+    # Without schedules: they name Dagster jobs that are only defined below.
     graph = dg.Definitions(
         assets=definitions.assets, asset_checks=definitions.asset_checks, resources=resources
     ).resolve_asset_graph()
     assets = sorted(graph.materializable_asset_keys)
     services = [key.path[-1] for key in assets if key.path[0] == "stack"]
-    # What nothing else stands on; edges from every asset would hide the way of a row in the UI's graph.
+    # The verdict depends on the last assets only; edges from every asset would clutter the graph in the UI.
     ends = [key for key in assets if not graph.get(key).child_keys]
     suites = [key for key in assets if key.path[0] == "suites"]
     loads = [key for key in assets if key == load_key(key.path[0])]

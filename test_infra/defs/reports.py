@@ -8,11 +8,11 @@ from test_infra.assets.jobs import PROJECT
 @dg.run_status_sensor(
     name="report_on_success",
     run_status=dg.DagsterRunStatus.SUCCESS,
-    # Runs of the command line belong to no code location: without this they are not seen.
+    # Runs of the command line belong to no code location; without this the sensor does not see them.
     monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes the report of a run that Dagster calls a success. The verdict may still be red: a gate may "
-    "be missing.",
+    description="Writes the report of a run that Dagster calls a success. The verdict may be red: a gate may be "
+    "missing.",
 )
 def report_on_success(context: dg.RunStatusSensorContext) -> dg.SkipReason:
     """Write the report of a run that ended well."""
@@ -23,7 +23,7 @@ def report_on_success(context: dg.RunStatusSensorContext) -> dg.SkipReason:
     name="report_on_failure",
     monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes the report of a run that failed, also when no step of it got as far as writing anything.",
+    description="Writes the report of a run that failed, also when it failed before its first step.",
 )
 def report_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason:
     """Write the report of a run that failed."""

@@ -12,7 +12,7 @@ import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.stack import Stack
-from test_infra.suites.read import Ending, finding, read
+from test_infra.suites.read import TestOutcome, finding, read
 from test_infra.suites.run import plan, run
 from test_infra.suites.spec import SuiteFolder, SuiteSpec
 from test_infra.verdict.evidence import Finding, Outcome
@@ -269,4 +269,4 @@ def test_a_line_cut_off_by_a_kill_costs_no_other_line(tmp_path: Path) -> None:
     done = {"$report_type": "TestReport", "nodeid": "t::a", "when": "teardown", "outcome": "passed", "duration": 0.1}
     folder.report.write_text(json.dumps(done) + '\n{"$report_type": "TestRep')
     [test] = read(folder).tests
-    assert test.ending is Ending.PASSED
+    assert test.outcome is TestOutcome.PASSED
