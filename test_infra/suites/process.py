@@ -44,27 +44,28 @@ def main(arguments: Sequence[str]) -> None:
     # A group of its own, so that what a test started is ended with it.
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=die_with_parent)  # noqa: PLW1509 - no threads here
     try:
-        ended = _wait_for_end(child.pid, lock_path, timeout_s)
+        ended = _wait_for_end(child, lock_path, timeout_s)
     except _Stopped:
         ended = STOPPED
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # The child is not reaped yet, so its number cannot belong to another group.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     exit_code = child.wait()
     write_private(exit_path, ended if ended is not None else str(exit_code))
 
 
-def _wait_for_end(pid: int, lock_path: Path, timeout_s: float) -> str | None:
-    """Wait until the child has ended; why it must be ended when it does not end by itself."""
+def _wait_for_end(child: subprocess.Popen[bytes], lock_path: Path, timeout_s: float) -> str | None:
+    """Wait until the child has ended. Returns None, or why it must be ended now."""
     started, parent, last_held = time.monotonic(), os.getppid(), time.monotonic()
-    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+    while child.poll() is None:
         now = time.monotonic()
         if now - started > timeout_s:
             return f"{TIMED_OUT} after {timeout_s:g} s"
+        # Read before the lock is tested: the run step takes the lock before it writes.
+        patience_s = 0.0 if lock_path.read_text() == RUNNING else HANDOVER_S
         if _is_held(lock_path):
             last_held = now
-        elif now - last_held > (0.0 if lock_path.read_text() == RUNNING else HANDOVER_S):
+        elif now - last_held > patience_s:
             return ABANDONED
         if os.getppid() != parent:  # the keeper was killed on a system without PID namespaces
             return STOPPED
