@@ -1,4 +1,4 @@
-"""What the project around the working folder defines: its Dagster jobs, its stack, its pipelines."""
+"""The project of the working folder: its definitions, its stack, its pipelines."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="dg.Component")
 
 _PLACE = re.compile(r"`?(?:attributes\.)?(?P<field>.+) at (?P<file>.+):(?P<line>\d+)`?")
-"""How Dagster writes field, file and line into a refusal."""
+"""The form in which Dagster puts field, file and line into an error."""
 
 
 def definitions() -> dg.Definitions:
     """The project's definitions, loaded.
 
     Raises:
-        UsageError: they do not load; carries Dagster's words, with file and line where it has them.
+        UsageError: they do not load; carries Dagster's message, with file and line where it has them.
     """
     import dagster as dg
     from dagster.components.definitions import LazyDefinitions
 
-    # Dagster warns at each use of what it calls beta: a matter for who writes the definitions, not for who runs them.
+    # Dagster's warnings about beta features are for who writes definitions, not for who runs them.
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     try:
@@ -53,7 +53,7 @@ def definitions() -> dg.Definitions:
             except Exception as error:
                 raise _refused(error) from error
             return loaded
-    raise UsageError(f"module {module.__name__} holds no Dagster definitions")
+    raise UsageError(f"module {module.__name__} has no Dagster definitions")
 
 
 def definitions_module() -> str:
@@ -78,7 +78,7 @@ def stack_spec() -> StackSpec:
 
     found = _components(ServiceStack)
     if len(found) > 1:
-        raise UsageError(f"this project describes {len(found)} stacks, and one is enough")
+        raise UsageError(f"this project describes {len(found)} stacks; it may describe one")
     return found[0].spec if found else StackSpec()
 
 
@@ -149,7 +149,7 @@ def _components(of_type: type[T]) -> list[T]:
 
 
 def _refused(error: Exception) -> TestInfraError:
-    """Why definitions do not load, in our form: field by field where a document is refused, else Dagster's words."""
+    """The error for definitions that do not load: field by field for a refused document, else Dagster's message."""
     from dagster.components.core.component_tree import ComponentTreeException
 
     chain: list[BaseException] = [error]
@@ -160,17 +160,17 @@ def _refused(error: Exception) -> TestInfraError:
             return cause
         if isinstance(cause, ValidationError) and (problems := _problems(cause)):
             return BadDocument("the YAML of this project", problems)
-    # The outermost only draws where in the tree of folders it happened.
-    telling = next((cause for cause in chain if not isinstance(cause, ComponentTreeException)), error)
+    # A ComponentTreeException only says in which folder it happened.
+    cause = next((cause for cause in chain if not isinstance(cause, ComponentTreeException)), error)
     return UsageError(
         "the definitions of this project do not load",
-        details={type(telling).__name__: redact(str(telling))},
+        details={type(cause).__name__: redact(str(cause))},
         hint="dg check yaml; dg check defs",
     )
 
 
 def _problems(refusal: ValidationError) -> list[FieldProblem]:
-    """Refused fields with file and line; empty when the refusal is not about a file."""
+    """The refused fields with file and line; empty when the error is not about a file."""
     found = []
     for problem in refusal.errors(include_url=False):
         place = _PLACE.fullmatch(".".join(map(str, problem["loc"])))

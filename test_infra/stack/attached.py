@@ -131,7 +131,8 @@ class Stack:
 
     def status(self) -> StackStatus:
         """Look at every service now."""
-        return stack_status(self._folders, read_record(self._folders) or self._record, self.runtime)
+        record = _with_keeper_seen_from_here(read_record(self._folders) or self._record)
+        return stack_status(self._folders, record, self.runtime)
 
 
 def current_stack_id() -> str:
@@ -147,6 +148,7 @@ def attach(stack_id: str | None = None) -> Stack:
     """
     folders = StackFolders(stack_id or current_stack_id())
     record = read_record(folders)
+    record = record and _with_keeper_seen_from_here(record)
     if record is None or record.keeper is None or not record.keeper.alive:
         raise StackNotRunning(f"stack {folders.id} is not running", hint="test-infra up")
     return Stack(folders, record)
@@ -163,8 +165,23 @@ def attach_from_within(stack_id: str) -> Stack:
     """
     folders = StackFolders(stack_id)
     record = read_record(folders)
-    keepers = [process for process in psutil.Process().parents() if KEEPER_MODULE in process.cmdline()]
-    if record is None or not keepers:
+    keeper = _keeper_above()
+    if record is None or keeper is None:
         raise StackNotRunning(f"this process is no part of stack {stack_id}", hint="test-infra up")
+    return Stack(folders, record.model_copy(update={"keeper": keeper}))
+
+
+def _with_keeper_seen_from_here(record: StackRecord) -> StackRecord:
+    """The record with the keeper's process id as this process sees it: a process of the stack (a test of a suite) is in
+    the keeper's PID namespace.
+    """
+    if os.environ.get(STACK_TAG) != stack_tag(record.id):
+        return record
+    return record.model_copy(update={"keeper": _keeper_above() or record.keeper})
+
+
+def _keeper_above() -> ProcessId | None:
+    """The keeper from which this process descends; None outside of any stack."""
+    keepers = [process for process in psutil.Process().parents() if KEEPER_MODULE in process.cmdline()]
     # The innermost of several: `unshare`, which started it, names the module too.
-    return Stack(folders, record.model_copy(update={"keeper": ProcessId.of(keepers[0].pid)}))
+    return ProcessId.of(keepers[0].pid) if keepers else None
