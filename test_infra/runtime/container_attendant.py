@@ -6,7 +6,6 @@ way. Whatever it had to say itself stands in the same log. It outlives a restart
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import signal
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, TestInfraError
+from test_infra.base.file_lock import wait_for_lock
 from test_infra.base.paths import write_private
 from test_infra.runtime.docker import (
     LOCK_INSIDE,
@@ -43,7 +43,7 @@ REFUSED = 125
 LOST = 1
 LOOK_EVERY_S = 0.5
 SHARED_MEMORY = "256m"
-FIRST_PROCESS = ROOT / "code" / "test_infra" / "runtime" / "kept.py"
+FIRST_PROCESS = ROOT / "code" / "test_infra" / "runtime" / "run_child.py"
 
 
 class Attendant:
@@ -280,8 +280,7 @@ def _end_as(exit_code: int) -> int:
 def main(argv: list[str]) -> int:
     """Hold the lock, attend the container."""
     spec = ContainerSpec.model_validate_json(Path(argv[0]).read_text())
-    with spec.lock.open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with wait_for_lock(spec.lock):
         try:
             attendant = Attendant(spec)
             for signum in (

@@ -20,6 +20,23 @@ class Restart(StrEnum):
     ALWAYS = "always"
 
 
+class ProcessEvent(StrEnum):
+    """What the keeper writes into a stack's ``events.jsonl``, for a process or for itself."""
+
+    STARTED = "started"
+    """The keeper began its work."""
+    ENDED = "ended"
+    """A process ended without being asked to; for the keeper: every process ended."""
+    RESTARTED = "restarted"
+    GIVEN_UP = "given up"
+    """It ended too often and is not started again."""
+    OVER_MEMORY_LIMIT = "over its memory limit"
+    ENDING = "ending"
+    """The keeper ends the stack."""
+    FAULT = "fault"
+    """The keeper could not do something; it goes on."""
+
+
 class ProcessSpec(BaseModel):
     """One process to run.
 

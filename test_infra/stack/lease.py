@@ -7,10 +7,8 @@ See docs/decisions/0001.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from test_infra.base.file_lock import FileLock, create_locked, is_held
 from test_infra.base.paths import write_private
 from test_infra.stack.record import ProcessId
 
@@ -48,24 +47,20 @@ class AttachedLease:
     """Lives as long as this process, or until `release`."""
 
     _path: Path | None = field(default=None, repr=False)
-    _handle: int | None = field(default=None, repr=False)
+    _lock: FileLock | None = field(default=None, repr=False)
 
     def take(self, leases: Path) -> None:
         """Hold the stack alive. The file appears under its name only when it is locked."""
         record = LeaseRecord(kind="attached", holder=ProcessId.of(os.getpid()), taken_at=time.time())
-        handle, temporary = tempfile.mkstemp(dir=leases, prefix=".attached-")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        os.write(handle, record.model_dump_json().encode())
         self._path = leases / f"attached-{uuid.uuid4().hex[:12]}.json"
-        Path(temporary).replace(self._path)
-        self._handle = handle
+        self._lock = create_locked(self._path, record.model_dump_json())
 
     def release(self) -> None:
         """Let go; without another lease the keeper ends the stack."""
-        if self._path is not None and self._handle is not None:
+        if self._path is not None and self._lock is not None:
             self._path.unlink(missing_ok=True)
-            os.close(self._handle)
-            self._path = self._handle = None
+            self._lock.release()
+            self._path = self._lock = None
 
 
 @dataclass(frozen=True)
@@ -103,23 +98,9 @@ def live_leases(leases: Path, now: float) -> list[LeaseRecord]:
             record = LeaseRecord.model_validate_json(path.read_text())
         except (FileNotFoundError, json.JSONDecodeError, ValueError):
             continue
-        held = now < record.expires_at if record.expires_at is not None else _locked(path)
+        held = now < record.expires_at if record.expires_at is not None else is_held(path)
         if held:
             live.append(record)
         else:
             path.unlink(missing_ok=True)
     return live
-
-
-def _locked(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

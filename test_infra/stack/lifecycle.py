@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.environment import inherited
 from test_infra.base.errors import InfrastructureError, NotReady, last_lines
+from test_infra.base.file_lock import FileLock, LockHeld, take_lock
 from test_infra.base.ids import stack_id_of
 from test_infra.base.paths import HOME_VARIABLE, STACK_VARIABLE, home, project_root
 from test_infra.runtime import docker, namespace
@@ -367,24 +367,20 @@ def _clear_data(folders: StackFolders) -> None:
 
 @contextmanager
 def _up_lock(folders: StackFolders, deadline: Deadline, say: Progress) -> Iterator[None]:
-    handle = os.open(folders.up_lock, os.O_RDWR | os.O_CREAT, 0o600)
     told = False
 
-    def locked() -> None:
+    def locked() -> FileLock:
         nonlocal told
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            return take_lock(folders.up_lock)
+        except LockHeld as error:
             if not told:
                 say(Step("stack", "waiting for another `up` or the end of the former stack"))
                 told = True
             raise StillWaiting("another process starts or ends this stack") from error
 
-    try:
-        wait_for(locked, deadline, what=f"stack {folders.id}", awaited="its lock", hint="test-infra status")
+    with wait_for(locked, deadline, what=f"stack {folders.id}", awaited="its lock", hint="test-infra status"):
         yield
-    finally:
-        os.close(handle)
 
 
 def _choose_ports(spec: StackSpec) -> dict[str, dict[str, int]]:
