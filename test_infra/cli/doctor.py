@@ -112,7 +112,7 @@ def _java() -> Iterator[Finding]:
 def _docker() -> Iterator[Finding]:
     from contextlib import closing
 
-    from test_infra.runtime.docker import EngineMissing, engine, has_image
+    from test_infra.runtime.docker_engine import EngineMissing, engine, has_image
     from test_infra.runtime.image import image_name
 
     try:

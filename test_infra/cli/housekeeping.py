@@ -72,7 +72,7 @@ def prune(age_s: float, *, dry_run: bool) -> None:
 
 def _containers_of_dead_stacks() -> dict[str, int]:
     """Remove what stacks of this home that no longer run have on the Docker engine; stack id -> containers."""
-    from test_infra.runtime import docker
+    from test_infra.runtime import docker_engine
     from test_infra.stack import StackNotRunning, attach
     from test_infra.stack.containers import stacks_with_containers
     from test_infra.stack.sweep import stack_tag
@@ -80,13 +80,13 @@ def _containers_of_dead_stacks() -> dict[str, int]:
     removed = {}
     try:
         found = stacks_with_containers()
-    except docker.EngineMissing:  # then there is nothing on it either
+    except docker_engine.EngineMissing:  # then there is nothing on it either
         return {}
     for stack_id in found:
         try:
             attach(stack_id)
         except StackNotRunning:
-            removed[stack_id] = docker.remove_all(docker.STACK_LABEL, stack_tag(stack_id))
+            removed[stack_id] = docker_engine.remove_all(docker_engine.STACK_LABEL, stack_tag(stack_id))
     return removed
 
 

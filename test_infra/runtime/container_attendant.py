@@ -23,15 +23,14 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.base.file_lock import wait_for_lock
 from test_infra.base.paths import write_private
-from test_infra.runtime.docker import (
+from test_infra.runtime.container import (
     LOCK_INSIDE,
     ContainerRefused,
     ContainerSpec,
     ContainerState,
-    EngineMissing,
-    engine,
     sandbox_options,
 )
+from test_infra.runtime.docker_engine import EngineMissing, engine
 from test_infra.runtime.image import PYTHON, ROOT
 
 if TYPE_CHECKING:

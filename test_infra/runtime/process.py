@@ -56,8 +56,10 @@ class ProcessSpec(BaseModel):
             A container gets its stop signal, and is removed.
         memory_limit_mib: resident memory of the process and its children beyond which it is killed, MiB.
         exit_path: a run-to-completion process leaves ``{"exit_code", "ended_at"}`` here however it ends.
-        folders: what it reads and writes, its working folder included; a container sees nothing else of this machine.
-        read_only: files it reads beyond them.
+        reads: files that it reads outside ``writes``.
+        writes: folders that it reads and writes, its working folder included; none named: its working folder and the
+            folders of the stack's jobs. Elsewhere (a container) it sees these and ``reads``, and nothing else of this
+            machine. ``log_path`` and ``exit_path`` are written by who runs it, not by the process.
         ports: where it listens; a container's are published on loopback.
         image: of its container; None is the stack's.
     """
@@ -78,8 +80,8 @@ class ProcessSpec(BaseModel):
     end_signal: int | None = None
     memory_limit_mib: int | None = None
     exit_path: Path | None = None
-    folders: tuple[Path, ...] = ()
-    read_only: tuple[Path, ...] = ()
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
     ports: tuple[int, ...] = ()
     image: str | None = None
 

@@ -49,9 +49,7 @@ class Supervisor:
         namespaced: whether the kernel ends the tree with us; otherwise each process watches us itself.
     """
 
-    def __init__(
-        self, control_dir: Path, event: Callable[[str, ProcessEvent, str], None], *, namespaced: bool
-    ) -> None:
+    def __init__(self, control_dir: Path, event: Callable[[str, ProcessEvent, str], None], *, namespaced: bool) -> None:
         self._control = control_dir
         self._event = event
         self._namespaced = namespaced

@@ -13,7 +13,8 @@ from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.base.errors import UsageError
 from test_infra.base.paths import home
 from test_infra.runtime.backend import Runtime
-from test_infra.runtime.docker import EXPIRES_LABEL, OWNER_LABEL, STACK_LABEL, ContainerDefaults, labels_found
+from test_infra.runtime.container import ContainerDefaults
+from test_infra.runtime.docker_engine import EXPIRES_LABEL, OWNER_LABEL, STACK_LABEL, labels_found
 from test_infra.runtime.image import PYTHON, image_name
 from test_infra.runtime.process import ProcessSpec
 from test_infra.stack import serve
@@ -112,8 +113,8 @@ def process(spec: StackSpec, service: ServiceSpec, place: Place, log_path: Path,
         stop_signal=service.stop_signal,
         stop_timeout_s=service.stop_timeout_s,
         memory_limit_mib=service.memory_limit_mib,
-        folders=(place.config, place.data),
-        read_only=secrets,
+        reads=secrets,
+        writes=(place.config, place.data),
         ports=(place.ports[service.ports[0]],),
     )
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from test_infra.base.backend import Backend
 from test_infra.base.file_lock import FileLock, LockHeld, take_lock
-from test_infra.runtime import docker
+from test_infra.runtime import docker_engine
 from test_infra.runtime.process import ProcessEvent
 from test_infra.runtime.supervisor import Supervisor
 from test_infra.stack.lease import live_leases
@@ -47,7 +47,7 @@ class Keeper:
         record = read_record(self._folders)
         if record is not None and record.spec.backend is Backend.DOCKER:
             try:
-                docker.remove_all(docker.STACK_LABEL, stack_tag(self._folders.id))
+                docker_engine.remove_all(docker_engine.STACK_LABEL, stack_tag(self._folders.id))
             except Exception as error:
                 self._event("keeper", ProcessEvent.FAULT, f"containers may be left: {type(error).__name__}: {error}")
 

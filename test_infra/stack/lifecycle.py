@@ -25,9 +25,10 @@ from test_infra.base.errors import InfrastructureError, NotReady, last_lines
 from test_infra.base.file_lock import FileLock, LockHeld, take_lock
 from test_infra.base.ids import stack_id_of
 from test_infra.base.paths import HOME_VARIABLE, STACK_VARIABLE, home, project_root
-from test_infra.runtime import docker, namespace
+from test_infra.runtime import docker, docker_engine, namespace
 from test_infra.runtime.backend import Runtime
-from test_infra.runtime.docker import ENGINE_VARIABLES, DockerRuntime
+from test_infra.runtime.docker import DockerRuntime
+from test_infra.runtime.docker_engine import ENGINE_VARIABLES
 from test_infra.runtime.local import LocalRuntime, UnknownProcess
 from test_infra.runtime.process import ProcessSpec, ended_as
 from test_infra.stack import containers
@@ -188,7 +189,7 @@ class Stack:
     def remove_containers(self) -> None:
         """Remove whatever the stack has on a Docker engine; nothing where it never had any."""
         if self._record.spec.backend is Backend.DOCKER:
-            docker.remove_all(docker.STACK_LABEL, stack_tag(self.id))
+            docker_engine.remove_all(docker_engine.STACK_LABEL, stack_tag(self.id))
 
     def process_env(self) -> dict[str, str]:
         """Environment by which any process of this stack finds it, and a sweep finds the process."""
@@ -349,7 +350,7 @@ def _sweep(folders: StackFolders, record: StackRecord | None, spec: StackSpec | 
     kill_leftovers(stack_tag(folders.id))
     known = [one for one in (record.spec if record else None, spec) if one is not None]
     if any(one.backend is Backend.DOCKER for one in known):
-        docker.remove_all(docker.STACK_LABEL, stack_tag(folders.id))
+        docker_engine.remove_all(docker_engine.STACK_LABEL, stack_tag(folders.id))
 
 
 def read_record_or_none(folders: StackFolders) -> StackRecord | None:

@@ -12,7 +12,7 @@ from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import HOME_VARIABLE, home
 from test_infra.jvm import jars
 from test_infra.jvm.java import find_java
-from test_infra.runtime.docker import ENGINE_VARIABLES
+from test_infra.runtime.docker_engine import ENGINE_VARIABLES
 from test_infra.stack.ports import LOOPBACK
 from test_infra.stack.record import Endpoint
 from test_infra.stack.service import Command, Place, ServiceSpec

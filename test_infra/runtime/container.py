@@ -1,0 +1,240 @@
+"""What a container is told: made from a process's spec and what all containers of a stack have in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from test_infra.base.errors import InfrastructureError
+from test_infra.runtime.docker_engine import PROCESS_LABEL
+from test_infra.runtime.image import PYTHON
+from test_infra.runtime.process import ProcessSpec
+
+LOCK_INSIDE = Path("/run/test_infra/attendant.lock")
+"""Where a container sees the lock of its attendant."""
+MEMORY_MIB = 4_096
+"""Limit of a process that names none."""
+PIDS = 2_048
+MIB = 1024 * 1024
+
+_OF_THIS_MACHINE = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "JAVA_HOME",
+        "LD_LIBRARY_PATH",
+        "PYSPARK_DRIVER_PYTHON",
+        "PYSPARK_PYTHON",
+        "PYTHONPATH",
+        "SPARK_HOME",
+        "TEST_INFRA_HOME",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+    }
+)
+"""Environment that describes this machine; the image has its own."""
+
+
+class ContainerRefused(InfrastructureError):
+    """The engine did not make or start a container."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mount(_Document):
+    """A file or folder of this machine, seen in the container.
+
+    Args:
+        source: here.
+        target: in the container.
+        read_only: whether it cannot be written there.
+    """
+
+    source: Path
+    target: Path
+    read_only: bool = False
+
+
+class ContainerSpec(_Document):
+    """One container, as its attendant is told.
+
+    Args:
+        name: of the container, unique on the engine.
+        image: name or digest; it is never pulled.
+        argv: program and arguments.
+        env: environment beyond the image's.
+        cwd: working folder.
+        user: ``uid:gid``.
+        network: the stack's.
+        alias: name in that network.
+        ports: published on loopback under the same number.
+        mounts: all it sees of this machine.
+        labels: by which it is found.
+        memory_mib: limit, MiB; swap included.
+        stop_timeout_s: patience between a stop signal and SIGKILL, seconds.
+        lock: file that the attendant holds locked as long as the container may live.
+        state: where the attendant says what became of it.
+    """
+
+    name: str
+    image: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    cwd: Path
+    user: str
+    network: str
+    alias: str
+    ports: tuple[int, ...]
+    mounts: tuple[Mount, ...]
+    labels: dict[str, str]
+    memory_mib: int
+    stop_timeout_s: float
+    lock: Path
+    state: Path
+
+
+class ContainerState(_Document):
+    """What became of a container.
+
+    Args:
+        phase: ``starting``, ``running``, ``ended``, or ``refused``: never started.
+        id: of the container; empty before it was made.
+        pid: its first process as the engine's machine sees it.
+        exit_code: of its last end, as the engine told it.
+        reason: why it was refused, or how it ended, in words.
+    """
+
+    phase: str = "starting"
+    id: str = ""
+    pid: int | None = None
+    exit_code: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ContainerDefaults:
+    """What all containers of a stack have in common.
+
+    Args:
+        image: their image.
+        network: name of the stack's network; containers are named after it.
+        labels: of everything the stack makes on the engine.
+        user: who they run as, never root.
+        folders: what a process that names no folders may see: those of the stack's jobs.
+    """
+
+    image: str
+    network: str
+    labels: Mapping[str, str]
+    user: tuple[int, int]
+    folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class ContainerFiles:
+    """Where the files of one container lie, in the folder of a stack's containers.
+
+    Args:
+        folder: of all containers of the stack.
+        process: name of the process.
+    """
+
+    folder: Path
+    process: str
+
+    @property
+    def spec(self) -> Path:
+        """What the attendant is told."""
+        return self.folder / f"{self.process}.json"
+
+    @property
+    def state(self) -> Path:
+        """Where the attendant says what became of the container."""
+        return self.folder / f"{self.process}.state.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the attendant as long as the container may live."""
+        return self.folder / f"{self.process}.lock"
+
+    @property
+    def passwd(self) -> Path:
+        """The containers' ``/etc/passwd``, one for all."""
+        return self.folder / "passwd"
+
+
+def container_of(spec: ProcessSpec, defaults: ContainerDefaults, files: ContainerFiles) -> ContainerSpec:
+    """The container in which a process runs.
+
+    Args:
+        spec: the process.
+        defaults: what all containers of the stack have in common.
+        files: where this container's files lie.
+    """
+    folders = spec.writes or (spec.cwd, *defaults.folders)
+    mounts = [Mount(source=folder, target=folder) for folder in dict.fromkeys((*folders, spec.cwd))]
+    mounts += [Mount(source=file, target=file, read_only=True) for file in spec.reads]
+    mounts += [
+        Mount(source=files.lock, target=LOCK_INSIDE, read_only=True),
+        Mount(source=files.passwd, target=Path("/etc/passwd"), read_only=True),
+    ]
+    return ContainerSpec(
+        name=container_name(spec.name, defaults),
+        image=spec.image or defaults.image,
+        # A job that asks for this machine's Python gets the image's.
+        argv=(PYTHON if spec.argv[0] == sys.executable else spec.argv[0], *spec.argv[1:]),
+        env={name: value for name, value in spec.env.items() if not _is_of_this_machine(name)},
+        cwd=spec.cwd,
+        user=":".join(map(str, defaults.user)),
+        network=defaults.network,
+        alias=spec.name,
+        ports=spec.ports,
+        mounts=tuple(mounts),
+        labels={**defaults.labels, PROCESS_LABEL: spec.name},
+        memory_mib=spec.memory_limit_mib or MEMORY_MIB,
+        stop_timeout_s=spec.stop_timeout_s,
+        lock=files.lock,
+        state=files.state,
+    )
+
+
+def container_name(process: str, defaults: ContainerDefaults) -> str:
+    """The name of a process's container, unique on the engine."""
+    return f"{defaults.network}-{process}"
+
+
+def sandbox_options(memory_mib: int) -> dict[str, Any]:
+    """How every container of ours is made: no capability, no new rights, bounded memory and processes.
+
+    Args:
+        memory_mib: limit, MiB; swap included.
+    """
+    return {
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "mem_limit": memory_mib * MIB,
+        "memswap_limit": memory_mib * MIB,
+        "pids_limit": PIDS,
+        # The same probe asks from outside, and knows what it asks for.
+        "healthcheck": {"test": ["NONE"]},
+    }
+
+
+def passwd_of(user: tuple[int, int]) -> str:
+    """A ``passwd`` file with root and the user that containers run as.
+
+    Programs that ask for the name of their user (PostgreSQL, Hadoop) find one, whoever runs this.
+    """
+    uid, gid = user
+    return f"root:x:0:0::/root:/usr/sbin/nologin\ntest_infra:x:{uid}:{gid}::/tmp:/usr/sbin/nologin\n"
+
+
+def _is_of_this_machine(name: str) -> bool:
+    return name in _OF_THIS_MACHINE or name.startswith("XDG_") or name.endswith("STACK_TAG")
