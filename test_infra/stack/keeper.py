@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from test_infra.base.backend import Backend
 from test_infra.base.file_lock import FileLock, LockHeld, take_lock
+from test_infra.base.logs import log_to_stderr
 from test_infra.runtime import docker_engine
 from test_infra.runtime.process import ProcessEvent
 from test_infra.runtime.supervisor import Supervisor
@@ -88,4 +89,5 @@ class Keeper:
 
 
 if __name__ == "__main__":
+    log_to_stderr()
     Keeper(sys.argv[1], namespaced="--namespaced" in sys.argv[2:]).run()
