@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -100,18 +101,28 @@ class ContainerSpec(_Document):
     state: Path
 
 
+class ContainerPhase(StrEnum):
+    """How far a container has come."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDED = "ended"
+    REFUSED = "refused"
+    """The engine did not make or start it."""
+
+
 class ContainerState(_Document):
     """What became of a container.
 
     Args:
-        phase: ``starting``, ``running``, ``ended``, or ``refused``: never started.
+        phase: how far it has come.
         id: of the container; empty before it was made.
         pid: its first process as the engine's machine sees it.
         exit_code: of its last end, as the engine told it.
         reason: why it was refused, or how it ended, in words.
     """
 
-    phase: str = "starting"
+    phase: ContainerPhase = ContainerPhase.STARTING
     id: str = ""
     pid: int | None = None
     exit_code: int | None = None

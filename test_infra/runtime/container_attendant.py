@@ -25,6 +25,7 @@ from test_infra.base.file_lock import wait_for_lock
 from test_infra.base.paths import write_private
 from test_infra.runtime.container import (
     LOCK_INSIDE,
+    ContainerPhase,
     ContainerRefused,
     ContainerSpec,
     ContainerState,
@@ -64,13 +65,13 @@ class Attendant:
         try:
             self._start()
         except ContainerRefused as refused:
-            self._tell(phase="refused", reason=refused.details["seen"])
+            self._tell(phase=ContainerPhase.REFUSED, reason=refused.details["seen"])
             _say(str(refused))
             return REFUSED
         exit_code, reason = self._until_ended()
         if reason:
             _say(reason)
-        self._tell(phase="ended", exit_code=exit_code, reason=reason, pid=None)
+        self._tell(phase=ContainerPhase.ENDED, exit_code=exit_code, reason=reason, pid=None)
         return exit_code
 
     def on_signal(self, signum: int, _frame: object) -> None:
@@ -112,7 +113,7 @@ class Attendant:
             self._remove(spec.name)  # made, not started: that is a failure, and nothing stays
             raise _refused(spec, error) from error
         self._container = container
-        self._tell(phase="running", id=container.id, pid=container.attrs["State"]["Pid"] or None)
+        self._tell(phase=ContainerPhase.RUNNING, id=container.id, pid=container.attrs["State"]["Pid"] or None)
 
     def _watching(self) -> tuple[str, ...]:
         """By which the container sees that we live; an engine in another kernel does not share our locks."""

@@ -23,6 +23,7 @@ from test_infra.base.paths import private_dir, write_private
 from test_infra.runtime.container import (
     ContainerDefaults,
     ContainerFiles,
+    ContainerPhase,
     ContainerRefused,
     ContainerState,
     container_name,
@@ -90,9 +91,9 @@ class DockerRuntime:
 
         def started() -> None:
             state = self._state(spec.name)
-            if state.phase == "starting" and self._kept.observe(spec.name).running:
+            if state.phase is ContainerPhase.STARTING and self._kept.observe(spec.name).running:
                 raise StillWaiting("the engine has not started it")
-            if state.phase in ("starting", "refused"):
+            if state.phase in (ContainerPhase.STARTING, ContainerPhase.REFUSED):
                 self._kept.stop(spec.name)
                 raise ContainerRefused(
                     f"no container for {spec.name}",

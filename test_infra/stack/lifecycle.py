@@ -38,6 +38,7 @@ from test_infra.stack.record import Endpoint, ProcessId, StackFolders, StackReco
 from test_infra.stack.service import ExternalService, Place, ServiceFailed, ServiceSpec
 from test_infra.stack.services import services_of
 from test_infra.stack.spec import StackSpec
+from test_infra.stack.stability import USABLE, ServiceState
 from test_infra.stack.sweep import STACK_TAG, kill_leftovers, stack_tag
 
 KEEPER_INHERITS = ("USER", "LOGNAME", "TMPDIR", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR", *ENGINE_VARIABLES)
@@ -77,7 +78,7 @@ class ServiceStatus:
 
     Args:
         name: the service.
-        state: ``usable``, ``not answering``, ``restarting``, ``ended``, ``not started`` or ``external``.
+        state: what was seen.
         detail: why, where it is not usable.
         pid: its process.
         restarts: how often it came back after it ended by itself.
@@ -85,7 +86,7 @@ class ServiceStatus:
     """
 
     name: str
-    state: str
+    state: ServiceState
     detail: str
     pid: int | None
     restarts: int
@@ -111,7 +112,7 @@ class StackStatus:
     @property
     def usable(self) -> bool:
         """Whether every service answered."""
-        return self.running and all(service.state in ("usable", "external") for service in self.services)
+        return self.running and all(service.state in USABLE for service in self.services)
 
 
 class Stack:
@@ -616,28 +617,29 @@ def _service_status(
     service: ServiceSpec | ExternalService, endpoint: Endpoint | None, runtime: Runtime | None
 ) -> ServiceStatus:
     if runtime is None:
-        return ServiceStatus(service.name, "ended", "the stack is not running", None, 0, endpoint)
+        return ServiceStatus(service.name, ServiceState.ENDED, "the stack is not running", None, 0, endpoint)
     pid, restarts = None, 0
     if isinstance(service, ServiceSpec):
         try:
             process = runtime.observe(service.name)
         except UnknownProcess:
-            return ServiceStatus(service.name, "not started", "", None, 0, endpoint)
+            return ServiceStatus(service.name, ServiceState.NOT_STARTED, "", None, 0, endpoint)
         pid, restarts = process.pid, process.restarts
         if not process.running or process.pid is None:
-            state = "restarting" if process.running else "ended"
+            state = ServiceState.RESTARTING if process.running else ServiceState.ENDED
             detail = ended_as(process.exit_code) if process.exit_code is not None else ""
             return ServiceStatus(service.name, state, detail, None, restarts, endpoint)
     if endpoint is None:
-        return ServiceStatus(service.name, "not started", "never usable yet", pid, restarts, None)
+        return ServiceStatus(service.name, ServiceState.NOT_STARTED, "never usable yet", pid, restarts, None)
     try:
         service.probe(endpoint)
     except (StillWaiting, InfrastructureError) as error:
         lines = str(error).splitlines() or last_lines(endpoint.log_path or Path("/nonexistent"), 1)
-        return ServiceStatus(service.name, "not answering", lines[0] if lines else "", pid, restarts, endpoint)
+        detail = lines[0] if lines else ""
+        return ServiceStatus(service.name, ServiceState.NOT_ANSWERING, detail, pid, restarts, endpoint)
     return ServiceStatus(
         service.name,
-        "external" if isinstance(service, ExternalService) else "usable",
+        ServiceState.EXTERNAL if isinstance(service, ExternalService) else ServiceState.USABLE,
         "",
         pid,
         restarts,
