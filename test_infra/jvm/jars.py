@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.base.paths import cache, move_into_place, private_dir
 
@@ -27,7 +26,7 @@ class JarUnavailable(InfrastructureError):
     """A locked file is neither in the cache nor to be fetched."""
 
 
-class LockedJar(BaseModel):
+class LockedJar(Document):
     """One file of the lock.
 
     Args:
@@ -36,8 +35,6 @@ class LockedJar(BaseModel):
         size_bytes: of the whole file.
         groups: what it is needed for.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     coordinates: str
     sha256: str
@@ -51,10 +48,8 @@ class LockedJar(BaseModel):
         return f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.{packaging}"
 
 
-class JarLock(BaseModel):
+class JarLock(Document):
     """The lock file: every file from outside that a JVM of ours loads."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     jars: tuple[LockedJar, ...]
 

@@ -9,8 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.runtime.docker_engine import PROCESS_LABEL
 from test_infra.runtime.image import PYTHON
@@ -45,11 +44,7 @@ class ContainerRefused(InfrastructureError):
     """The engine did not make or start a container."""
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Mount(_Document):
+class Mount(Document):
     """A file or folder of this machine, seen in the container.
 
     Args:
@@ -63,7 +58,7 @@ class Mount(_Document):
     read_only: bool = False
 
 
-class ContainerSpec(_Document):
+class ContainerSpec(Document):
     """One container, as its attendant is told.
 
     Args:
@@ -111,7 +106,7 @@ class ContainerPhase(StrEnum):
     """The engine did not make or start it."""
 
 
-class ContainerState(_Document):
+class ContainerState(Document):
     """What became of a container.
 
     Args:

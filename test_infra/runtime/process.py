@@ -6,7 +6,7 @@ import signal
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from test_infra.base.document import Document
 
 LOG_MAX_BYTES = 16 * 1024 * 1024
 LOG_BACKUPS = 2
@@ -37,7 +37,7 @@ class ProcessEvent(StrEnum):
     """The keeper could not do something; it goes on."""
 
 
-class ProcessSpec(BaseModel):
+class ProcessSpec(Document):
     """One process to run.
 
     Args:
@@ -64,8 +64,6 @@ class ProcessSpec(BaseModel):
         image: of its container; None is the stack's.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str
     argv: tuple[str, ...]
     env: dict[str, str] = {}
@@ -86,7 +84,7 @@ class ProcessSpec(BaseModel):
     image: str | None = None
 
 
-class ProcessState(BaseModel):
+class ProcessState(Document):
     """What was last seen of a process.
 
     Args:
@@ -99,8 +97,6 @@ class ProcessState(BaseModel):
         ended_at: epoch seconds of the last end.
         given_up: it ended too often and is not started again.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     running: bool

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.file_lock import FileLock, create_locked, is_held
 from test_infra.base.paths import write_private
 from test_infra.stack.record import ProcessId
@@ -24,7 +23,7 @@ from test_infra.stack.record import ProcessId
 DETACHED = "detached"
 
 
-class LeaseRecord(BaseModel):
+class LeaseRecord(Document):
     """A lease as it stands in its file.
 
     Args:
@@ -33,8 +32,6 @@ class LeaseRecord(BaseModel):
         taken_at: epoch seconds.
         expires_at: epoch seconds; None for an attached one.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["attached", "detached"]
     holder: ProcessId

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import slug
 from test_infra.base.paths import home, private_dir, reachable_root, write_private
@@ -24,11 +25,7 @@ class BadRecord(InfrastructureError):
     """A state file cannot be read: torn, edited, or of another version of this program."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Address(_Record):
+class Address(Document):
     """Where a service is, for the other containers of its stack.
 
     Args:
@@ -42,7 +39,7 @@ class Address(_Record):
     url: str
 
 
-class Endpoint(_Record):
+class Endpoint(Document):
     """What a client needs to reach a service.
 
     Args:
@@ -85,7 +82,7 @@ class Endpoint(_Record):
         return value
 
 
-class ProcessId(_Record):
+class ProcessId(Document):
     """A process that cannot be taken for another: its id may be used again, its start time not.
 
     Args:
@@ -115,7 +112,7 @@ class ProcessId(_Record):
             return False
 
 
-class StackRecord(_Record):
+class StackRecord(Document):
     """``stack.json``.
 
     Args:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import write_private
 
@@ -53,7 +54,7 @@ class Discontinuity(InfrastructureError):
         )
 
 
-class Origin(BaseModel):
+class Origin(Document):
     """What a lake and a checkpoint were made from.
 
     Args:
@@ -64,8 +65,6 @@ class Origin(BaseModel):
         tables: ``schema.table`` -> oid; another after the table was dropped and made again.
         topics: topic -> Kafka's id; another after the topic was deleted and made again. Empty until the topics exist.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     system_identifier: str
     database_oid: int

@@ -9,8 +9,7 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.spark.driver import event_log
@@ -30,7 +29,7 @@ class FileMissing(InfrastructureError):
     """A file of a job's application is not where its driver would run."""
 
 
-class DriverStatus(BaseModel):
+class DriverStatus(Document):
     """What a driver says of itself, in ``status.json`` of its folder.
 
     Args:
@@ -42,8 +41,6 @@ class DriverStatus(BaseModel):
         refused: of these, put into quarantine.
         error: why it ended, in words.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     driver_ready_at: float | None = None
     ready_at: float | None = None
