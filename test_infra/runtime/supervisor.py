@@ -63,6 +63,7 @@ class Supervisor:
         self._stops: set[asyncio.Task[None]] = set()
         self._memory_seen = 0.0
         self._unwritten = False
+        self._last_fault = ""
         self._asked_to_end = asyncio.Event()
 
     def run(self, every: Callable[[], None]) -> None:
@@ -96,12 +97,14 @@ class Supervisor:
         self._stopping.update(self._specs)
         for name in list(self._restarts):
             self._cancel_restart(name)
-        await asyncio.gather(*(self._end(name) for name in list(self._children)))
-
-    async def _end(self, name: str) -> None:
-        spec = self._specs[name]
-        signum = spec.end_signal or spec.stop_signal
-        await self._children[name].end(signum, min(spec.stop_timeout_s, PATIENCE_AT_THE_END_S))
+        running = [(self._specs[name], child) for name, child in self._children.items()]
+        ends = (
+            child.end(spec.end_signal or spec.stop_signal, min(spec.stop_timeout_s, PATIENCE_AT_THE_END_S))
+            for spec, child in running
+        )
+        for error in await asyncio.gather(*ends, return_exceptions=True):
+            if error is not None:
+                self._fault(error)
 
     def _take_requests(self) -> None:
         for path in sorted((self._control / "requests").glob("*.json")):
@@ -221,8 +224,11 @@ class Supervisor:
             self._fault(error)
 
     def _fault(self, error: BaseException) -> None:
-        log.error("a fault of the keeper", exc_info=error)
-        self._event("keeper", ProcessEvent.FAULT, f"{type(error).__name__}: {error}")
+        detail = f"{type(error).__name__}: {error}"
+        if detail != self._last_fault:  # a fault that stays is met with every look
+            log.error("a fault of the keeper", exc_info=error)
+            self._event("keeper", ProcessEvent.FAULT, detail)
+        self._last_fault = detail
 
     def _limit_memory(self) -> None:
         if time.monotonic() - self._memory_seen < MEMORY_EVERY_S:
