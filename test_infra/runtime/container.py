@@ -1,4 +1,4 @@
-"""What a container is told: made from a process's spec and what all containers of a stack have in common."""
+"""The spec of a container, made from a process's spec and what all containers of a stack have in common."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from test_infra.runtime.image import PYTHON
 from test_infra.runtime.process import ProcessSpec
 
 LOCK_INSIDE = Path("/run/test_infra/attendant.lock")
-"""Where a container sees the lock of its attendant."""
+"""Path of the attendant's lock inside the container."""
 MEMORY_MIB = 4_096
-"""Limit of a process that names none."""
+"""Memory limit of a process that sets none."""
 PIDS = 2_048
 MIB = 1024 * 1024
 
@@ -37,7 +37,7 @@ _OF_THIS_MACHINE = frozenset(
         "VIRTUAL_ENV",
     }
 )
-"""Environment that describes this machine; the image has its own."""
+"""Variables that describe this machine; the image has its own."""
 
 
 class ContainerRefused(InfrastructureError):
@@ -59,7 +59,7 @@ class Mount(Document):
 
 
 class ContainerSpec(Document):
-    """One container, as its attendant is told.
+    """One container, as its attendant makes it.
 
     Args:
         name: of the container, unique on the engine.
@@ -71,12 +71,12 @@ class ContainerSpec(Document):
         network: the stack's.
         alias: name in that network.
         ports: published on loopback under the same number.
-        mounts: all it sees of this machine.
+        mounts: all that it sees of this machine's files.
         labels: by which it is found.
         memory_mib: limit, MiB; swap included.
         stop_timeout_s: patience between a stop signal and SIGKILL, seconds.
         lock: file that the attendant holds locked as long as the container may live.
-        state: where the attendant says what became of it.
+        state: file in which the attendant keeps `ContainerState`.
     """
 
     name: str
@@ -132,8 +132,8 @@ class ContainerDefaults:
         image: their image.
         network: name of the stack's network; containers are named after it.
         labels: of everything the stack makes on the engine.
-        user: who they run as, never root.
-        folders: what a process that names no folders may see: those of the stack's jobs.
+        user: ``(uid, gid)`` they run as, never root.
+        folders: read and written by a process that names no folders: those of the stack's jobs.
     """
 
     image: str
@@ -217,7 +217,7 @@ def container_name(process: str, defaults: ContainerDefaults) -> str:
 
 
 def sandbox_options(memory_mib: int) -> dict[str, Any]:
-    """How every container of ours is made: no capability, no new rights, bounded memory and processes.
+    """Engine options of every container of ours: no capability, no new rights, bounded memory and processes.
 
     Args:
         memory_mib: limit, MiB; swap included.
@@ -228,7 +228,7 @@ def sandbox_options(memory_mib: int) -> dict[str, Any]:
         "mem_limit": memory_mib * MIB,
         "memswap_limit": memory_mib * MIB,
         "pids_limit": PIDS,
-        # The same probe asks from outside, and knows what it asks for.
+        # The stack probes its services from outside.
         "healthcheck": {"test": ["NONE"]},
     }
 

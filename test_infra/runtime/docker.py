@@ -41,7 +41,7 @@ class DockerRuntime:
     """Processes in containers.
 
     Args:
-        kept: the keeper that has the containers' attendants.
+        kept: the runtime of the attendants, processes of the stack's keeper.
         control_dir: the keeper's folder.
         defaults: what the containers have in common.
     """
@@ -67,7 +67,7 @@ class DockerRuntime:
         files.lock.touch(mode=0o600)
         files.passwd.write_text(passwd_of(self._defaults.user))
         files.passwd.chmod(0o644)
-        # What lies elsewhere is a file of the user's (an application), and stays his.
+        # A read-only file outside the stack is the user's (an application): its owner is not changed.
         stack = self._dir.parents[1]
         given = [mount for mount in container.mounts if not mount.read_only or mount.source.is_relative_to(stack)]
         self.hand_over(*(mount.source for mount in given))
@@ -83,7 +83,7 @@ class DockerRuntime:
                 log_backups=spec.log_backups,
                 restart=spec.restart,
                 stop_signal=spec.stop_signal,
-                # The attendant kills the container when the patience is over, and takes note of its end.
+                # The attendant itself kills the container after this time, and needs a moment to record its end.
                 stop_timeout_s=spec.stop_timeout_s + 5.0,
                 exit_path=spec.exit_path,
             )
@@ -146,15 +146,15 @@ class DockerRuntime:
         return {name: self._seen(state) for name, state in self._kept.observe_all().items()}
 
     def describe(self, name: str) -> dict[str, str]:
-        """The container, its state, its end."""
+        """The container's name, its state and how it ended."""
         state = self._state(name)
-        told = f"{container_name(name, self._defaults)} {state.phase}"
+        text = f"{container_name(name, self._defaults)} {state.phase}"
         if state.exit_code is not None:
-            told += f", last exit code {state.exit_code}"
-        return {"container": told + (f": {state.reason}" if state.reason else "")}
+            text += f", last exit code {state.exit_code}"
+        return {"container": text + (f": {state.reason}" if state.reason else "")}
 
     def hand_over(self, *paths: Path) -> None:
-        """Give files and folders to the user that containers run as; where that is this user, nothing is to do."""
+        """Change the owner of files and folders to the user that containers run as; nothing where that is this user."""
         if os.geteuid() != 0:
             return
         for path in paths:

@@ -92,11 +92,11 @@ def is_locked(handle: int) -> bool:
 
 
 def wait_for_end(child: subprocess.Popen[bytes]) -> int:
-    """The child's exit code; as the first process of a container we also bury what others left behind."""
+    """The child's exit code; as the first process of a container we also reap orphans."""
     while os.getpid() == 1 and child.returncode is None:
         try:
             pid, status = os.wait()
-        except ChildProcessError:  # a signal came just then, and passing it on has buried the child
+        except ChildProcessError:  # a signal came just then, and passing it on has reaped the child
             break
         if pid == child.pid:
             return os.waitstatus_to_exitcode(status)

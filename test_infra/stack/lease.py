@@ -1,4 +1,4 @@
-"""Leases: why a stack may go on living.
+"""Leases: a stack lives as long as one of them holds.
 
 An attached lease is a file lock held by its holder: the kernel lets go of it the moment the holder dies, however it
 dies, and a keeper in a PID namespace, which cannot see its holder, can still test it. A detached lease is an expiry.
@@ -81,7 +81,7 @@ class DetachedLease:
         write_private(path, record.model_dump_json())
 
     def release(self) -> None:
-        """Nothing: a detached lease ends by its expiry or by `down`."""
+        """Does nothing: a detached lease ends by its expiry or by `down`."""
 
 
 Lease = AttachedLease | DetachedLease
