@@ -67,7 +67,7 @@ def containers() -> Iterator[Figures]:
     from contextlib import closing
 
     from test_infra.base.backend import Backend
-    from test_infra.runtime.docker import engine
+    from test_infra.runtime.docker_engine import engine
     from test_infra.runtime.image import image_name
     from test_infra.stack import AttachedLease, StackSpec, down, up
 
@@ -262,7 +262,7 @@ def main(names: list[str]) -> None:
 
 def _has_image() -> bool:
     from test_infra.base.errors import TestInfraError
-    from test_infra.runtime.docker import has_image
+    from test_infra.runtime.docker_engine import has_image
     from test_infra.runtime.image import image_name
 
     try:

@@ -27,7 +27,7 @@ from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.base.paths import cache, private_dir
 from test_infra.jvm import jars
 from test_infra.jvm.jars import JarLock
-from test_infra.runtime.docker import engine
+from test_infra.runtime.docker_engine import engine
 from test_infra.runtime.image import REPOSITORY, source_digest
 
 HERE = Path(__file__).parent

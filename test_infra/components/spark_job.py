@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from test_infra.assets.spark_job import spark_job_asset
+from test_infra.base.document import Document
 from test_infra.base.errors import BadDocument
 from test_infra.components.attributes import attributes_are
 from test_infra.resources.spark_gateway import SparkGatewayResource
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class SparkJobSpec(BaseModel):
+class SparkJobSpec(Document):
     """A Spark job as an asset."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     asset: str = Field(pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$", description="Key of the asset, such as shop/daily.")
     description: str = Field(default="", description="What exists afterwards and where to look at it.")

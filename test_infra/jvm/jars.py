@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.base.paths import cache, private_dir
 from test_infra.jvm.unpack import unpack
@@ -27,7 +26,7 @@ class JarUnavailable(InfrastructureError):
     """A locked file is neither in the cache nor to be fetched."""
 
 
-class LockedJar(BaseModel):
+class LockedJar(Document):
     """One file of the lock.
 
     Args:
@@ -36,8 +35,6 @@ class LockedJar(BaseModel):
         size_bytes: of the whole file.
         groups: what it is needed for.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     coordinates: str
     sha256: str
@@ -51,7 +48,7 @@ class LockedJar(BaseModel):
         return f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.{packaging}"
 
 
-class LockedArchive(BaseModel):
+class LockedArchive(Document):
     """An archive that is in no Maven repository; see `test_infra.jvm.archives`.
 
     Args:
@@ -60,8 +57,6 @@ class LockedArchive(BaseModel):
         sha256: of the whole file, hex.
         size_bytes: of the whole file.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     path: str
@@ -74,15 +69,13 @@ class LockedArchive(BaseModel):
         return self.path.rpartition("/")[2]
 
 
-class JarLock(BaseModel):
+class JarLock(Document):
     """The lock file: every file from outside that a service or a JVM of ours loads.
 
     Args:
         jars: by Maven coordinates.
         archives: from a folder that the user names.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     jars: tuple[LockedJar, ...]
     archives: tuple[LockedArchive, ...] = ()

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from test_infra.runtime.docker import PIDS
+from test_infra.runtime.container import PIDS
 from test_infra.runtime.image import IMAGE_VARIABLE, PYTHON, REPOSITORY
 from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import LOOPBACK

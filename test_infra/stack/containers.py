@@ -94,8 +94,8 @@ def serving_process(
         stop_signal=service.stop_signal,
         stop_timeout_s=service.stop_timeout_s,
         memory_limit_mib=service.memory_limit_mib,
-        folders=(place.config, place.data),
-        read_only=secrets,
+        reads=secrets,
+        writes=(place.config, place.data),
         ports=(place.ports[service.ports[0]],),
     )
 

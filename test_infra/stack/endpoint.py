@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.redaction import redact
 
 
-class Address(BaseModel):
+class Address(Document):
     """Where a service is, for the other containers of its stack.
 
     Args:
@@ -18,14 +17,12 @@ class Address(BaseModel):
         url: address in the form its clients take.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     host: str
     port: int
     url: str
 
 
-class Endpoint(BaseModel):
+class Endpoint(Document):
     """What a client needs to reach a service.
 
     Args:
@@ -41,8 +38,6 @@ class Endpoint(BaseModel):
         secret_files: name -> file of mode 0600 that holds the secret.
         container: where the stack's containers reach it; None where host, port and url serve them, too.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     service: str
     host: str

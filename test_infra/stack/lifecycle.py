@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ from functools import partial
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, NotReady
+from test_infra.base.file_lock import FileLock, LockHeld, take_lock
 from test_infra.runtime.factory import backend_of
 from test_infra.stack import containers, registry
 from test_infra.stack.attached import Stack, current_stack_id
@@ -145,24 +145,20 @@ def _clear_data(folders: StackFolders) -> None:
 
 @contextmanager
 def _up_lock(folders: StackFolders, deadline: Deadline, say: OnUpProgress) -> Iterator[None]:
-    handle = os.open(folders.up_lock, os.O_RDWR | os.O_CREAT, 0o600)
     said = False
 
-    def locked() -> None:
+    def locked() -> FileLock:
         nonlocal said
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            return take_lock(folders.up_lock)
+        except LockHeld as error:
             if not said:
                 say(UpProgress("stack", "waiting for another `up` or the end of the former stack"))
                 said = True
             raise StillWaiting("another process starts or ends this stack") from error
 
-    try:
-        wait_for(locked, deadline, what=f"stack {folders.id}", awaited="its lock", hint="test-infra status")
+    with wait_for(locked, deadline, what=f"stack {folders.id}", awaited="its lock", hint="test-infra status"):
         yield
-    finally:
-        os.close(handle)
 
 
 def _choose_ports(spec: StackSpec) -> dict[str, dict[str, int]]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import slug
 from test_infra.base.paths import home, private_dir, reachable_root, write_private
@@ -24,11 +25,7 @@ class BadRecord(InfrastructureError):
     """A state file cannot be read: torn, edited, or of another version of this program."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ProcessId(_Record):
+class ProcessId(Document):
     """A process that cannot be taken for another: its id may be used again, its start time not.
 
     Args:
@@ -58,7 +55,7 @@ class ProcessId(_Record):
             return False
 
 
-class StackRecord(_Record):
+class StackRecord(Document):
     """``stack.json``.
 
     Args:

@@ -10,8 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.errors import TestInfraError, UsageError
 from test_infra.base.paths import write_private
 from test_infra.stack.endpoint import Endpoint
@@ -24,7 +23,7 @@ PLACE_VARIABLE = "TEST_INFRA_PLACE"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - of a container: only its own network and published ports lead there
 
 
-class Served(BaseModel):
+class Served(Document):
     """The document: one service and its place.
 
     Args:
@@ -37,8 +36,6 @@ class Served(BaseModel):
         ports: port name -> port, the same inside and outside.
         endpoints: services it depends on, as seen from here.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     spec: StackSpec
     service: str

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.runtime.process import Restart
 from test_infra.stack.endpoint import Endpoint
@@ -22,10 +21,8 @@ class ServiceFailed(InfrastructureError):
     """A service died while starting, or never became usable."""
 
 
-class ServiceSettings(BaseModel):
+class ServiceSettings(Document):
     """What users may set for a service in YAML. Every service derives its own model from this one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -17,15 +15,14 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from test_infra.base.backend import Backend
+from test_infra.base.document import Document
 from test_infra.runtime.factory import backend_names
 from test_infra.stack.registry import known_services
 from test_infra.stack.service import ServiceDefinition
 
 
-class _KnownServicesOnly(BaseModel):
+class _KnownServicesOnly(Document):
     """The services of a stack. One that is not named takes its defaults; null leaves it out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -83,10 +80,8 @@ BackendName = Annotated[
 ]
 
 
-class StackSpec(BaseModel):
+class StackSpec(Document):
     """The services of one test environment."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     backend: BackendName = Field(
         default=Backend.LOCAL.value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from test_infra.base.deadline import StillWaiting
@@ -19,13 +20,28 @@ from test_infra.stack.record import StackFolders, StackRecord
 from test_infra.stack.service import ExternalService, ServiceSpec
 
 
+class ServiceState(StrEnum):
+    """What was seen of a service."""
+
+    USABLE = "usable"
+    EXTERNAL = "external"
+    """Usable, and not ours to start or end."""
+    NOT_ANSWERING = "not answering"
+    RESTARTING = "restarting"
+    ENDED = "ended"
+    NOT_STARTED = "not started"
+
+
+USABLE = frozenset({ServiceState.USABLE, ServiceState.EXTERNAL})
+
+
 @dataclass(frozen=True)
 class ServiceStatus:
     """What was seen of a service just now.
 
     Args:
         name: the service.
-        state: ``usable``, ``not answering``, ``restarting``, ``ended``, ``not started`` or ``external``.
+        state: whether it can be used.
         detail: why, where it is not usable.
         pid: its process.
         restarts: how often it came back after it ended by itself.
@@ -33,7 +49,7 @@ class ServiceStatus:
     """
 
     name: str
-    state: str
+    state: ServiceState
     detail: str
     pid: int | None
     restarts: int
@@ -59,7 +75,7 @@ class StackStatus:
     @property
     def usable(self) -> bool:
         """Whether every service answered."""
-        return self.running and all(service.state in ("usable", "external") for service in self.services)
+        return self.running and all(service.state in USABLE for service in self.services)
 
 
 def stack_status(folders: StackFolders, record: StackRecord, runtime: Runtime) -> StackStatus:
@@ -86,28 +102,30 @@ def _service_status(
     service: ServiceSpec | ExternalService, endpoint: Endpoint | None, runtime: Runtime | None
 ) -> ServiceStatus:
     if runtime is None:
-        return ServiceStatus(service.name, "ended", "the stack is not running", None, 0, endpoint)
+        return ServiceStatus(service.name, ServiceState.ENDED, "the stack is not running", None, 0, endpoint)
     pid, restarts = None, 0
     if isinstance(service, ServiceSpec):
         try:
             process = runtime.observe(service.name)
         except UnknownProcess:
-            return ServiceStatus(service.name, "not started", "", None, 0, endpoint)
+            return ServiceStatus(service.name, ServiceState.NOT_STARTED, "", None, 0, endpoint)
         pid, restarts = process.pid, process.restarts
         if not process.running or process.pid is None:
-            state = "restarting" if process.running else "ended"
+            state = ServiceState.RESTARTING if process.running else ServiceState.ENDED
             detail = ended_as(process.exit_code) if process.exit_code is not None else ""
             return ServiceStatus(service.name, state, detail, None, restarts, endpoint)
     if endpoint is None:
-        return ServiceStatus(service.name, "not started", "never usable yet", pid, restarts, None)
+        return ServiceStatus(service.name, ServiceState.NOT_STARTED, "never usable yet", pid, restarts, None)
     try:
         service.probe(endpoint)
     except (StillWaiting, InfrastructureError) as error:
         lines = str(error).splitlines() or last_lines(endpoint.log_path or Path("/nonexistent"), 1)
-        return ServiceStatus(service.name, "not answering", lines[0] if lines else "", pid, restarts, endpoint)
+        return ServiceStatus(
+            service.name, ServiceState.NOT_ANSWERING, lines[0] if lines else "", pid, restarts, endpoint
+        )
     return ServiceStatus(
         service.name,
-        "external" if isinstance(service, ExternalService) else "usable",
+        ServiceState.EXTERNAL if isinstance(service, ExternalService) else ServiceState.USABLE,
         "",
         pid,
         restarts,

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from test_infra.base.document import Document
 from test_infra.cdc.pipeline.spec import Name, YamlPath
 
 PIPELINE_VARIABLE = "TEST_INFRA_PIPELINE"
@@ -13,10 +14,8 @@ PLANNED_VARIABLE = "TEST_INFRA_SUITE_PLANNED"
 """File into which the plugin writes which tests there are."""
 
 
-class SuiteSpec(BaseModel):
+class SuiteSpec(Document):
     """A set of pytest files that is run against the running stack."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name = Field(description="Name of the suite; unique in the project.")
     paths: list[YamlPath] = Field(

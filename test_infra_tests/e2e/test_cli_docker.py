@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from threading import Event, Thread
 
-from test_infra.runtime.docker import PROCESS_LABEL, STACK_LABEL, engine
+from test_infra.runtime.docker_engine import PROCESS_LABEL, STACK_LABEL, engine
 from test_infra_tests.e2e.shell import Shell
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from test_infra.runtime.docker import engine
+from test_infra.runtime.docker_engine import engine
 from test_infra.runtime.image import IMAGE_VARIABLE
 from test_infra.stack.compose import compose
 from test_infra.stack.endpoint import Endpoint

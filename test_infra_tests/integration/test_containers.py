@@ -19,7 +19,8 @@ from docker import DockerClient
 from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.sources import postgres
-from test_infra.runtime import docker
+from test_infra.runtime import docker_engine
+from test_infra.runtime.container import ContainerRefused
 from test_infra.runtime.process import ProcessSpec
 from test_infra.spark.gateway.connect_servers import ConnectServers, ConnectSpec
 from test_infra.spark.gateway.gateway import SparkGateway, SubmissionFailed
@@ -55,7 +56,7 @@ def eventually(observe, within_s: float, awaited: str) -> None:
 
 @pytest.fixture(scope="module")
 def client(docker_image: str) -> Iterator[DockerClient]:
-    with_engine = docker.engine()
+    with_engine = docker_engine.engine()
     yield with_engine
     with_engine.close()
 
@@ -76,9 +77,9 @@ def small(docker_image: str, request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 def containers(client: DockerClient, stack_id: str) -> dict[str, dict]:
     """Process -> what the engine says of its container, ended ones included."""
-    wanted = {"label": f"{docker.STACK_LABEL}={stack_tag(stack_id)}"}
+    wanted = {"label": f"{docker_engine.STACK_LABEL}={stack_tag(stack_id)}"}
     found = client.containers.list(all=True, filters=wanted, ignore_removed=True)
-    return {one.labels[docker.PROCESS_LABEL]: one.attrs for one in found}
+    return {one.labels[docker_engine.PROCESS_LABEL]: one.attrs for one in found}
 
 
 def running(client: DockerClient, stack_id: str) -> set[str]:
@@ -86,7 +87,7 @@ def running(client: DockerClient, stack_id: str) -> set[str]:
 
 
 def nothing_is_left(client: DockerClient, stack_id: str) -> None:
-    wanted = {"label": f"{docker.STACK_LABEL}={stack_tag(stack_id)}"}
+    wanted = {"label": f"{docker_engine.STACK_LABEL}={stack_tag(stack_id)}"}
     left = [*containers(client, stack_id), *client.networks.list(filters=wanted), *client.volumes.list(filters=wanted)]
     if left:
         raise StillWaiting(str(left))
@@ -116,8 +117,8 @@ def test_containers_are_shut_in(stack: Stack, client: DockerClient) -> None:
         assert host["PidsLimit"] > 0
         assert not host["Privileged"]
         assert [binding["HostIp"] for ports in host["PortBindings"].values() for binding in ports] == ["127.0.0.1"]
-        assert seen["Config"]["Labels"][docker.OWNER_LABEL]
-        assert seen["Config"]["Labels"][docker.EXPIRES_LABEL] == "attached"
+        assert seen["Config"]["Labels"][docker_engine.OWNER_LABEL]
+        assert seen["Config"]["Labels"][docker_engine.EXPIRES_LABEL] == "attached"
         seen_of_this_machine = {Path(mount["Source"]) for mount in seen["Mounts"]}
         assert not any(path == Path("/") or "docker.sock" in path.name for path in seen_of_this_machine), name
 
@@ -314,7 +315,7 @@ def test_a_container_that_is_made_and_not_started_is_refused_and_removed(
             name="blocked", argv=(sys.executable, "-c", ""), cwd=tmp_path, log_path=tmp_path / "log",
             ports=(taken.getsockname()[1],),
         )  # fmt: skip
-        with pytest.raises(docker.ContainerRefused, match=r"address already in use|port is already allocated"):
+        with pytest.raises(ContainerRefused, match=r"address already in use|port is already allocated"):
             stack.runtime.start(spec)
     assert not stack.runtime.observe("blocked").running
     assert "blocked" not in containers(client, STACK)
@@ -352,7 +353,7 @@ def test_a_job_that_asks_for_the_spark_of_the_stacks_image_has_it(stack: Stack) 
 
 def test_without_its_image_no_stack_begins(docker_image: str, test_home: Path, client: DockerClient) -> None:
     spec = POSTGRES_ONLY.model_copy(update={"image": "no/such:image"})
-    with pytest.raises(docker.ImageMissing, match="make image"):
+    with pytest.raises(docker_engine.ImageMissing, match="make image"):
         up(spec, stack_id="noimage", lease=AttachedLease())
     nothing_is_left(client, "noimage")
 

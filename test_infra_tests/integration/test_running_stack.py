@@ -12,7 +12,6 @@ from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady
 from test_infra.cdc.sources import postgres
-from test_infra.runtime import docker
 from test_infra.stack import Stack, StackFolders, StackNotRunning, StackSpec, attach, registry
 from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.service import ServiceFailed, ServiceSpec
@@ -49,7 +48,7 @@ def assert_gone(stack_id: str, backend: Backend) -> None:
 
     def nothing_is_left() -> None:
         left = [process.pid for process in leftovers(stack_tag(stack_id))]
-        if left or (backend is Backend.DOCKER and docker.labels_found(docker.STACK_LABEL, stack_tag(stack_id))):
+        if left or (backend is Backend.DOCKER and labels_found(STACK_LABEL, stack_tag(stack_id))):
             raise StillWaiting(f"processes {left}, or something on the engine")
 
     wait_for(nothing_is_left, Deadline(15), what=stack_id, awaited="nothing is left")

@@ -222,9 +222,10 @@ def test_the_capture_role_can_neither_write_nor_create_nor_drop(whole_stack: Sta
 
 
 def test_a_detached_stack_ends_by_itself_at_its_expiry(stack_id: str) -> None:
-    stack = up(POSTGRES_ONLY, lease=DetachedLease(ttl_s=3), stack_id=stack_id)
+    ttl_s = 6  # the start of PostgreSQL, 1 s on an idle machine, has to fit
+    stack = up(POSTGRES_ONLY, lease=DetachedLease(ttl_s=ttl_s), stack_id=stack_id)
     assert stack.status().leases[0].expires_at is not None
-    eventually(nothing_is_left(stack_id), 3 + GONE_WITHIN_S, "no process of the stack")
+    eventually(nothing_is_left(stack_id), ttl_s + GONE_WITHIN_S, "no process of the stack")
     ended = [event["detail"] for event in stack.events() if event["event"] == "ending"]
     assert ended == ["no lease is left"]
 

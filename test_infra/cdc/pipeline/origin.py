@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import write_private
 from test_infra.cdc.sources.origin import Break, SourceOrigin
@@ -35,15 +36,13 @@ class Discontinuity(InfrastructureError):
         )
 
 
-class Origin(BaseModel):
+class Origin(Document):
     """What a lake and a checkpoint were made from.
 
     Args:
         source: which source, which tables.
         topics: topic -> Kafka's id; another after the topic was deleted and made again. Empty until the topics exist.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: SourceOrigin
     topics: dict[str, str] = {}

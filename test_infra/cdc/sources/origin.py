@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+from test_infra.base.document import Document
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Break:
     what: str
 
 
-class SourceOrigin(BaseModel):
+class SourceOrigin(Document):
     """What tells one source from another of the same address.
 
     Args:
@@ -29,8 +29,6 @@ class SourceOrigin(BaseModel):
         capture: what the source keeps for the connector, such as ``slot`` -> its name.
         tables: ``schema.table`` -> id; another after the table was dropped and made again.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     server_id: str
     database_id: str

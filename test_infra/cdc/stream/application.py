@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady, TestInfraError
-from test_infra.base.redaction import RedactingFilter, redact
+from test_infra.base.logs import log_to_stderr
+from test_infra.base.redaction import redact
 from test_infra.cdc.pipeline.connect_client import ConnectClient
 from test_infra.cdc.pipeline.topics import end_offsets_of, extents_of, wait_for_topics
 from test_infra.cdc.sources import source_class
@@ -229,12 +230,7 @@ def bound_memory(applier: Applier, release: Release) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the stream that the config file describes; 0 after a requested stop, 1 after a failure."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RedactingFilter())
-    logging.getLogger("kafka").setLevel(logging.WARNING)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr("kafka", "py4j", "httpx")
     stream = Stream(StreamConfig.model_validate_json(Path(argv[0]).read_text()), job_dir())
     signal.signal(signal.SIGTERM, stream.request_stop)
     try:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.paths import write_private
 from test_infra.cdc.pipeline.origin import Origin
 from test_infra.cdc.types.table import TableSchema
@@ -15,11 +14,7 @@ if TYPE_CHECKING:
     from test_infra.cdc.stream.apply import Targets
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StreamConfig(_Document):
+class StreamConfig(Document):
     """Known at the submission, before there is a topic or a table.
 
     Args:
@@ -37,7 +32,7 @@ class StreamConfig(_Document):
     mirror_interval_ms: int
 
 
-class TopicOfTable(_Document):
+class TopicOfTable(Document):
     """A topic, its table and where the table's rows go."""
 
     topic: str
@@ -46,7 +41,7 @@ class TopicOfTable(_Document):
     mirror: Path
 
 
-class Release(_Document):
+class Release(Document):
     """Known when the source is prepared: the driver may begin.
 
     Args:

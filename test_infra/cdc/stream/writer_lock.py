@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import InfrastructureError
+from test_infra.base.file_lock import LockHeld, take_lock
 from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.sources.origin import Break
@@ -64,22 +64,17 @@ def alone(folder: Path) -> Iterator[None]:
         Taken: another process holds it; says which.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 200).decode(errors="replace") or "unknown"
-            raise Taken(
-                "another stream already writes here",
-                details={"folder": str(folder), "holder": holder},
-                hint="one writer per checkpoint and table: stop the other stream first",
-            ) from None
-        os.ftruncate(handle, 0)
-        os.write(handle, json.dumps({"pid": os.getpid()}).encode())
+        lock = take_lock(folder / LOCK_FILE)
+    except LockHeld as held:
+        raise Taken(
+            "another stream already writes here",
+            details={"folder": str(folder), "holder": held.holder or "unknown"},
+            hint="one writer per checkpoint and table: stop the other stream first",
+        ) from None
+    with lock:
+        lock.write_holder(json.dumps({"pid": os.getpid()}))
         yield
-    finally:
-        os.close(handle)
 
 
 def breaks(

@@ -7,8 +7,9 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from test_infra.base.document import Document
 from test_infra.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ ViewName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,9
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Format(StrEnum):
     """What a source or a sink is."""
 
@@ -37,7 +34,7 @@ class Format(StrEnum):
     TABLE = "table"
 
 
-class _Dataset(_Part):
+class _Dataset(Document):
     """Files of a path, or a table of a catalogue."""
 
     type: Format = Field(description="delta, parquet, csv, json (by path) or iceberg, table (by name).")
@@ -69,7 +66,7 @@ class Source(_Dataset):
     filter: str | None = Field(default=None, description="SQL condition on its rows.")
 
 
-class Transformation(_Part):
+class Transformation(Document):
     """A query over the sources and the results before it."""
 
     type: Literal["sql"] = Field(description="sql")
@@ -90,10 +87,10 @@ class Sink(_Dataset):
     mode: SinkMode = Field(default=SinkMode.APPEND, description="append or overwrite.")
     partition_by: tuple[str, ...] = Field(default=(), alias="partitionBy", description="Columns.")
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
-class EtlSpec(_Part):
+class EtlSpec(Document):
     """One CoreETL job."""
 
     name: str = Field(default="", description="Shown to people only.")

@@ -11,9 +11,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from test_infra.base.document import Document
 from test_infra.base.errors import BadDocument
 from test_infra.base.paths import private_dir, write_private
 from test_infra.spark.dcp.etl import DELTA_CONF, DELTA_JARS, MODULE, EtlSpec
@@ -49,8 +50,8 @@ MemoryMib = Annotated[int, BeforeValidator(_mib)]
 """MiB, written as Spark writes sizes: ``4g``, ``512m``."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+class _Part(Document):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class Metadata(_Part):

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.base.redaction import RedactingFilter, redact
+from test_infra.base.logs import log_to_stderr
+from test_infra.base.redaction import redact
 from test_infra.jvm.properties import properties_text
 from test_infra.spark.driver.connect_address import TOKEN_VARIABLE, connect_url
 from test_infra.spark.driver.job_folder import PROPERTIES, job_dir
@@ -68,11 +69,7 @@ def reason_to_end(use: Use, *, now: float, ready_at: float, idle_ttl_s: float, m
 def main(argv: list[str]) -> int:
     """Start the server, report when it answers, serve until a reason to end."""
     port, idle_ttl_s, max_ttl_s = int(argv[0]), float(argv[1]), float(argv[2])
-    handler = logging.StreamHandler()
-    handler.addFilter(RedactingFilter())
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler]
-    )
+    log_to_stderr()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     folder, status = job_dir(), DriverStatus()

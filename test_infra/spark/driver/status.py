@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.paths import write_private
 
 FILE = "status.json"
 
 
-class DriverStatus(BaseModel):
+class DriverStatus(Document):
     """What a driver reports of itself, in ``status.json`` of its folder.
 
     Args:
@@ -23,8 +22,6 @@ class DriverStatus(BaseModel):
         refused: how many of these were put into quarantine.
         error: why it ended; empty when it did not fail.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     driver_ready_at: float | None = None
     ready_at: float | None = None

@@ -6,9 +6,10 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import token
 from test_infra.base.paths import private_dir, write_private
@@ -48,10 +49,8 @@ class ServerFailed(InfrastructureError):
     """A Connect server ended before it was ready."""
 
 
-class ConnectSpec(BaseModel):
+class ConnectSpec(Document):
     """A Spark Connect server as its user describes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: JobName = Field(default="connect", description="Name of its Spark job.")
     team: TeamName = Field(default="test_infra", description="Who may stop it.")
@@ -67,7 +66,7 @@ class ConnectSpec(BaseModel):
     ready_timeout_s: float = Field(default=180.0, gt=0, description="Longest time until a session answers, seconds.")
 
 
-class ConnectServer(BaseModel):
+class ConnectServer(Document):
     """A Connect server as it is now.
 
     Args:
@@ -76,8 +75,6 @@ class ConnectServer(BaseModel):
         endpoint: ``sc://`` address, and the file of mode 0600 that holds its token.
         error: why it ended, where it did.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     name: str

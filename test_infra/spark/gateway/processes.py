@@ -17,7 +17,7 @@ import test_infra
 from test_infra.base.environment import inherited
 from test_infra.base.errors import TestInfraError
 from test_infra.base.paths import write_private
-from test_infra.runtime.docker import ContainerRefused
+from test_infra.runtime.container import ContainerRefused
 from test_infra.runtime.local import UnknownProcess
 from test_infra.runtime.process import ProcessSpec
 from test_infra.spark.driver import container_entrypoint, event_log
@@ -141,7 +141,7 @@ class ProcessBackend:
             argv=(sys.executable, "-m", "test_infra.spark.driver.container_entrypoint", str(folder), *map(str, ui)),
             env={**self._stack.process_env(), JOB_DIR_VARIABLE: str(folder), "PYTHONUNBUFFERED": "1"},
             **_common(attempt),
-            read_only=tuple(Path(path) for path in _files_of(spec)),
+            reads=tuple(Path(path) for path in _files_of(spec)),
             memory_limit_mib=driver.memory_mib + driver.overhead_mib,
             ports=(*ui, *spec.ports),
             image=None if _is_ours(spec.spark_version) else f"{self._stack.spec.image}-{spec.spark_version}",

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import uvicorn
 
-from test_infra.base.redaction import RedactingFilter, redact
+from test_infra.base.logs import log_to_stderr
+from test_infra.base.redaction import redact
 from test_infra.spark.gateway.connect_servers import ConnectServers
 from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.spark.http.api import api
@@ -26,11 +27,7 @@ log = logging.getLogger("test_infra.gateway")
 def main(argv: list[str]) -> int:
     """Serve until SIGTERM."""
     stack_id, port, token_file = argv
-    handler = logging.StreamHandler()
-    handler.addFilter(RedactingFilter())
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[handler]
-    )
+    log_to_stderr()
     token = Path(token_file).read_text()
     redact.learn(token)
     stack = attach_from_within(stack_id)

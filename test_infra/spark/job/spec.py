@@ -9,8 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -19,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from test_infra.base.document import Document
 from test_infra.spark.job.conf import forbidden_variable
 
 JobName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
@@ -32,24 +31,20 @@ Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PythonFile(_Part):
+class PythonFile(Document):
     """A Python program in one file."""
 
     python_file: FilePath = Field(description="Path of the file, as the driver sees it.")
 
 
-class PythonModule(_Part):
+class PythonModule(Document):
     """A Python module, run as ``python -m`` does; of a wheel, or of what is installed."""
 
     module: Module = Field(description="Python module that is run as the driver.")
     wheel: FilePath | None = Field(default=None, description="Path of a pure Python wheel that holds the module.")
 
 
-class Jar(_Part):
+class Jar(Document):
     """A class of a jar."""
 
     jar: FilePath = Field(description="Path of the jar, as the driver sees it.")
@@ -71,7 +66,7 @@ Application = Annotated[
 ]
 
 
-class Driver(_Part):
+class Driver(Document):
     """Size of the driver."""
 
     cores: int = Field(default=2, ge=1, le=256, description="Cores.")
@@ -79,7 +74,7 @@ class Driver(_Part):
     overhead_mib: int = Field(default=512, ge=0, description="Memory beside the heap (Python, native), MiB.")
 
 
-class Executors(_Part):
+class Executors(Document):
     """Number and size of the executors."""
 
     instances: int = Field(default=0, ge=0, le=1_000, description="How many; 0 works in the driver.")
@@ -88,14 +83,14 @@ class Executors(_Part):
     overhead_mib: int = Field(default=384, ge=0, description="Memory of each beside the heap, MiB.")
 
 
-class Resources(_Part):
+class Resources(Document):
     """What a job may use. On one machine executors are threads of the driver: their cores, in the driver's heap."""
 
     driver: Driver = Driver()
     executor: Executors = Executors()
 
 
-class Streaming(_Part):
+class Streaming(Document):
     """What a streaming job needs in addition."""
 
     checkpoint: str = Field(description="Folder or URL of checkpoints, handed over as Spark's default location.")
@@ -113,13 +108,13 @@ class JobType(StrEnum):
     STREAMING = "STREAMING"
 
 
-class FromVariable(_Part):
+class FromVariable(Document):
     """A value from the gateway's environment, read when the driver starts."""
 
     from_variable: VariableName = Field(description="Environment variable of the gateway.")
 
 
-class FromFile(_Part):
+class FromFile(Document):
     """A value from a file of mode 0600, read when the driver starts."""
 
     from_file: str = Field(description="Absolute path of the file.")
@@ -130,7 +125,7 @@ class FromFile(_Part):
         return _absolute(path)
 
 
-class Timeouts(_Part):
+class Timeouts(Document):
     """Longest times, in seconds."""
 
     queue_s: float = Field(default=3_600.0, gt=0, description="Until a driver is requested.")
@@ -148,7 +143,7 @@ class RestartWhen(StrEnum):
     ALWAYS = "Always"
 
 
-class RestartPolicy(_Part):
+class RestartPolicy(Document):
     """Whether and when a job that ended is started again; a cancelled one never is."""
 
     when: RestartWhen = Field(default=RestartWhen.NEVER, description="After which ends.")
@@ -168,7 +163,7 @@ class Retain(StrEnum):
     NEVER = "Never"
 
 
-class Retention(_Part):
+class Retention(Document):
     """What is kept of an ended job. Its record (states, times, exit code) always is."""
 
     retain: Retain = Field(default=Retain.ALWAYS, description="Which ends keep logs and files.")
@@ -177,7 +172,7 @@ class Retention(_Part):
     )
 
 
-class JobSpec(_Part):
+class JobSpec(Document):
     """One Spark application."""
 
     name: JobName = Field(description="Name of the job; several submissions may share it.")

@@ -13,7 +13,6 @@ from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.pipeline.connect_client import ConnectorStatus
 from test_infra.cdc.pipeline.spec import LagThresholds
 from test_infra.cdc.sources.source import CaptureState
-from test_infra.gates.stack import judge_service
 from test_infra.spark.gateway.execution import Execution
 from test_infra.spark.gateway.states import JobState
 from test_infra.spark.job.spec import JobSpec, PythonModule
@@ -111,21 +110,6 @@ def test_connector(status: ConnectorStatus | None, capture: CaptureState, passed
 def test_the_trace_of_a_failed_task_is_shown() -> None:
     status = ConnectorStatus("RUNNING", {0: "FAILED"}, {0: "org.postgresql.PSQLException: gone"})
     assert "PSQLException" in findings.connector("c", status, "slot s", ACTIVE).details["trace of task 0"]
-
-
-@pytest.mark.parametrize(
-    ("state", "events", "outcome"),
-    [
-        (("usable", ""), [], Outcome.PASSED),
-        (("external", ""), [], Outcome.PASSED),
-        (("usable", ""), [{"service": "postgres", "event": "ended", "time": 1}], Outcome.PASSED),
-        (("usable", ""), [{"service": "kafka", "event": "restarted", "time": 1}], Outcome.FAILED),
-        (("not answering", "refused"), [], Outcome.FAILED),
-        (None, [], Outcome.UNKNOWN),
-    ],
-)
-def test_service_stability(state: tuple[str, str] | None, events: list[dict[str, object]], outcome: Outcome) -> None:
-    assert judge_service("kafka", state, events).outcome is outcome
 
 
 @pytest.mark.parametrize("state", list(JobState))

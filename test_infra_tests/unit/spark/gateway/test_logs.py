@@ -13,7 +13,7 @@ def written(folder: Path, pieces: list[bytes], max_bytes: int = 40) -> Path:
     path = folder / "driver.log"
     log = LogFile(path, max_bytes, backups=1_000)
     for piece in pieces:
-        log({"data": piece})
+        log.append(piece)
     log.close()
     return path
 
@@ -35,7 +35,7 @@ def test_a_log_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:
 def test_old_files_beyond_the_number_that_is_kept_go(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "a.log", 10, backups=2)
     for piece in (b"1" * 9, b"2" * 9, b"3" * 9, b"4" * 9):
-        log({"data": piece})
+        log.append(piece)
     log.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log", "a.log.1", "a.log.2"]
     assert (tmp_path / "a.log.2").read_bytes() == b"2" * 9
@@ -46,11 +46,11 @@ def test_a_full_disk_loses_lines_and_says_so_and_never_raises(tmp_path: Path) ->
     path = tmp_path / "driver.log"
     path.symlink_to("/dev/full")
     log = LogFile(path, 10_000, backups=0)
-    log({"data": b"lost\n"})
-    log({"data": b"lost as well\n"})
+    log.append(b"lost\n")
+    log.append(b"lost as well\n")
     path.unlink()
     log.close()
-    log({"data": b"there is room again\n"})
+    log.append(b"there is room again\n")
     log.close()
     assert (
         path.read_bytes() == b"\n[18 bytes of this log are missing: they could not be written]\nthere is room again\n"
