@@ -12,6 +12,7 @@ from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady
 from test_infra.cdc.sources import postgres
+from test_infra.runtime.docker_engine import STACK_LABEL, labels_found
 from test_infra.stack import Stack, StackFolders, StackNotRunning, StackSpec, attach, registry
 from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.service import ServiceFailed, ServiceSpec
