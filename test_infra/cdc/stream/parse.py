@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.lake.delta import TOMBSTONE, changes_schema, quarantine_schema
+from test_infra.cdc.lake.schemas import TOMBSTONE, changes_schema, quarantine_schema
 from test_infra.cdc.lake.scratch_db import SETTINGS
 from test_infra.cdc.types import UNAVAILABLE, identifier, literal, rule_for, widen_sql
 

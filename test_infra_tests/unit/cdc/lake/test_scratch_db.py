@@ -10,7 +10,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from test_infra.cdc.lake import scratch_db
-from test_infra.cdc.lake.delta import TableMissing, mirror_schema
+from test_infra.cdc.lake.schemas import mirror_schema
+from test_infra.cdc.lake.table import TableMissing
 from test_infra_tests.unit.cdc.judge.parity_world import SCHEMA, World
 
 
