@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from test_infra.cdc.lake import delta_log
 from test_infra.cdc.lake.delta_files import configuration, writer_properties
-from test_infra.cdc.lake.delta_reading import Way, dataset_of, scanned, way_of
+from test_infra.cdc.lake.delta_reading import Way, dataset_of, refused_feature, scanned, scanned_for, unreadable, way_of
 from test_infra.cdc.lake.location import Location
 from test_infra.cdc.lake.schemas import TOMBSTONE, changes_schema, mirror_schema, plain, quarantine_schema
 from test_infra.cdc.lake.table import MergeRule, TableMissing, TableUnreadable
@@ -73,15 +73,17 @@ class DeltaLakeTable:
     @cached_property
     def _delta(self) -> DeltaTable:
         from deltalake import DeltaTable
-        from deltalake.exceptions import DeltaProtocolError
+        from deltalake.exceptions import DeltaError
 
         where = self._location.folder or self._location.uri
         try:
             return DeltaTable(
                 str(where), version=self._version, storage_options=self._location.storage_options() or None
             )
-        except DeltaProtocolError as error:
-            raise TableUnreadable(self._location, f"a Delta feature: {error}", "write the table without it") from error
+        except DeltaError as error:
+            if feature := refused_feature(str(error)):
+                raise unreadable(self._location, feature) from error
+            raise
 
     @property
     def location(self) -> Location:
@@ -126,10 +128,11 @@ class DeltaLakeTable:
     def dataset(self) -> Dataset:
         """Rows as an Arrow dataset."""
         if way_of(self._delta, self._location) is Way.SCAN:
+            features = " and ".join(scanned_for(self._delta))
             raise TableUnreadable(
                 self._location,
-                "deletion vectors or column mapping, which an Arrow dataset does not know",
-                "read it with rows(), which does",
+                f"the Delta feature {features}, which an Arrow dataset does not read",
+                "open_table(...).rows() reads it",
             )
         return dataset_of(self._delta)
 
@@ -248,6 +251,7 @@ __all__ = [
     "changes_schema",
     "commits",
     "dataset",
+    "dataset_of",
     "first_covering",
     "mirror_schema",
     "newest_applied",

@@ -13,6 +13,7 @@ name as NULL, without a word.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
     from test_infra.cdc.lake.location import Location
 
 MAPPING_MODE = "delta.columnMapping.mode"
-NO_MATTER = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
-"""Reader features that change nothing about what is in the files."""
-SCANNED = frozenset({"columnMapping", "deletionVectors"})
-"""Reader features that delta-rs' own scan reads right; tried on tables that Spark wrote (`spark_tables.py`)."""
+NO_MATTER = frozenset({"timestampNtz"})
+"""Reader features that every way reads right."""
+SCANNED = frozenset({"columnMapping", "deletionVectors", "v2Checkpoint"})
+"""Reader features that only delta-rs' own scan reads right; tried on tables that Spark wrote."""
 
 
 class Way(IntEnum):
@@ -49,17 +50,35 @@ def way_of(table: DeltaTable, location: Location) -> Way:
     Raises:
         TableUnreadable: it uses a feature that nothing here reads right; names it.
     """
-    protocol, metadata = table.protocol(), table.metadata()
-    features = set(protocol.reader_features or ())
-    if unknown := features - NO_MATTER - SCANNED:
-        feature = min(unknown)
-        hint = f"in Spark: ALTER TABLE ... DROP FEATURE {feature}; or write the table without it"
-        raise TableUnreadable(location, f"the Delta feature {feature}", hint)
-    if features & SCANNED or metadata.configuration.get(MAPPING_MODE, "none") != "none":
+    if unknown := set(table.protocol().reader_features or ()) - NO_MATTER - SCANNED:
+        raise unreadable(location, min(unknown))
+    if scanned_for(table):
         return Way.SCAN
     # DuckDB takes these in a path for a pattern.
     pattern = any(sign in unquote(table.table_uri) for sign in "*?[{")
-    return Way.DATASET if metadata.partition_columns or pattern else Way.FILES
+    return Way.DATASET if table.metadata().partition_columns or pattern else Way.FILES
+
+
+def refused_feature(error: str) -> str:
+    """The feature for which delta-rs did not open a table, from its message; empty for another fault."""
+    if "catalog-managed" in error:
+        return "catalogManaged"
+    named = re.search(r"[Ff]eature '(\w+)' is not supported|[Uu]nsupported table features required: \[(\w+)", error)
+    return named[1] or named[2] if named else ""
+
+
+def unreadable(location: Location, feature: str) -> TableUnreadable:
+    """The error that names a feature, and what to do."""
+    hint = f"in Spark: ALTER TABLE ... DROP FEATURE {feature}; or write the table without it"
+    return TableUnreadable(location, f"the Delta feature {feature}", hint)
+
+
+def scanned_for(table: DeltaTable) -> list[str]:
+    """The features for which only a scan reads an opened table right; none for most tables."""
+    features = SCANNED & set(table.protocol().reader_features or ())
+    # A table of reader version 2 names no features; its property says whether the files know the columns otherwise.
+    mapped = table.metadata().configuration.get(MAPPING_MODE, "none") != "none"
+    return sorted(features | ({"columnMapping"} if mapped else set()))
 
 
 def dataset_of(table: DeltaTable) -> Dataset:

@@ -118,7 +118,7 @@ class LakeTable(Protocol):
         """Rows as an Arrow dataset: can be read again and again, with filters and columns pushed down to the files.
 
         Raises:
-            TableUnreadable: the table's files do not hold its rows as they are (deletion vectors, column mapping);
+            TableUnreadable: Arrow does not read the table's files right (deletion vectors, column mapping);
                 `rows` reads more tables than this.
         """
         ...
