@@ -222,24 +222,20 @@ def _commit_properties(applied: Applied, *, transaction: bool = True) -> CommitP
 # Until the judge, the assets and the testing module hold a LakeTable: the same by the folder of a table.
 def dataset(table_dir: Path, version: int | None = None) -> Dataset:
     """Rows of the table in a folder; see `LakeTable.dataset`."""
-    return _in(table_dir, version).dataset()
+    location = Location.of(table_dir)
+    if not DeltaLakeTable.exists(location):
+        raise TableMissing(location)
+    return DeltaLakeTable(location, version).dataset()
 
 
 def commits(table_dir: Path, back_to: Mapping[int, int] | None = None) -> list[Commit]:
     """Versions of the table in a folder; see `LakeTable.commits`."""
-    return _in(table_dir).commits(back_to)
+    return DeltaLakeTable(Location.of(table_dir)).commits(back_to)
 
 
 def newest_applied(table_dir: Path) -> Applied:
     """What the newest version of the table in a folder contains; see `LakeTable.newest_applied`."""
-    return _in(table_dir).newest_applied()
-
-
-def _in(table_dir: Path, version: int | None = None) -> DeltaLakeTable:
-    location = Location.of(table_dir)
-    if not DeltaLakeTable.exists(location):
-        raise TableMissing(location)
-    return DeltaLakeTable(location, version)
+    return DeltaLakeTable(Location.of(table_dir)).newest_applied()
 
 
 __all__ = [

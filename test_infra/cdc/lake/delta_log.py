@@ -7,6 +7,7 @@ versions, opening the table with delta-rs 9 ms and more. Elsewhere delta-rs' ``h
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.lake.location import Location
 
+LOG = "_delta_log"
+DIGITS = 20
+"""Of a version in the name of a log file."""
 FIRST_PIECE = 8
 """Versions that are asked of a table's history first; each time that more are needed, twice as many."""
 COMMITTED_AT = "inCommitTimestamp"
@@ -27,8 +31,7 @@ COMMITTED_AT = "inCommitTimestamp"
 
 def exists_on_disk(folder: Path) -> bool:
     """Whether a folder holds a Delta table, be it that only checkpoints are left of its log."""
-    log = folder / "_delta_log"
-    return log.is_dir() and any(path.name[:20].isdigit() for path in log.iterdir())
+    return any(name[:DIGITS].isdigit() for name in _names(folder))
 
 
 def of_files(location: Location, folder: Path) -> Iterator[Noted]:
@@ -40,14 +43,15 @@ def of_files(location: Location, folder: Path) -> Iterator[Noted]:
     Raises:
         TableMissing: there is no table.
     """
-    if not exists_on_disk(folder):
+    names = [name for name in _names(folder) if name[:DIGITS].isdigit()]
+    if not names:
         raise TableMissing(location)
-    files = (path for path in (folder / "_delta_log").glob("*.json") if path.stem.isdigit())
-    for path in sorted(files, reverse=True):
+    for name in sorted((name for name in names if name[DIGITS:] == ".json"), reverse=True):
+        path = folder / LOG / name
         info = _commit_info(path)
         noted_ms = info.get(COMMITTED_AT)
         seconds = path.stat().st_mtime_ns / 1e9 if noted_ms is None else int(noted_ms) / 1e3
-        yield Noted(int(path.stem), datetime.fromtimestamp(seconds, tz=UTC), info)
+        yield Noted(int(name[:DIGITS]), datetime.fromtimestamp(seconds, tz=UTC), info)
 
 
 def of_history(table: DeltaTable) -> Iterator[Noted]:
@@ -70,3 +74,11 @@ def _commit_info(path: Path) -> dict[str, Any]:
             if line.startswith('{"commitInfo"'):
                 return dict(json.loads(line)["commitInfo"])
     return {}
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        # Three times as fast as a list of paths, and every cut looks here again and again.
+        return os.listdir(folder / LOG)  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,4 +1,4 @@
-"""A DuckDB on disk for the time of one comparison: memory is bounded, the rest is spilled."""
+"""A DuckDB on disk for the time of one comparison: its memory is bounded, what needs more goes to disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def on_disk(stack_dir: Path) -> Iterator[DuckDBPyConnection]:
 @contextmanager
 def folder_below(stack_dir: Path) -> Iterator[Path]:
     """A private folder below the stack's, gone after the block."""
-    folder = Path(tempfile.mkdtemp(prefix="spool-", dir=private_dir(stack_dir / "spool")))
+    folder = Path(tempfile.mkdtemp(prefix="scratch-", dir=private_dir(stack_dir / "scratch")))
     try:
         yield folder
     finally:

@@ -10,7 +10,7 @@ from test_infra.cdc.lake.location import Location
 from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.lake.table import TableMissing
 from test_infra.cdc.pipeline.origin import Break, Discontinuity, Origin
-from test_infra.cdc.stream.checkpoint import Checkpoint, Torn, read_checkpoint
+from test_infra.cdc.stream.checkpoint import Checkpoint, CheckpointDamaged, read_checkpoint
 
 if TYPE_CHECKING:
     from test_infra.cdc.lake.versions import Applied
@@ -62,10 +62,10 @@ def breaks(
             found.append(Break("lake", f"{folder} holds changes, but nothing says where they come from"))
     try:
         checkpoint = read_checkpoint(checkpoint_dir)
-    except Torn as error:
+    except CheckpointDamaged as error:
         return [*found, Break("checkpoint", str(error))]
-    if strangers := checkpoint.topics - set(changes):
-        found.append(Break("checkpoint", f"it is of another stream, which reads {', '.join(sorted(strangers))}"))
+    if others := checkpoint.topics - set(changes):
+        found.append(Break("checkpoint", f"it is of another stream, which reads {', '.join(sorted(others))}"))
     for topic, table in changes.items():
         found += _table_breaks(topic, table, checkpoint, extents.get(topic))
     return found
@@ -78,16 +78,16 @@ def _table_breaks(
     offsets = applied.offsets if applied else {}
     found = []
     if applied and applied.stream != checkpoint.stream_id:
-        said = f"this checkpoint is of stream {checkpoint.stream_id or 'none'}"
-        found.append(Break("checkpoint", f"the change log {table.name} was written by stream {applied.stream}; {said}"))
+        ours = f"this checkpoint is of stream {checkpoint.stream_id or 'none'}"
+        found.append(Break("checkpoint", f"the change log {table.name} was written by stream {applied.stream}; {ours}"))
     elif applied and applied.batch > checkpoint.planned:
         # Its micro-batch numbers would come again with other records, and be taken for replays.
-        said = f"it ends at micro-batch {checkpoint.planned}"
-        found.append(Break("checkpoint", f"{said}, but the change log {table.name} has {applied.batch}"))
+        newest = f"it ends at micro-batch {checkpoint.planned}"
+        found.append(Break("checkpoint", f"{newest}, but the change log {table.name} has {applied.batch}"))
     for part, end in checkpoint.ends.get(topic, {}).items():
         if offsets.get(part, 0) < end:
-            said = f"the checkpoint has read partition {part} up to {end}"
-            found.append(Break("lake", f"{said}, the change log {table.name} has it up to {offsets.get(part, 0)}"))
+            read = f"the checkpoint has read partition {part} up to {end}"
+            found.append(Break("lake", f"{read}, the change log {table.name} has it up to {offsets.get(part, 0)}"))
     if extent is None:
         return [*found, Break(f"topic {topic}", "it does not exist")]
     for part, start in extent.starts.items():
@@ -97,8 +97,8 @@ def _table_breaks(
     for part, end in offsets.items():
         there = extent.ends.get(part, 0)
         if there < end:
-            said = f"partition {part} ends at {there}, but the change log has it up to {end}"
-            found.append(Break(f"topic {topic}", f"{said}: the topic was cut or made again"))
+            ends = f"partition {part} ends at {there}, but the change log has it up to {end}"
+            found.append(Break(f"topic {topic}", f"{ends}: the topic was cut or made again"))
     return found
 
 

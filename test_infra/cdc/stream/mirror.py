@@ -1,8 +1,8 @@
-"""The mirror of one table, merged from its change log on a cadence of its own.
+"""The mirror of one table, merged from its change log by a thread of its own.
 
-A micro-batch is done when the change log has it. The mirror follows in a thread: whatever came while the last merge ran
-is folded into the next one. So the change log's lag does not depend on the size of the mirror, and a backlog is merged
-in few, large steps. After a crash the change log says what the mirror lacks.
+A micro-batch is done when the change log has it. Rows that come while a merge runs are merged together by the next
+one. So the change log's lag does not depend on the size of the mirror, and a backlog is merged in few, large steps.
+After a crash, what the mirror lacks is read from the change log.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from test_infra.cdc.types.table import TableSchema
 
 MOST_PENDING_BYTES = 64 * 1024 * 1024
-"""Rows that wait for a merge; beyond it the stream waits, so that its memory is bounded."""
+"""Most rows that wait for a merge; the stream waits when there are more, so that its memory is bounded."""
 CATCH_UP_RECORDS = 60_000
-"""Records that a mirror which lags behind its change log takes from it at once."""
+"""Records that are merged at once when a mirror is behind its change log at a start."""
 COMPACT_EVERY = 64
 """Merges between two compactions: small files make every later merge and read slower."""
 
@@ -145,13 +145,13 @@ class Mirror:
                     self._changed.notify_all()
                 started = time.monotonic()
                 self._merge(taken)
-                self._rest(started + self._interval_s)
+                self._wait_until(started + self._interval_s)
         except BaseException as error:
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
 
-    def _rest(self, until: float) -> None:
+    def _wait_until(self, until: float) -> None:
         with self._changed:
             self._idle()
             while not self._closed and (left := until - time.monotonic()) > 0:
@@ -194,7 +194,7 @@ class Mirror:
         self.deleted_keys.forget(applied.offsets)
 
     def _end_older_generations(self, batch_id: int) -> None:
-        """When the initial snapshot was repeated: what only the interrupted one has read was deleted meanwhile."""
+        """After a repeated initial snapshot, remove rows that only the interrupted one has read: they were deleted."""
         import pyarrow.compute as pc
 
         # Also at the first merge of a start: the driver before may have died between change log and mirror.
@@ -219,7 +219,7 @@ def _merge_rule(newest: pa.Table, schema: TableSchema) -> MergeRule:
 
 
 def _ranges(newest: pa.Table, schema: TableSchema) -> list[str]:
-    """Where the keys of a merge lie, as conditions on the mirror: files that end before or begin after are left alone.
+    """The range of the merged keys, as conditions on the mirror: files without a key of the range are not rewritten.
 
     Only for integers, which is what most growing keys are: of other types the statistics of a file are rounded or cut.
     """

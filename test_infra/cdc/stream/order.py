@@ -1,10 +1,10 @@
 """Which event of a key wins. The order is the source's, never Kafka's: a re-delivered old event has a newer offset.
 
-Per key, streamed events come after snapshot reads, and among each the higher LSN is the newer. A deleted key and a
-truncated table are remembered, so that an older event that comes again brings nothing back.
+Per key, streamed events come after snapshot reads, and within each kind the higher LSN is newer. Deletes and truncates
+are remembered, so that an older event that is delivered again brings no row back.
 
-All reads of one initial snapshot have one LSN: its *generation*. A snapshot that was interrupted is repeated with a
-higher one, and rows that were deleted meanwhile are in the older generation only: a newer one ends it, whole.
+All reads of one initial snapshot have the same LSN: its *generation*. An interrupted snapshot is repeated with a higher
+one. Rows that were deleted in between are in the older generation only, so a newer generation removes all of its rows.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from test_infra.cdc.lake.location import Location
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.topics import TopicExtent
 from test_infra.cdc.stream.apply import Applier, Targets
-from test_infra.cdc.stream.checkpoint import Checkpoint, Torn, make_stream_id, read_checkpoint
+from test_infra.cdc.stream.checkpoint import Checkpoint, CheckpointDamaged, make_stream_id, read_checkpoint
 from test_infra.cdc.stream.continuity import check_continuity
 from test_infra.cdc.stream.spec import Release, TopicOfTable
 from test_infra.cdc.stream.writer_lock import LOCK_FILE, WriterLocked, hold_writer_locks, writer_lock
@@ -208,5 +208,5 @@ def test_the_lock_lies_where_delta_does_not_look(world: World) -> None:
 def test_a_stream_id_that_was_emptied_is_torn(tmp_path: Path) -> None:
     make_stream_id(tmp_path)
     (tmp_path / "test_infra_stream_id").write_text("")
-    with pytest.raises(Torn, match="is empty"):
+    with pytest.raises(CheckpointDamaged, match="is empty"):
         read_checkpoint(tmp_path)
