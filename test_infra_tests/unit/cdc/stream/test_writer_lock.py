@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
+from test_infra.base.errors import InfrastructureError
 from test_infra.cdc.lake.location import Location
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.topics import TopicExtent
@@ -210,3 +211,19 @@ def test_a_stream_id_that_was_emptied_is_torn(tmp_path: Path) -> None:
     (tmp_path / "test_infra_stream_id").write_text("")
     with pytest.raises(CheckpointDamaged, match="is empty"):
         read_checkpoint(tmp_path)
+
+
+def test_a_release_says_where_tables_lie_and_is_read_back_the_same(world: World) -> None:
+    release = world.release()
+    assert release.targets() == world.targets()
+    assert Release.model_validate_json(release.model_dump_json()) == release
+    assert release.lake_dir == world.lake
+
+
+def test_a_lake_in_an_object_store_is_refused_before_anything_is_written(world: World) -> None:
+    release = world.release().model_copy(update={"quarantine": Location.of("s3://bucket/lake/quarantine")})
+    with (
+        pytest.raises(InfrastructureError, match="the lake must be in a folder"),
+        started(release, {TOPIC: world.extent}),
+    ):
+        pass
