@@ -29,8 +29,7 @@ from test_infra.cdc.pipeline.origin import Discontinuity
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
 from test_infra.cdc.stream.control import StreamFailed
-from test_infra.cdc.stream.stream import stream_of
-from test_infra.cdc.stream.writer_lock import Taken, alone
+from test_infra.cdc.stream.writer_lock import WriterLocked, writer_lock
 from test_infra.gates.gate import JudgeContext
 from test_infra.gates.pipeline import pipeline_gates
 from test_infra.spark.gateway.gateway import SparkGateway
@@ -118,7 +117,10 @@ def test_table_that_was_added_later_is_refused_before_anything_starts(held: Held
 
 
 def test_second_stream_on_the_same_checkpoint_and_tables_is_refused_and_the_first_goes_on(held: Held) -> None:
-    with pytest.raises(Taken, match="another stream already writes here"), alone(held.folders.mirror("kept")):
+    with (
+        pytest.raises(WriterLocked, match="another stream already writes here"),
+        writer_lock(held.folders.mirror("kept")),
+    ):
         pass
     gateway = SparkGateway(held.stack)
     second = held.stream.job_spec().model_copy(update={"name": "second"})
@@ -139,23 +141,23 @@ def test_second_stream_on_the_same_checkpoint_and_tables_is_refused_and_the_firs
 
 def test_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from test_infra.cdc.stream.writer_lock import alone\n"
-        f"with alone(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path; from test_infra.cdc.stream.writer_lock import writer_lock\n"
+        f"with writer_lock(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(Taken) as taken, alone(tmp_path):
+        with pytest.raises(WriterLocked) as locked, writer_lock(tmp_path):
             pass
-        assert str(holder.pid) in taken.value.details["holder"]
+        assert str(holder.pid) in locked.value.details["holder"]
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
-    with alone(tmp_path):
+    with writer_lock(tmp_path):
         pass
 
 
 def test_torn_checkpoint_is_named_and_refused_and_a_mended_one_goes_on(held: Held) -> None:
-    stream_of(held.pipeline).stop()
+    held.stream.stop()
     offsets = held.folders.checkpoint / "offsets"
     newest = max((path for path in offsets.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
     whole = newest.read_bytes()
@@ -252,7 +254,7 @@ def test_records_past_their_retention_that_were_never_read_and_a_remade_topic_ar
     from kafka import KafkaProducer, TopicPartition
     from kafka.admin import KafkaAdminClient
 
-    stream_of(held.pipeline).stop()
+    held.stream.stop()
     bootstrap, topic = held.stack.endpoint("kafka").url, held.topic("kept")
     with closing(KafkaProducer(bootstrap_servers=bootstrap)) as producer:
         end = producer.send(topic, key=b"{}", value=b"{}").get(timeout=10).offset + 1

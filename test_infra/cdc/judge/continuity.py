@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from test_infra.cdc.pipeline.origin import Origin
 from test_infra.cdc.pipeline.topics import extents_of
 from test_infra.cdc.sources.origin import Break
-from test_infra.cdc.stream.writer_lock import breaks as lake_breaks
+from test_infra.cdc.stream.continuity import breaks as lake_breaks
 
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline

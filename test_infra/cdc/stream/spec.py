@@ -1,4 +1,4 @@
-"""What the stream's driver is told: at its submission, and when its source is ready."""
+"""What the stream's driver reads: a config at its submission, and a release when its source is ready."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.document import Document
+from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import write_private
+from test_infra.cdc.lake.location import TableLocation
 from test_infra.cdc.pipeline.origin import Origin
 from test_infra.cdc.types.table import TableSchema
 
@@ -33,12 +35,19 @@ class StreamConfig(Document):
 
 
 class TopicOfTable(Document):
-    """A topic, its table and where the table's rows go."""
+    """A topic, its table and where the table's rows go.
+
+    Args:
+        topic: of the table's change events.
+        table: the captured table.
+        changes: where its change log lies; a folder's path is one, too.
+        mirror: where its mirror lies.
+    """
 
     topic: str
     table: TableSchema
-    changes: Path
-    mirror: Path
+    changes: TableLocation
+    mirror: TableLocation
 
 
 class Release(Document):
@@ -47,7 +56,7 @@ class Release(Document):
     Args:
         bootstrap: Kafka brokers.
         tables: what to read and where to write.
-        quarantine: folder of the refused records.
+        quarantine: where the table of the refused records lies.
         checkpoint: folder of Spark's checkpoint.
         origin: the source that the topics come from.
         source_kind: kind of that source.
@@ -58,7 +67,7 @@ class Release(Document):
 
     bootstrap: str
     tables: tuple[TopicOfTable, ...]
-    quarantine: Path
+    quarantine: TableLocation
     checkpoint: Path
     origin: Origin
     source_kind: str
@@ -70,6 +79,20 @@ class Release(Document):
     def schemas(self) -> dict[str, TableSchema]:
         """Topic -> captured table."""
         return {entry.topic: entry.table for entry in self.tables}
+
+    @property
+    def lake_dir(self) -> Path:
+        """Folder that the tables lie in; the origin of the lake is written there.
+
+        Raises:
+            InfrastructureError: the lake is in an object store.
+        """
+        if (folder := self.quarantine.folder) is None:
+            raise InfrastructureError(
+                f"the lake must be in a folder, and {self.quarantine} is in none",
+                hint="an object store can be read, but our stream does not write to one yet",
+            )
+        return folder.parent
 
     def targets(self) -> Targets:
         """Where the tables lie."""

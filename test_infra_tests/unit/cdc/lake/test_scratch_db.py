@@ -10,7 +10,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from test_infra.cdc.lake import scratch_db
-from test_infra.cdc.lake.delta import TableMissing, mirror_schema
+from test_infra.cdc.lake.schemas import mirror_schema
+from test_infra.cdc.lake.table import TableMissing
 from test_infra_tests.unit.cdc.judge.parity_world import SCHEMA, World
 
 
@@ -63,4 +64,4 @@ def test_missing_table_is_told(tmp_path: Path) -> None:
 def test_nothing_is_left_on_disk_also_after_a_fault(tmp_path: Path) -> None:
     with pytest.raises(duckdb.Error), scratch_db.on_disk(tmp_path) as connection:
         connection.execute("CREATE TABLE t AS SELECT * FROM range(1000); SELECT error('a fault')")
-    assert list((tmp_path / "spool").iterdir()) == []
+    assert list((tmp_path / "scratch").iterdir()) == []
