@@ -200,7 +200,11 @@ def test_dirty_key_is_compared_with_the_mirror_through_the_log(quiet: Live) -> N
     quiet.sql("UPDATE orders SET status = %s WHERE id = %s", before, key)
     assert found.counts == {Verdict.VALUE: 1}
     (difference,) = found.differences
-    assert (difference.compared, difference.source_value, difference.mirror_value) == (Compared.LOG_WITH_MIRROR, "open", "tampered")
+    assert (difference.compared, difference.source_value, difference.mirror_value) == (
+        Compared.LOG_WITH_MIRROR,
+        "open",
+        "tampered",
+    )
 
 
 def test_stopped_stream_is_lag_and_never_missing(quiet: Live) -> None:

@@ -117,9 +117,7 @@ def rows_of_clean_keys(comparison: Comparison, dirty: str) -> str:
             "events with unchanged values", _sql("events_of_structs", structs=structs, **named)
         )
         fill_unchanged_values(comparison.tables, filled, comparison.schema)
-    events = _sql(
-        "events_of_clean_keys", dirty=dirty, keys=comparison.keys, structs=structs, filled=filled, **named
-    )
+    events = _sql("events_of_clean_keys", dirty=dirty, keys=comparison.keys, structs=structs, filled=filled, **named)
     return _folded(comparison, f"({events})", facts.truncated_lsn)
 
 

@@ -96,8 +96,8 @@ class World:
     def update(self, tx_id: int, key: Key, **values: Any) -> World:
         return self._event("u", key, {**self.mirror.get(key, row(key)), **values}, tx_id)
 
-    def not_carried(self, *columns: str) -> World:
-        """The event just written did not carry these columns, because they had not changed (TOAST)."""
+    def left_out(self, *columns: str) -> World:
+        """The event just written left out these columns, because they had not changed (TOAST)."""
         event = self.events[-1]
         after = {**(event.after or {}), **dict.fromkeys(columns)}
         self.events[-1] = replace(event, after=after, unchanged=columns)
