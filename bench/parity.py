@@ -97,12 +97,13 @@ def _theirs(pipeline: RunningPipeline, peer: Path) -> Figures:
     import duckdb
 
     from test_infra.cdc.lake import scratch_db
+    from test_infra.cdc.lake.open import open_table
 
     file = pipeline.stack.dir / "copy.duckdb"
     file.unlink(missing_ok=True)
     with duckdb.connect(str(file)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        scratch_db.view(connection, "mirror", pipeline.folders.mirror(TABLE))
+        scratch_db.view(connection, "mirror", open_table(pipeline.mirror(TABLE)))
         connection.execute("CREATE TABLE mixed AS FROM mirror")
     endpoint = pipeline.endpoint("postgres")
     uri = f"postgresql://{endpoint.properties['owner_user']}@{endpoint.host}:{endpoint.port}"

@@ -13,7 +13,9 @@ import psycopg
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.judge import coverage, lag
-from test_infra.cdc.lake.delta import Commit, commits, dataset, dataset_of, first_covering
+from test_infra.cdc.lake.delta_reading import dataset_of
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.versions import Commit, first_covering
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.topics import end_offsets
 from test_infra.cdc.sources import postgres
@@ -106,12 +108,16 @@ def lags_since(pipeline: RunningPipeline, since_s: float) -> list[tuple[float, f
     """Of each streamed change committed since then: when the mirror showed it (epoch), and how late that was, s."""
     import pyarrow.compute as pc
 
-    folders = pipeline.folders
-    mirror = [commit for commit in commits(folders.mirror(TABLE)) if commit.wrote]
+    mirror = [commit for commit in open_table(pipeline.mirror(TABLE)).commits() if commit.wrote]
     ends = [sum(commit.offsets.values()) for commit in mirror]
-    rows = dataset(folders.changes(TABLE)).to_table(
-        columns=["kafka_offset", "commit_ts"],
-        filter=pc.field("op").isin(["c", "u", "d"]) & (pc.field("commit_ts") >= datetime.fromtimestamp(since_s, UTC)),
+    rows = (
+        open_table(pipeline.changes(TABLE))
+        .dataset()
+        .to_table(
+            columns=["kafka_offset", "commit_ts"],
+            filter=pc.field("op").isin(["c", "u", "d"])
+            & (pc.field("commit_ts") >= datetime.fromtimestamp(since_s, UTC)),
+        )
     )
     lags = []
     for offset, committed in zip(rows["kafka_offset"].to_pylist(), rows["commit_ts"].to_pylist(), strict=True):
@@ -250,11 +256,10 @@ def _insert(source: psycopg.Connection, rows: int) -> None:
 
 def _reached(pipeline: RunningPipeline, kind: str, records: dict[int, int]) -> list[Commit]:
     """The commits of one table from before the backlog to the first that covers it."""
-    folders = pipeline.folders
-    table = folders.changes(TABLE) if kind == "changes" else folders.mirror(TABLE)
+    table = open_table(pipeline.changes(TABLE) if kind == "changes" else pipeline.mirror(TABLE))
 
     def covered() -> list[Commit]:
-        history = commits(table)
+        history = table.commits()
         last = first_covering(history, records)
         if last is None:
             raise StillWaiting(f"{history[-1].offsets}")

@@ -293,16 +293,17 @@ def _run_stream(pipeline: "RunningPipeline") -> dict[str, str]:
 
 
 def _table_metadata(pipeline: "RunningPipeline", kind: str, table: str) -> dict[str, dg.MetadataValue]:
-    from test_infra.cdc.lake.delta import commits, dataset
+    from test_infra.cdc.lake.open import open_table
 
-    path = pipeline.folders.changes(table) if kind == "changes" else pipeline.folders.mirror(table)
-    latest = commits(path)[-1]
+    location = pipeline.changes(table) if kind == "changes" else pipeline.mirror(table)
+    opened = open_table(location)
+    latest = opened.commits()[-1]
     return {
-        "dagster/row_count": dg.MetadataValue.int(dataset(path, latest.version).count_rows()),
+        "dagster/row_count": dg.MetadataValue.int(open_table(location, latest.version).dataset().count_rows()),
         "version": dg.MetadataValue.int(latest.version),
         "offsets": dg.MetadataValue.json({str(partition): end for partition, end in latest.offsets.items()}),
         "visible_at": dg.MetadataValue.timestamp(latest.visible_at),
-        "path": dg.MetadataValue.path(str(path)),
+        "path": dg.MetadataValue.path(str(location)),
     }
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import UsageError
-from test_infra.cdc.lake.delta import TOMBSTONE, dataset
+from test_infra.cdc.lake.location import Location
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.schemas import TOMBSTONE
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
 from test_infra.cdc.pipeline.running import RunningPipeline, running_pipelines
 from test_infra.cdc.pipeline.spec import PipelineSpec
@@ -82,13 +83,13 @@ class PipelineHandle:
         Raises:
             AssertionError: more than one row has the key.
         """
-        rows = _rows(self.folders.mirror(table), key)
+        rows = _rows(self.running.mirror(table), key)
         assert len(rows) <= 1, f"{len(rows)} rows of {table} have the key {dict(key)}"
         return rows[0] if rows else None
 
     def change_rows(self, table: str, key: Mapping[str, Any]) -> list[Row]:
         """The change log's changes of this key (tombstones are none), in the source's order."""
-        rows = _rows(self.folders.changes(table), {f"key.{column}": value for column, value in key.items()})
+        rows = _rows(self.running.changes(table), {f"key.{column}": value for column, value in key.items()})
         changes = [row for row in rows if row["op"] != TOMBSTONE]
         return sorted(changes, key=lambda row: (not row["snapshot"], row["lsn"], row["kafka_offset"]))
 
@@ -138,7 +139,7 @@ class PipelineHandle:
         stream.wait_ready(deadline)
 
 
-def _rows(table_dir: Path, key: Mapping[str, Any]) -> list[Row]:
+def _rows(location: Location, key: Mapping[str, Any]) -> list[Row]:
     """Rows of a Delta table in which every named column (dots lead into a struct) has the value."""
     import pyarrow.compute as pc
 
@@ -146,5 +147,5 @@ def _rows(table_dir: Path, key: Mapping[str, Any]) -> list[Row]:
     chosen = conditions[0]
     for condition in conditions[1:]:
         chosen &= condition
-    rows: list[Row] = dataset(table_dir).to_table(filter=chosen).to_pylist()
+    rows: list[Row] = open_table(location).rows(where=chosen).read_all().to_pylist()
     return rows

@@ -23,7 +23,7 @@ import tenacity
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.delta_reading import dataset_of
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec
@@ -132,7 +132,7 @@ def add(mirror: DeltaTable, row: int, amount: str) -> None:
 def test_a_spoiled_mirror_is_red_and_the_report_says_where(kept: Kept, stack: Stack, shop: PipelineSpec) -> None:
     mirror = DeltaTable(str(PipelineFolders(stack.dir, shop.name).mirror("orders")))
     # Not the first one: an idle table's first row is written again by the gate of lag, and that would mend it.
-    row = max(lake.dataset_of(mirror).to_table(columns=["id"])["id"].to_pylist())
+    row = max(dataset_of(mirror).to_table(columns=["id"])["id"].to_pylist())
     add(mirror, row, "0.01")
     try:
         ran = kept.run("run", "parity", "--json", timeout_s=150)

@@ -16,7 +16,7 @@ from test_infra.cdc.judge import cut, lag, offsets, parity, witness
 from test_infra.cdc.judge.compare import judge
 from test_infra.cdc.judge.differences import Compared, TableParity
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.delta_reading import dataset_of
 from test_infra.cdc.load import control as load
 from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import Lsn, connect
@@ -153,7 +153,7 @@ def test_added_row_is_extra_and_a_repeated_one_a_duplicate(quiet: Live) -> None:
     from deltalake import write_deltalake
 
     mirror = quiet.mirror("customers")
-    row = lake.dataset_of(mirror).to_table().slice(3, 1)
+    row = dataset_of(mirror).to_table().slice(3, 1)
     twice = row.column("id")[0].as_py()
     invented = row.set_column(row.schema.get_field_index("id"), row.schema.field("id"), pa.array([-77], pa.int64()))
     write_deltalake(mirror, pa.concat_tables([row, invented]), mode="append")

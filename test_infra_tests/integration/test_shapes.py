@@ -21,7 +21,7 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError
 from test_infra.cdc.judge import offsets, parity
 from test_infra.cdc.judge.compare import TableParity
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.pipeline import connector, topics
 from test_infra.cdc.pipeline.spec import ConnectorSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
@@ -75,12 +75,14 @@ class Live(Running):
         listed = ", ".join(f"{rule_for(column).source_select(identifier(column.name))}::text" for column in columns)
         with self.session() as session:
             source = session.execute(f"SELECT {listed} FROM {identifier(table)}").fetchall()
-        mirror = lake.dataset(self.folders.mirror(table)).to_table([column.name for column in columns]).to_pylist()
+        mirror = (
+            open_table(self.folders.mirror(table)).dataset().to_table([column.name for column in columns]).to_pylist()
+        )
         found = [tuple(map(_text, row.values())) for row in mirror]
         return sorted(source, key=repr), sorted(found, key=repr)
 
     def changes(self, table: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
-        return lake.dataset(self.folders.changes(table)).to_table(columns).to_pylist()
+        return open_table(self.folders.changes(table)).dataset().to_table(columns).to_pylist()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 
 from test_infra.assets.spark_job import follow, spark_job_asset
 from test_infra.base.errors import BadDocument
-from test_infra.cdc.lake.delta import dataset
+from test_infra.cdc.lake.open import open_table
 from test_infra.resources.spark_gateway import SparkGatewayResource
 from test_infra.spark.dcp.dry_run import dry_run
 from test_infra.spark.dcp.manifest import read_job, read_manifest
@@ -108,7 +108,7 @@ def test_a_job_that_would_run_is_tested_and_then_runs(
     execution_id = gateway.submit(read_job(path, tmp_path), idempotency_key="totals")
     log = "".join(text for text, _ in gateway.follow(execution_id))
     assert gateway.check(execution_id).state is JobState.SUCCEEDED, log
-    rows = dataset(lake / "totals").to_table().sort_by("name").to_pylist()
+    rows = open_table(lake / "totals").dataset().to_table().sort_by("name").to_pylist()
     assert rows == [{"name": "New", "amount": 3}, {"name": "Paid", "amount": 4}]
 
     # The server of the first test is warm, and what is there now is looked at.

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.schemas import TOMBSTONE
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec, StreamSpec
 from test_infra.cdc.stream.stream import stream_of
 from test_infra.cdc.types import identifier, rule_for
@@ -52,13 +53,13 @@ class Live(Running):
         return sorted(_plain(tuple(map(_rounded, row, single))) for row in rows)
 
     def mirror(self, schema: TableSchema) -> list[tuple[Any, ...]]:
-        rows = lake.dataset(self.folders.mirror(schema.name)).to_table().to_pylist()
+        rows = open_table(self.folders.mirror(schema.name)).dataset().to_table().to_pylist()
         texts = {column.name for column in schema.columns if column.type.startswith("numeric")}
         names = [column.name for column in schema.columns]
         return sorted(_plain(tuple(_text(row[name], name in texts) for name in names)) for row in rows)
 
     def changes(self, table: str) -> list[dict[str, Any]]:
-        rows = lake.dataset(self.folders.changes(table)).to_table().to_pylist()
+        rows = open_table(self.folders.changes(table)).dataset().to_table().to_pylist()
         return sorted(rows, key=lambda row: (row["kafka_partition"], row["kafka_offset"]))
 
     def settled(self, within_s: float = 60.0) -> None:
@@ -136,7 +137,7 @@ def test_updates_deletes_key_changes_and_reinserts_arrive(live: Live) -> None:
     live.settled()
     operations = [row["op"] for row in live.changes("orders")]
     assert operations.count("d") == 3
-    assert operations.count(lake.TOMBSTONE) == 3
+    assert operations.count(TOMBSTONE) == 3
 
 
 def test_a_delete_with_a_default_replica_identity_is_no_quarantine_case(live: Live) -> None:
@@ -224,7 +225,7 @@ def _ended(live: Live) -> None:
 
 def _quarantined(live: Live) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in lake.dataset(live.folders.quarantine).to_table().to_pylist():
+    for row in open_table(live.folders.quarantine).dataset().to_table().to_pylist():
         found.setdefault(row["topic"], []).append(row)
     return found
 
@@ -235,5 +236,5 @@ def _every_offset_once(live: Live) -> None:
         places = [(row["kafka_partition"], row["kafka_offset"]) for row in live.changes(schema.name)]
         places += [(row["partition"], row["offset"]) for row in _quarantined(live).get(topic, [])]
         assert len(places) == len(set(places))
-        applied = lake.newest_applied(live.folders.changes(schema.name)).offsets
+        applied = open_table(live.folders.changes(schema.name)).newest_applied().offsets
         assert len(places) == sum(applied.values())

@@ -15,7 +15,7 @@ from test_infra.base.deadline import Deadline
 from test_infra.cdc.judge import parity
 from test_infra.cdc.judge.differences import TableParity
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.load import control as load
 from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra_tests.running import Running, prepared
@@ -90,7 +90,7 @@ class Live(Running):
 
     def mirror(self, key: int, *columns: str, table: str = "types") -> list[tuple[Any, ...]]:
         """Values as DuckDB writes them; the mirror has caught up when a parity check has just ended."""
-        rows = lake.dataset(self.folders.mirror(table))
+        rows = open_table(self.folders.mirror(table)).dataset()
         shown = ", ".join(f"{column}::VARCHAR" for column in columns)
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
@@ -98,7 +98,7 @@ class Live(Running):
             return connection.execute(f"SELECT {shown} FROM mirror WHERE id = {key}").fetchall()
 
     def quarantined(self) -> list[str]:
-        return [row["reason"] for row in lake.dataset(self.folders.quarantine).to_table(["reason"]).to_pylist()]
+        return [row["reason"] for row in open_table(self.folders.quarantine).dataset().to_table(["reason"]).to_pylist()]
 
 
 def inserted(key: int) -> tuple[str, *tuple[object, ...]]:
@@ -164,7 +164,7 @@ def test_an_enum_label_added_while_streaming_arrives(live: Live) -> None:
 
 def test_generated_columns_are_named_and_not_captured(live: Live) -> None:
     assert live.schema("derived").generated == ("stored", "virtual")
-    assert not {"stored", "virtual"} & set(lake.dataset(live.folders.mirror("derived")).schema.names)
+    assert not {"stored", "virtual"} & set(open_table(live.folders.mirror("derived")).schema().names)
     assert live.check("derived").changes > ROWS + OPERATIONS / 3
 
 

@@ -14,7 +14,7 @@ from test_infra.cdc.judge.compare import judge
 from test_infra.cdc.judge.coverage import DEFAULT_TIMEOUT_S
 from test_infra.cdc.judge.differences import TableParity
 from test_infra.cdc.judge.sides import number
-from test_infra.cdc.lake.delta import TOMBSTONE
+from test_infra.cdc.lake.schemas import TOMBSTONE
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra_tests.oracle.slot_moment import SlotMoment
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from test_infra.cdc.judge import offsets, parity
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
 from test_infra_tests.running import Running, running
@@ -41,6 +41,6 @@ def test_a_million_rows_of_one_transaction_arrive_exactly(pipeline: Running) -> 
         assert account.counts["change"] == ROWS + ROWS // 10 + ROWS // 100
         # A second witness, which shares nothing with parity: one sum over the rows of each side.
         expected = session.execute("SELECT count(*), sum(id), count(*) FILTER (WHERE w = 'b') FROM big").fetchone()
-    rows = lake.dataset(pipeline.folders.mirror("big")).to_table(["id", "w"])
+    rows = open_table(pipeline.folders.mirror("big")).dataset().to_table(["id", "w"])
     ids, changed = rows["id"].to_pylist(), rows["w"].to_pylist()
     assert (len(ids), sum(ids), changed.count("b")) == expected

@@ -24,7 +24,7 @@ from test_infra.cdc.judge.differences import (
 )
 from test_infra.cdc.judge.sides import number
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake.delta import mirror_schema
+from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.lake.temporary_tables import TemporaryTables
 from test_infra.cdc.types import rule_for
 

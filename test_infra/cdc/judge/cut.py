@@ -20,6 +20,7 @@ from test_infra.cdc.judge import coverage
 from test_infra.cdc.judge import read_source_rows as intake
 from test_infra.cdc.judge.sides import Sides
 from test_infra.cdc.lake import scratch_db
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.sources.errors import LockNotTaken
 
 if TYPE_CHECKING:
@@ -65,9 +66,9 @@ class Cut:
     @contextmanager
     def sides(self, pipeline: RunningPipeline, table: str) -> Iterator[Sides]:
         """The relations of one covered table, for the time of the block; Delta tables are read at their versions."""
-        covered, folders, connection = self.covered[table], pipeline.folders, self.connection
-        scratch_db.view(connection, "mirror", folders.mirror(table), covered.mirror_version)
-        scratch_db.view(connection, "changes_files", folders.changes(table), covered.changes_version)
+        covered, connection = self.covered[table], self.connection
+        scratch_db.view(connection, "mirror", open_table(pipeline.mirror(table), covered.mirror_version))
+        scratch_db.view(connection, "changes_files", open_table(pipeline.changes(table), covered.changes_version))
         below = covered.below_applied_sql()
         connection.execute(f"CREATE OR REPLACE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {below}")
         yield Sides(

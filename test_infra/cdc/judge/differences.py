@@ -75,7 +75,7 @@ class TableParity:
         reason: why nothing could be compared, where that is so.
         clean_keys: keys compared source with mirror.
         dirty_keys: keys compared through the change log, with both sides.
-        replayed_keys: clean keys that were compared with the whole change log as well; None when it is too long for that.
+        replayed_keys: clean keys that were compared with the whole change log as well; None when that is too long.
         image_chain: which events were looked at for the chain of before-images; None where events carry none.
         source_rows: rows of the source at the snapshot.
         mirror_rows: rows of the mirror at its version.

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.lake.delta import TOMBSTONE
+from test_infra.cdc.lake.schemas import TOMBSTONE
 from test_infra.cdc.lake.unchanged_values import add_former_keys, fill_unchanged_values, keys_with_unchanged_values
 from test_infra.cdc.types.sql_template import statement
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import coverage
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.lake import scratch_db
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.versions import Commit
 from test_infra.cdc.stream.stream import stream_of
 from test_infra.verdict.measures import Histogram, Series, bucket_s, series
 
@@ -203,14 +204,14 @@ def _hop(quantiles: list[float], longest: float) -> Hop:
     return Hop(p50, p95, p99, longest)
 
 
-def visible_batches(changes: list[lake.Commit], mirror: list[lake.Commit]) -> dict[int, tuple[datetime, datetime]]:
+def visible_batches(changes: list[Commit], mirror: list[Commit]) -> dict[int, tuple[datetime, datetime]]:
     """When each micro-batch of the newest stream could be seen; only batches that are in both tables.
 
     A commit of the mirror holds every micro-batch up to its own number: it may have folded several.
     """
     newest = changes[-1].applied.stream if changes else ""
 
-    def of_stream(history: list[lake.Commit]) -> dict[int, datetime]:
+    def of_stream(history: list[Commit]) -> dict[int, datetime]:
         # Numbers of micro-batches begin again with another stream id.
         return {
             commit.batch: commit.visible_at for commit in history if commit.wrote and commit.applied.stream == newest
@@ -234,9 +235,9 @@ def _measured(
 
 def of_table(pipeline: RunningPipeline, table: str, upto: Covered, since: datetime) -> LagReport:
     """Lag of one table's changes up to where it is covered, see `measure`."""
-    changes, mirror = pipeline.folders.changes(table), pipeline.folders.mirror(table)
-    visible = visible_batches(lake.commits(changes), lake.commits(mirror))
+    changes = open_table(pipeline.changes(table), upto.changes_version)
+    visible = visible_batches(changes.commits(), open_table(pipeline.mirror(table)).commits())
     with scratch_db.on_disk(pipeline.stack.dir) as connection:
-        scratch_db.view(connection, "changes_files", changes, upto.changes_version)
+        scratch_db.view(connection, "changes_files", changes)
         connection.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {upto.below_applied_sql()}")
         return measure(connection, visible, since)

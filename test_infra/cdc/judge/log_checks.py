@@ -10,7 +10,7 @@ from test_infra.cdc.judge import sums
 from test_infra.cdc.judge.comparison import MOST_CHARACTERS
 from test_infra.cdc.judge.differences import MOST_DIFFERENCES, Compared, ImageChain
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake.delta import TOMBSTONE
+from test_infra.cdc.lake.schemas import TOMBSTONE
 from test_infra.cdc.types.sql_template import statement
 
 if TYPE_CHECKING:

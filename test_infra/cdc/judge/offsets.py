@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import coverage
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.lake import scratch_db
-from test_infra.cdc.lake.delta import TOMBSTONE
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.schemas import TOMBSTONE
 from test_infra.cdc.pipeline import topics
 from test_infra.cdc.types import literal
 
@@ -92,15 +92,16 @@ def check(
 
 
 def _account(pipeline: RunningPipeline, table: str, covered: Covered) -> OffsetAccount:
-    folders, topic, bootstrap = pipeline.folders, pipeline.topic(table), pipeline.bootstrap
+    topic, bootstrap = pipeline.topic(table), pipeline.bootstrap
 
     def reread(partition: int, first: int, end: int) -> Iterable[Record]:
         return topics.read_records(bootstrap, topic, partition, first, end)
 
     with scratch_db.on_disk(pipeline.stack.dir) as connection:
-        scratch_db.view(connection, "changes", folders.changes(table), covered.changes_version)
-        scratch_db.view(connection, "quarantine", folders.quarantine)
-        starts = lake.commits(folders.changes(table))[0]
+        changes = open_table(pipeline.changes(table), covered.changes_version)
+        scratch_db.view(connection, "changes", changes)
+        scratch_db.view(connection, "quarantine", open_table(pipeline.quarantine))
+        starts = changes.commits()[0]
         first = starts.offsets if starts.version == 0 else {}
         return account_for(connection, topic, first, covered.applied, reread)
 

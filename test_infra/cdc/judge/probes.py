@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import continuity, coverage, findings
-from test_infra.cdc.lake import delta
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.stream.stream import stream_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from test_infra.cdc.lake.location import Location
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.verdict.evidence import Finding
 
@@ -37,13 +36,13 @@ def hangs_together(pipeline: RunningPipeline) -> Finding:
 def quarantine(pipeline: RunningPipeline) -> Finding:
     """What is quarantined, once the stream has read everything that is on the topics now."""
     _, behind = coverage.advance(pipeline, pipeline.tables, coverage.DEFAULT_TIMEOUT_S)
-    count, rows = quarantined(pipeline.folders.quarantine)
+    count, rows = quarantined(pipeline.quarantine)
     return findings.quarantine(count, rows, behind)
 
 
-def quarantined(table_dir: Path) -> tuple[int, Sequence[dict[str, str]]]:
+def quarantined(location: Location) -> tuple[int, Sequence[dict[str, str]]]:
     """How many records are quarantined, and the first of them."""
-    rows = delta.dataset(table_dir)
+    rows = open_table(location).dataset()
     columns = ["topic", "partition", "offset", "reason"]
     first = rows.head(findings.MOST_ROWS, columns=columns).to_pylist()
     return rows.count_rows(), [{name: str(row[name]) for name in columns} for row in first]

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from test_infra.cdc.judge import coverage
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.load import history
 from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, Phase, written
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from test_infra.cdc.lake.table import LakeTable
     from test_infra.cdc.pipeline.running import RunningPipeline
 
 MOST_FAULTS = 50
@@ -92,12 +91,12 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
         pipeline: with the history of its load.
         timeout_s: a sink that is not there by then is LAG, seconds.
     """
-    folders, tables = pipeline.folders, pipeline.tables
+    tables = pipeline.tables
     asked_at = time.time()
     covered, behind = coverage.advance(pipeline, tables, timeout_s)
     # The history is read after the mirrors' versions are fixed, so it knows of everything that they may show.
     of_table: dict[str, list[Operation]] = {table: [] for table in tables}
-    for operation in history.read(folders.history):
+    for operation in history.read(pipeline.folders.history):
         of_table.setdefault(operation.table, []).append(operation)
     key_names = {schema.name: schema.key_names for schema in pipeline.schemas()}
     testimonies = {}
@@ -109,7 +108,7 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
         keys = {operation.key for operation in operations}
         mirror = {
             key: seen
-            for key, seen in _rows(folders.mirror(table), covered[table].mirror_version, key_names[table])
+            for key, seen in _rows(open_table(pipeline.mirror(table), covered[table].mirror_version), key_names[table])
             if key in keys
         }
         testimonies[table] = testify(table, operations, mirror, asked_at)
@@ -199,9 +198,9 @@ def _contradiction(key: Key, operations: list[Operation], last: Operation | None
     return _FOREIGN
 
 
-def _rows(table_dir: Path, version: int, key_names: Sequence[str]) -> Iterator[tuple[Key, Seen]]:
+def _rows(table: LakeTable, key_names: Sequence[str]) -> Iterator[tuple[Key, Seen]]:
     columns = [*key_names, "_tx_id", "_snapshot", "_commit_ts"]
-    for batch in lake.dataset(table_dir, version).to_batches(columns=columns):
+    for batch in table.rows(columns):
         values = [batch.column(name).to_pylist() for name in columns]
         *keys, tx_ids, snapshots, commits = values
         for tx_id, snapshot, commit, *key in zip(tx_ids, snapshots, commits, *keys, strict=True):

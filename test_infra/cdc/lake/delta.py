@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -13,7 +12,7 @@ from test_infra.cdc.lake import delta_log
 from test_infra.cdc.lake.delta_files import configuration, writer_properties
 from test_infra.cdc.lake.delta_reading import Way, dataset_of, refused_feature, scanned, scanned_for, unreadable, way_of
 from test_infra.cdc.lake.location import Location
-from test_infra.cdc.lake.schemas import TOMBSTONE, changes_schema, mirror_schema, plain, quarantine_schema
+from test_infra.cdc.lake.schemas import plain
 from test_infra.cdc.lake.table import MergeRule, TableMissing, TableUnreadable
 from test_infra.cdc.lake.versions import (
     BEGINS,
@@ -21,7 +20,6 @@ from test_infra.cdc.lake.versions import (
     Commit,
     Noted,
     commits_of,
-    first_covering,
     newest_of,
 )
 
@@ -217,39 +215,3 @@ def _commit_properties(applied: Applied, *, transaction: bool = True) -> CommitP
 
     transactions = [Transaction(applied.stream, applied.batch)] if transaction else None
     return CommitProperties(custom_metadata=applied.metadata(), app_transactions=transactions)
-
-
-# Until the judge, the assets and the testing module hold a LakeTable: the same by the folder of a table.
-def dataset(table_dir: Path, version: int | None = None) -> Dataset:
-    """Rows of the table in a folder; see `LakeTable.dataset`."""
-    location = Location.of(table_dir)
-    if not DeltaLakeTable.exists(location):
-        raise TableMissing(location)
-    return DeltaLakeTable(location, version).dataset()
-
-
-def commits(table_dir: Path, back_to: Mapping[int, int] | None = None) -> list[Commit]:
-    """Versions of the table in a folder; see `LakeTable.commits`."""
-    return DeltaLakeTable(Location.of(table_dir)).commits(back_to)
-
-
-def newest_applied(table_dir: Path) -> Applied:
-    """What the newest version of the table in a folder contains; see `LakeTable.newest_applied`."""
-    return DeltaLakeTable(Location.of(table_dir)).newest_applied()
-
-
-__all__ = [
-    "TOMBSTONE",
-    "Applied",
-    "Commit",
-    "DeltaLakeTable",
-    "TableMissing",
-    "changes_schema",
-    "commits",
-    "dataset",
-    "dataset_of",
-    "first_covering",
-    "mirror_schema",
-    "newest_applied",
-    "quarantine_schema",
-]

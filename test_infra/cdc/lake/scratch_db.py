@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.paths import private_dir
-from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.types import identifier, literal
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def database_in(folder: Path) -> Iterator[DuckDBPyConnection]:
         yield connection
 
 
-def view(connection: DuckDBPyConnection, name: str, table: LakeTable | Path, version: int | None = None) -> None:
+def view(connection: DuckDBPyConnection, name: str, table: LakeTable) -> None:
     """Name the rows of a table for SQL of this connection.
 
     DuckDB reads the files itself where they hold the rows as they are: so its memory limit holds, and only the columns
@@ -67,18 +66,15 @@ def view(connection: DuckDBPyConnection, name: str, table: LakeTable | Path, ver
     Args:
         connection: of `on_disk` or `database_in`.
         name: of the view; one of that name is replaced.
-        table: opened table; or the folder of one, which is opened here.
-        version: of a folder's table; None: the newest.
+        table: opened at the version that is wanted.
 
     Raises:
-        TableMissing: there is no table in the folder.
         TableUnreadable: the table uses a feature that it cannot be read with.
     """
-    opened = open_table(table, version) if isinstance(table, Path) else table
-    if (files := opened.files()) is None:
-        rows = _copied(connection, name, opened)
+    if (files := table.files()) is None:
+        rows = _copied(connection, name, table)
     else:
-        rows = _read_from(connection, name, opened, files)
+        rows = _read_from(connection, name, table, files)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS {rows}")
 
 

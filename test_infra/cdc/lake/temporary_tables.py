@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from test_infra.cdc.types import identifier
 
@@ -29,7 +29,7 @@ class TemporaryTables:
         self._work = next(_WORKS)
         self._made: list[str] = []
 
-    def __enter__(self) -> TemporaryTables:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

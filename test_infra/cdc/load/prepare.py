@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
 from test_infra.base.paths import private_dir, write_private
-from test_infra.cdc.lake.delta import mirror_schema
+from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.load.seed import seed_rows
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from test_infra.cdc.lake.location import Location
 from test_infra.cdc.pipeline.connect_client import ConnectClient
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
 from test_infra.cdc.pipeline.spec import PipelineSpec
@@ -47,6 +48,19 @@ class RunningPipeline:
     def tables(self) -> list[str]:
         """Captured tables, without schema."""
         return self.spec.tables
+
+    def changes(self, table: str) -> Location:
+        """Where the change log of one table lies."""
+        return Location.of(self.folders.changes(table))
+
+    def mirror(self, table: str) -> Location:
+        """Where the mirror of one table lies."""
+        return Location.of(self.folders.mirror(table))
+
+    @property
+    def quarantine(self) -> Location:
+        """Where the table of what could not be parsed lies, of all topics of the pipeline."""
+        return Location.of(self.folders.quarantine)
 
     def topic(self, table: str) -> str:
         """Kafka topic of one table."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import StillWaiting, wait_for
 from test_infra.base.paths import private_dir
-from test_infra.cdc.lake import delta
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.table import TableMissing
+from test_infra.cdc.lake.versions import first_covering
 from test_infra.cdc.pipeline.origin import Origin
 from test_infra.cdc.stream.spec import Release, StreamConfig, TopicOfTable, write
 from test_infra.cdc.stream.stream import Covered, StreamFailed, StreamMissing
@@ -85,15 +87,15 @@ class SparkStream:
             TopicOfTable(
                 topic=pipeline.topic(schema.name),
                 table=schema,
-                changes=folders.changes(schema.name),
-                mirror=folders.mirror(schema.name),
+                changes=pipeline.changes(schema.name),
+                mirror=pipeline.mirror(schema.name),
             )
             for schema in schemas
         )
         document = Release(
             bootstrap=pipeline.endpoint("kafka").inside.url,
             tables=entries,
-            quarantine=folders.quarantine,
+            quarantine=pipeline.quarantine,
             checkpoint=folders.checkpoint,
             origin=Origin(source=source.origin()),
             source_kind=source.kind,
@@ -205,17 +207,18 @@ class SparkStream:
 
         Each commit of ours says which offsets it has applied.
         """
-        changes_dir, mirror_dir = self._pipeline.folders.changes(table), self._pipeline.folders.mirror(table)
         try:
+            mirror_table = open_table(self._pipeline.mirror(table))
             # Reading the newest log file is cheap, so what is before it is read only once that is far enough.
-            newest = delta.newest_applied(mirror_dir)
+            newest = mirror_table.newest_applied()
             if not newest.covers(watermark):
                 return f"mirror of {table} has applied {newest.offsets} of {dict(watermark)}"
-            mirror = delta.first_covering(delta.commits(mirror_dir, back_to=watermark), watermark)
+            mirror = first_covering(mirror_table.commits(back_to=watermark), watermark)
             if mirror is None:
                 return f"mirror of {table} has no version that covers {dict(watermark)}"
-            changes = delta.first_covering(delta.commits(changes_dir, back_to=mirror.offsets), mirror.offsets)
-        except (delta.TableMissing, FileNotFoundError) as error:
+            changes_table = open_table(self._pipeline.changes(table))
+            changes = first_covering(changes_table.commits(back_to=mirror.offsets), mirror.offsets)
+        except (TableMissing, FileNotFoundError) as error:
             return str(error).splitlines()[0]
         if changes is None:
             return f"change log of {table} does not cover {mirror.offsets}"

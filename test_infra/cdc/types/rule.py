@@ -100,10 +100,10 @@ class TypeRule:
 
     def differs(self, left: str, right: str) -> str:
         """DuckDB SQL that is true when two values of the type are not the same; 0.0 is not -0.0."""
-        pairs = zip([left, *self.besides(left)], [right, *self.besides(right)], strict=True)
+        pairs = zip([left, *self.also_compared(left)], [right, *self.also_compared(right)], strict=True)
         return f"({' OR '.join(f'{one} IS DISTINCT FROM {other}' for one, other in pairs)})"
 
-    def besides(self, expr: str) -> list[str]:
+    def also_compared(self, expr: str) -> list[str]:
         """DuckDB SQL that tells apart what DuckDB's equality or hash does not: 0.0 and -0.0; NULL, [] and [NULL]."""
         if self.duckdb in FLOATS:
             return [_is_negative_zero(expr)]

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
+import duckdb
 import pytest
 
-from test_infra.cdc.judge import log_checks
+from test_infra.cdc.judge import compare, findings, log_checks
 from test_infra.cdc.judge.differences import MOST_DIFFERENCES, Compared, TableParity
+from test_infra.cdc.judge.sides import Sides
 from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.lake.schemas import changes_schema, mirror_schema
 from test_infra.cdc.sources.postgres import Snapshot
 from test_infra.cdc.types import UNAVAILABLE
 from test_infra.cdc.types.table import Column, TableSchema
 from test_infra_tests.unit.cdc.judge.parity_world import ROW, World, row
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(":memory:") as made:
+        made.execute("SET TimeZone = 'UTC'")
+        yield made
+
 
 A, B, C, D = (1, "a"), (1, "b"), (2, "a"), (3, "é'\"")
 VISIBLE, RUNNING, LATER = 100, 500, 2_000
@@ -207,6 +219,103 @@ def test_of_a_long_log_the_newest_events_must_be_a_chain(
     assert planted.judge().verdicts == verdicts
 
 
+def test_a_chain_looked_at_in_part_says_from_which_event_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = world().update(LATER, C, small=9).update(LATER, C, small=10)
+    planted.before_images = True
+    found = findings.parity(planted.judge())
+    assert found.numbers["chained_events"] == found.numbers["changes"] == 9
+    assert found.details["before-images looked at"] == "from the first event on: 9 of 9 events"
+    monkeypatch.setattr(log_checks, "MOST_CHAINED", 2)
+    found = findings.parity(planted.judge())
+    since = sorted(event.lsn for event in planted.events)[-2]
+    assert found.numbers["chained_events"] == 2
+    assert found.details["before-images looked at"] == f"from lsn {since} on: 2 of 9 events"
+
+
+def test_a_fault_older_than_the_newest_events_is_not_found_and_the_finding_says_that_it_was_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planted = World().create(VISIBLE, A)
+    for value in range(1, 8):
+        planted.update(LATER, A, small=value)
+    planted.before_images = True
+    lost = planted.events.pop(2)
+    assert planted.judge().verdicts == (Verdict.MISSING,)
+    monkeypatch.setattr(log_checks, "MOST_CHAINED", 2)
+    parity = planted.judge()
+    assert parity.green
+    assert parity.image_chain is not None
+    assert (parity.image_chain.looked_at, parity.image_chain.events) == (2, 7)
+    assert lost.lsn < (parity.image_chain.since_lsn or 0)
+    said = f"before-images looked at from lsn {parity.image_chain.since_lsn} on: 2 of 7 events"
+    assert said in findings.parity(parity).summary
+
+
+def test_a_wrong_value_in_a_log_that_is_too_long_to_replay_is_not_found_and_the_finding_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planted = world()
+    made = planted.events[2]
+    assert made.key == B
+    planted.events[2] = replace(made, after={**(made.after or {}), "small": 99})
+    only(planted.judge(), Verdict.VALUE, B, "small", Compared.SOURCE_WITH_LOG)
+    monkeypatch.setattr(compare, "MOST_REPLAYED", 2)
+    parity = planted.judge()
+    assert parity.green
+    assert parity.replayed_keys is None
+    found = findings.parity(parity)
+    assert (found.numbers["replayed_keys"], found.numbers["clean_keys"]) == (0, 2)
+    assert "0 of 2 clean keys replayed" in found.summary
+    assert found.details["clean keys compared with the change log"] == "0 of 2"
+
+
+def test_a_log_that_was_looked_at_as_a_whole_is_not_said_to_be_limited() -> None:
+    planted = world()
+    planted.before_images = True
+    found = findings.parity(planted.judge())
+    assert found.summary == "equal: 4 rows, 2 keys compared with the source and 2 through the change log"
+    assert found.details["clean keys compared with the change log"] == "2 of 2"
+
+
+def test_columns_named_as_the_judges_own_do_not_meet_them(connection: duckdb.DuckDBPyConnection) -> None:
+    names = ("lsn", "key", "op", "after", "snapshot", "visible", "present", "l", "mirror", "verdict", "rows", "k1")
+    keys = tuple(Column(name, "bigint", False, place) for place, name in enumerate(names[:3], 1))
+    others = tuple(Column(name, "text") for name in names[3:])
+    schema = TableSchema("public", "changes", (*keys, *others, Column("p l", "point")))
+    values = ", ".join(f"'{name}': {place if place < 3 else repr(str(place))}" for place, name in enumerate(names))
+    row = f"{{{values}, 'p l': {{'x': 1.0::DOUBLE, 'y': 2.0::DOUBLE}}}}"
+    for name, shape in (("mirror", mirror_schema(schema)), ("changes", changes_schema(schema))):
+        connection.register("shape", shape.empty_table())
+        connection.execute(f"CREATE TABLE {name} AS FROM shape")
+        connection.unregister("shape")
+    connection.execute("CREATE TABLE source AS SELECT * EXCLUDE (_lsn, _tx_id, _commit_ts, _snapshot) FROM mirror")
+    connection.execute(f"INSERT INTO source BY NAME SELECT unnest({row})")
+    connection.execute("INSERT INTO mirror BY NAME FROM source")
+    for lsn, op, tx_id in ((10, "c", VISIBLE), (20, "u", LATER)):
+        connection.execute(
+            f"""INSERT INTO changes BY NAME SELECT '{op}' AS op, {{'lsn': 0, 'key': 1, 'op': 2}} AS "key",
+                {row} AS before, {row} AS after, {lsn} AS lsn, {tx_id} AS tx_id, false AS snapshot,
+                0 AS kafka_partition, {lsn} AS kafka_offset"""
+        )
+    sides = Sides("source", "mirror", "changes", Snapshot(1_000, 1_000), before_images=True)
+    parity = compare.judge(connection, sides, schema)
+    assert parity.green
+    assert (parity.clean_keys, parity.dirty_keys) == (0, 1)
+    connection.execute("UPDATE mirror SET verdict = 'other'")
+    (difference,) = compare.judge(connection, sides, schema).differences
+    assert (difference.key, difference.column) == ({"lsn": "0", "key": "1", "op": "2"}, "verdict")
+
+
+def test_nothing_of_a_comparison_stays_in_the_connection(connection: duckdb.DuckDBPyConnection) -> None:
+    made = world()
+    connection.register("source", made.source_table())
+    connection.register("mirror", made.mirror_table())
+    connection.register("changes", made.changes_table())
+    before = connection.execute("SHOW ALL TABLES").fetchall()
+    compare.judge(connection, Sides("source", "mirror", "changes", made.snapshot), made.schema)
+    assert connection.execute("SHOW ALL TABLES").fetchall() == before
+
+
 def test_delete_and_create_again_is_green() -> None:
     made = world().delete(VISIBLE, B).create(VISIBLE, B, small=9).delete(LATER, A).create(LATER, A, small=9)
     assert made.judge().green
@@ -255,31 +364,31 @@ def test_row_that_was_deleted_while_the_snapshot_was_interrupted_is_extra_in_the
     only(made.judge(), Verdict.EXTRA, B, "", Compared.SOURCE_WITH_MIRROR)
 
 
-def test_value_that_was_not_carried_is_that_of_the_event_before() -> None:
-    made = World().read(A, small=1).update(VISIBLE, A, ratio=1.5).not_carried("small")
-    assert made.update(LATER, A, ratio=2.5).not_carried("small", "raw").judge().green
+def test_value_that_was_left_out_is_that_of_the_event_before() -> None:
+    made = World().read(A, small=1).update(VISIBLE, A, ratio=1.5).left_out("small")
+    assert made.update(LATER, A, ratio=2.5).left_out("small", "raw").judge().green
     made.mirror[A]["small"] = 9
     only(made.judge(), Verdict.VALUE, A, "small", Compared.LOG_WITH_MIRROR)
 
 
-def test_value_that_was_not_carried_follows_its_row_through_key_changes() -> None:
+def test_value_that_was_left_out_follows_its_row_through_key_changes() -> None:
     made = World().read(A, small=1).read(C, small=3)
-    made.move(VISIBLE, A, B).not_carried("small", "raw").move(VISIBLE, C, A).not_carried("small")
-    assert made.move(LATER, B, D).not_carried("small").judge().green
+    made.move(VISIBLE, A, B).left_out("small", "raw").move(VISIBLE, C, A).left_out("small")
+    assert made.move(LATER, B, D).left_out("small").judge().green
     made.mirror[D]["small"] = 9
     only(made.judge(), Verdict.VALUE, D, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_placeholder_in_the_mirror_is_found() -> None:
-    made = World().read(A).update(VISIBLE, A, ratio=1.5).not_carried("doc")
+    made = World().read(A).update(VISIBLE, A, ratio=1.5).left_out("doc")
     assert made.judge().green
     made.mirror[A]["doc"] = UNAVAILABLE
     only(made.judge(), Verdict.VALUE, A, "doc", Compared.SOURCE_WITH_MIRROR)
 
 
-def test_value_that_no_event_has_carried_is_unknown() -> None:
-    made = World().create(VISIBLE, A, small=1).update(VISIBLE, A, ratio=1.5).not_carried("small").update(LATER, A)
-    made.not_carried("small")
+def test_value_that_no_event_has_is_unknown() -> None:
+    made = World().create(VISIBLE, A, small=1).update(VISIBLE, A, ratio=1.5).left_out("small").update(LATER, A)
+    made.left_out("small")
     del made.events[0]
     assert Verdict.UNKNOWN in made.judge().verdicts
 

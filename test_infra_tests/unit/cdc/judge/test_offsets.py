@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from test_infra.cdc.judge.offsets import OffsetAccount, account_for
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake.delta import TOMBSTONE, changes_schema, quarantine_schema
+from test_infra.cdc.lake.schemas import TOMBSTONE, changes_schema, quarantine_schema
 from test_infra.cdc.pipeline.topics import Record
 from test_infra.cdc.types.table import Column, TableSchema
 
