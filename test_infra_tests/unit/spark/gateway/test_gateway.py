@@ -16,7 +16,7 @@ from test_infra.spark.gateway.record import JobRecord
 from test_infra.spark.gateway.states import DriverState, JobState, Observation
 from test_infra.spark.job.spec import JobSpec, PythonModule, RestartPolicy, RestartWhen, Retain, Retention, Timeouts
 from test_infra.stack import Stack, StackSpec
-from test_infra.stack.spec import GatewaySettings
+from test_infra.stack.services.gateway import GatewaySettings
 
 SPEC = JobSpec(name="job", team="ours", application=PythonModule(module="a.b"))
 RUNS = Observation(DriverState.RUNNING, driver_ready=True, at_work=True)
