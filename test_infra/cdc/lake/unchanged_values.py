@@ -86,7 +86,8 @@ def fill_unchanged_values(tables: TemporaryTables, events: str, schema: TableSch
             return
         for source in ("values_of_own_key", "values_of_old_key"):
             found = tables.make(source, _sql(source, events=events, values=values))
-            tables.connection.execute(_sql("write_values", events=events, found=found, columns=columns))
+            if tables.rows(found):
+                tables.connection.execute(_sql("write_values", events=events, found=found, columns=columns))
         if _left_out(tables, events) == before:
             return
 
