@@ -61,7 +61,8 @@ def judge(connection: DuckDBPyConnection, sides: Sides, schema: TableSchema) -> 
     if facts.events and facts.without_tx_id:
         reason = "events carry no transaction id, so their visibility is unknown"
         found.count_with_reason(Verdict.UNKNOWN, facts.without_tx_id, reason)
-    if sides.marker_lsn is not None and facts.last_read_lsn > sides.marker_lsn:
+    marker, last_read = sides.marker_lsn, facts.last_read_lsn
+    if marker is not None and last_read is not None and last_read > marker:
         reason = "the connector repeated its initial snapshot while the cut was taken"
         found.count_with_reason(Verdict.UNKNOWN, 1, reason)
     if not (compared.source or compared.mirror or facts.events):

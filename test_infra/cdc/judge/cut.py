@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline
 from test_infra.base.errors import InfrastructureError
-from test_infra.cdc.judge import coverage
-from test_infra.cdc.judge import read_source_rows as intake
+from test_infra.cdc.judge import coverage, read_source_rows
 from test_infra.cdc.judge.sides import Sides
 from test_infra.cdc.lake import scratch_db
 from test_infra.cdc.lake.open import open_table
@@ -72,13 +71,13 @@ class Cut:
         below = covered.below_applied_sql()
         connection.execute(f"CREATE OR REPLACE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {below}")
         yield Sides(
-            source=intake.rows_of(table),
+            source=read_source_rows.rows_of(table),
             mirror="mirror",
             changes="changes",
             snapshot=self.snapshot,
             marker_lsn=self.marker.stored,
             before_images=self.tables[table].before_images,
-            source_sums=intake.sums_of(table),
+            source_sums=read_source_rows.sums_of(table),
         )
 
 
@@ -135,7 +134,7 @@ def _taken(pipeline: RunningPipeline, tables: Sequence[str], deadline: Deadline,
                     marker = observer.emit_marker()
                     # While the rows are read: the sooner the versions are found, the fewer keys are dirty.
                     reached = scratch.beside.submit(_reached, pipeline, tables, marker, deadline)
-                    intake.take_in(frozen, scratch.folder, scratch.connection)
+                    read_source_rows.read_source_rows(frozen, scratch.folder, scratch.connection)
             except LockNotTaken as error:
                 seen = coverage.one_line(error)
                 continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from test_infra.cdc.judge.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
 
 MOST_DIFFERENCES = 50
@@ -62,7 +63,7 @@ class ImageChain:
 
     looked_at: int
     events: int
-    since_lsn: int | None = None
+    since_lsn: Stored | None = None
 
 
 @dataclass(frozen=True)

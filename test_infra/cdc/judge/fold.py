@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.judge.comparison import Comparison
     from test_infra.cdc.judge.sides import Sides
+    from test_infra.cdc.types.position import Stored
 
 _sql = partial(statement, Path(__file__).with_name("fold.sql.j2"))
 
 
 @dataclass(frozen=True)
 class LogFacts:
-    """What one look over the whole change log counts; LSNs are -1 where there is none.
+    """What one look over the whole change log counts; positions are None where there is none.
 
     Args:
         events: all but tombstones.
@@ -40,9 +41,9 @@ class LogFacts:
 
     events: int
     without_tx_id: int
-    last_read_lsn: int
-    truncated_lsn: int
-    visibly_truncated_lsn: int
+    last_read_lsn: Stored | None
+    truncated_lsn: Stored | None
+    visibly_truncated_lsn: Stored | None
     invisible_truncates: int
     with_unchanged_values: int
 
@@ -134,7 +135,7 @@ def _events_of_keys(comparison: Comparison, of_keys: str) -> str:
     )
 
 
-def _folded(comparison: Comparison, events: str, truncated_lsn: int) -> str:
+def _folded(comparison: Comparison, events: str, truncated_lsn: Stored | None) -> str:
     return _sql(
         "folded",
         events=events,

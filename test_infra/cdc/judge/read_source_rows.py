@@ -117,7 +117,6 @@ def _write_and_sum(cursor: DuckDBPyConnection, schema: TableSchema, rows: pa.Rec
             cursor.unregister("incoming")
 
 
-take_in = read_source_rows
 """The former name, until `cut` uses the new one."""
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from test_infra.cdc.types.position import Stored
+
 
 class Visibility(Protocol):
     """Which committed transactions a moment of the source contains, as SQL over a 64-bit transaction id."""
@@ -37,7 +39,7 @@ class Sides:
     mirror: str
     changes: str
     snapshot: Visibility
-    marker_lsn: int | None = None
+    marker_lsn: Stored | None = None
     before_images: bool = False
     source_sums: str | None = None
 

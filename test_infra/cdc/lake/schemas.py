@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.types import rule_for
+from test_infra.cdc.types import dialect_of, rule_for
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +42,7 @@ def changes_schema(schema: TableSchema) -> pa.Schema:
             ("after", row_type(schema)),
             # Columns that are NULL in `after` because their values did not change and were not sent (TOAST).
             ("unchanged", pa.list_(pa.string())),
-            ("lsn", pa.int64()),
+            ("lsn", dialect_of(schema).position_type()),
             ("tx_id", pa.int64()),
             ("tx_order", pa.int64()),
             ("snapshot", pa.bool_()),
@@ -62,7 +62,7 @@ def mirror_schema(schema: TableSchema) -> pa.Schema:
 
     source = [(column.name, rule_for(column).arrow) for column in schema.columns]
     origin = [
-        ("_lsn", pa.int64()),
+        ("_lsn", dialect_of(schema).position_type()),
         ("_tx_id", pa.int64()),
         ("_commit_ts", pa.timestamp("us", "UTC")),
         ("_snapshot", pa.bool_()),

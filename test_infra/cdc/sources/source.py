@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.sources.origin import Break, SourceOrigin
+    from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
 
 
@@ -40,7 +41,7 @@ class Position(Protocol):
     """
 
     @property
-    def stored(self) -> Any:
+    def stored(self) -> Stored:
         """As the change log stores it."""
 
     def __lt__(self, other: Any, /) -> bool: ...

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.lake.location import Location
     from test_infra.cdc.lake.table import LakeTable
+    from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
 
 COMPACT_EVERY = 64
@@ -167,7 +168,7 @@ class Applier:
         for mirror in self._mirrors.values():
             mirror.wait_merged(deadline)
 
-    def forget_deletes(self, committed_lsn: int, end_offsets: Mapping[str, dict[int, int]]) -> None:
+    def forget_deletes(self, committed_lsn: Stored, end_offsets: Mapping[str, dict[int, int]]) -> None:
         """Deletes up to the connector's committed LSN may be forgotten once these end offsets per topic are applied."""
         for topic, ends in end_offsets.items():
             self._mirrors[topic].deleted_keys.forget_after(committed_lsn, ends)

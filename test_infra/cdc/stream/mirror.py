@@ -20,6 +20,7 @@ from test_infra.cdc.lake.unchanged_values import with_unchanged_values
 from test_infra.cdc.stream.order import DELETED, NEWER, DeletedKeys
 from test_infra.cdc.stream.parse import connect
 from test_infra.cdc.types import identifier
+from test_infra.cdc.types.position import Stored, position
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +68,7 @@ class Mirror:
         self._interval_s = interval_s
         self._connection = connect()
         self.deleted_keys = DeletedKeys(self._connection, _deletes_in(changes), _generation_in(changes))
-        self._generation = -1
+        self._generation: Stored | None = None
         self._lacks = lacking(changes, table.newest_applied())
         self._changes = changes
         self._changed = threading.Condition()
@@ -181,7 +182,7 @@ class Mirror:
         applied = parts[-1].applied
         if "t" in changes["op"].unique().to_pylist():
             # A commit of its own; a crash after it is harmless, as the same rows come again and delete the same.
-            self._table.delete(f"_snapshot OR _lsn < {self.deleted_keys.truncated_lsn}", applied.batch)
+            self._table.delete(f"_snapshot OR _lsn < {position(self.deleted_keys.truncated_lsn)}", applied.batch)
         self._end_older_generations(applied.batch)
         if newest.num_rows:
             self._table.merge(newest, _merge_rule(newest, self._schema), applied)
@@ -201,9 +202,11 @@ class Mirror:
         if self._generation == self.deleted_keys.generation:
             return
         self._generation = self.deleted_keys.generation
+        if self._generation is None:
+            return
         older = pc.field("_snapshot") & (pc.field("_lsn") < self._generation)
         if self._table.dataset().count_rows(filter=older):
-            self._table.delete(f"_snapshot AND _lsn < {self._generation}", batch_id)
+            self._table.delete(f"_snapshot AND _lsn < {position(self._generation)}", batch_id)
 
 
 def _merge_rule(newest: pa.Table, schema: TableSchema) -> MergeRule:
@@ -269,9 +272,8 @@ def _deletes_in(changes: LakeTable) -> pa.Table:
     return changes.rows(["op", "key", "lsn"], pc.field("op").isin(["d", "t"])).read_all()
 
 
-def _generation_in(changes: LakeTable) -> int:
+def _generation_in(changes: LakeTable) -> Stored | None:
     import pyarrow.compute as pc
 
     lsns = changes.rows(["lsn"], pc.field("op") == "r").read_all()["lsn"]
-    newest = pc.max(lsns).as_py()
-    return -1 if newest is None else int(newest)
+    return pc.max(lsns).as_py()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.types import identifier
+from test_infra.cdc.types.position import Stored, later
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,14 +34,14 @@ class DeletedKeys:
     Args:
         connection: DuckDB that holds them; from `test_infra.cdc.stream.parse.connect`.
         changes: deletes and truncates of the change log so far, ``op, key, lsn``: what is remembered after a start.
-        generation: LSN of the newest initial snapshot in it; -1 for none.
+        generation: position of the newest initial snapshot in it; None for none.
     """
 
-    def __init__(self, connection: DuckDBPyConnection, changes: pa.Table, generation: int = -1) -> None:
+    def __init__(self, connection: DuckDBPyConnection, changes: pa.Table, generation: Stored | None = None) -> None:
         self._connection = connection
-        self.truncated_lsn = -1
+        self.truncated_lsn: Stored | None = None
         self.generation = generation
-        self._bounds: list[tuple[int, dict[int, int]]] = []
+        self._bounds: list[tuple[Stored, dict[int, int]]] = []
         connection.register("changes", changes)
         connection.execute(f"CREATE OR REPLACE TABLE deleted_keys AS {_DELETES}")
         self._note_bounds()
@@ -63,13 +64,15 @@ class DeletedKeys:
             self._note_bounds()
             connection.execute(f"INSERT INTO deleted_keys {_DELETES}")
             bounds = {"truncated": self.truncated_lsn, "generation": self.generation}
-            rows = connection.sql(_newest_sql(schema), params=bounds).to_arrow_table()
+            given = {name: bound for name, bound in bounds.items() if bound is not None}
+            query = _newest_sql(schema, truncated="truncated" in given, read="generation" in given)
+            rows = connection.sql(query, params=given).to_arrow_table()
         finally:
             connection.unregister("changes")
         wanted = mirror_schema(schema).append(pa.field(DELETED, pa.bool_()))
         return rows.select(wanted.names).cast(wanted)
 
-    def forget_after(self, committed_lsn: int, end_offsets: dict[int, int]) -> None:
+    def forget_after(self, committed_lsn: Stored, end_offsets: dict[int, int]) -> None:
         """Deletes up to ``committed_lsn`` may be forgotten once everything below ``end_offsets`` is applied.
 
         The connector never delivers again what lies below its committed LSN; but what it has delivered again before
@@ -86,22 +89,24 @@ class DeletedKeys:
             self._bounds = [bound for bound in self._bounds if bound[0] > lsn]
 
     def _note_bounds(self) -> None:
-        truncates = "SELECT coalesce(max(lsn), -1) FROM changes WHERE op = 't'"
-        self.truncated_lsn = max(self.truncated_lsn, int(self._connection.execute(truncates).fetchall()[0][0]))
-        reads = "SELECT coalesce(max(lsn), -1) FROM changes WHERE op = 'r'"
-        self.generation = max(self.generation, int(self._connection.execute(reads).fetchall()[0][0]))
+        query = "SELECT max(lsn) FILTER (op = 't'), max(lsn) FILTER (op = 'r') FROM changes"
+        ((truncated, read),) = self._connection.execute(query).fetchall()
+        self.truncated_lsn = later(self.truncated_lsn, truncated)
+        self.generation = later(self.generation, read)
 
 
 _DELETES = """SELECT "key", max(lsn) AS lsn FROM changes WHERE op = 'd' GROUP BY ALL"""
 
 
 @cache
-def _newest_sql(schema: TableSchema) -> str:
+def _newest_sql(schema: TableSchema, *, truncated: bool, read: bool) -> str:
     names = [(identifier(column.name), column.key_position) for column in schema.columns]
     columns = ", ".join(f"{'after' if place is None else 'newest.key'}.{name} AS {name}" for name, place in names)
+    of_generation = "AND lsn >= $generation" if read else ""
+    before_truncate = "OR snapshot OR lsn < $truncated" if truncated else ""
     return f"""
     WITH newest AS (
-        SELECT * FROM changes WHERE op IN ('c', 'u', 'd') OR (op = 'r' AND lsn >= $generation)
+        SELECT * FROM changes WHERE op IN ('c', 'u', 'd') OR (op = 'r' {of_generation})
         QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY snapshot, lsn DESC, kafka_offset DESC) = 1
     ), deletes AS (
         SELECT "key" AS deleted_key, max(lsn) AS deleted_lsn FROM deleted_keys
@@ -112,5 +117,5 @@ def _newest_sql(schema: TableSchema) -> str:
     FROM newest LEFT JOIN deletes ON "key" = deleted_key
     WHERE op = 'd' OR NOT (
         (snapshot AND deleted_lsn IS NOT NULL) OR coalesce(NOT snapshot AND lsn <= deleted_lsn, false)
-        OR (snapshot AND $truncated >= 0) OR (NOT snapshot AND lsn < $truncated)
+        {before_truncate}
     )"""

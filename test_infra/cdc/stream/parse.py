@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from test_infra.cdc.lake.schemas import TOMBSTONE, changes_schema, quarantine_schema
 from test_infra.cdc.lake.scratch_db import SETTINGS
-from test_infra.cdc.types import UNAVAILABLE, identifier, literal, rule_for, widen_sql
+from test_infra.cdc.types import UNAVAILABLE, dialect_of, identifier, literal, rule_for, widen_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.types.table import Column, TableSchema
 
-_ENVELOPE = ("$.op", "$.source.lsn", "$.source.txId", "$.source.ts_us", "$.ts_us", "$.before", "$.after")
-_OP, _LSN, _TX, _COMMIT_TS, _EVENT_TS, _BEFORE, _AFTER = range(1, len(_ENVELOPE) + 1)
+_ENVELOPE = ("$.op", "$.source.ts_us", "$.ts_us", "$.before", "$.after")
+_OP, _COMMIT_TS, _EVENT_TS, _BEFORE, _AFTER, _TX, _POSITION = range(1, len(_ENVELOPE) + 3)
 _UNCHANGED = (
     UNAVAILABLE,
     base64.b64encode(UNAVAILABLE.encode()).decode(),  # bytea
@@ -243,7 +243,7 @@ def full_sql(schema: TableSchema) -> str:
             WHEN raw_value IS NOT NULL AND value_kind <> 'OBJECT' THEN 'value is not a change event'
             WHEN raw_value IS NOT NULL AND v[{_OP}] IS NULL THEN 'op is missing'
             WHEN raw_value IS NOT NULL AND op NOT IN ('c', 'u', 'd', 'r', 't') THEN 'op is ' || op
-            WHEN raw_value IS NOT NULL AND lsn IS NULL THEN 'source.lsn is missing or no integer'
+            WHEN raw_value IS NOT NULL AND lsn IS NULL THEN {literal(dialect_of(schema).position_problem)}
             WHEN raw_value IS NOT NULL AND commit_ts IS NULL THEN 'source.ts_us is missing or no integer'
             WHEN op IN ('c', 'u', 'd', 't') AND tx IS NULL THEN 'source.txId is missing or no integer'
             WHEN op = 't' THEN NULL
@@ -280,7 +280,7 @@ class _Images:
 
     @classmethod
     def of(cls, schema: TableSchema) -> _Images:
-        first = len(_ENVELOPE) + 1
+        first = _POSITION + len(dialect_of(schema).position_paths)
         return cls(
             schema,
             key=_Image("key_row", schema.key, "kv", "kt", 1),
@@ -294,8 +294,10 @@ class _Images:
 
     def typed(self) -> str:
         """SQL of the common table expressions up to ``typed``."""
-        columns, key = self.schema.columns, _list(_paths(None, self.schema.key))
-        paths = _list([*_ENVELOPE, *_paths("before", columns), *_paths("after", columns)])
+        columns, key, dialect = self.schema.columns, _list(_paths(None, self.schema.key)), dialect_of(self.schema)
+        envelope = (*_ENVELOPE, dialect.tx_id_path, *dialect.position_paths)
+        paths = _list([*envelope, *_paths("before", columns), *_paths("after", columns)])
+        texts = [f"v[{place}]" for place in range(_POSITION, _POSITION + len(dialect.position_paths))]
         return f"""text AS (
             SELECT "key" AS raw_key, "value" AS raw_value, topic, "partition" AS kafka_partition,
                 "offset" AS kafka_offset, "timestamp"::TIMESTAMPTZ AS kafka_ts,
@@ -311,7 +313,7 @@ class _Images:
                 json_keys(j, '$.after') AS after_names, json_type(k) AS key_kind, json_type(j) AS value_kind
             FROM json
         ), typed AS (
-            SELECT *, coalesce(v[{_OP}], '{TOMBSTONE}') AS op, TRY_CAST(v[{_LSN}] AS BIGINT) AS lsn,
+            SELECT *, coalesce(v[{_OP}], '{TOMBSTONE}') AS op, {dialect.position_sql(texts)} AS lsn,
                 TRY_CAST(v[{_TX}] AS BIGINT) AS tx,
                 TRY(make_timestamp(TRY_CAST(v[{_COMMIT_TS}] AS BIGINT))) AS commit_ts,
                 TRY(make_timestamp(TRY_CAST(v[{_EVENT_TS}] AS BIGINT))) AS event_ts,

@@ -6,6 +6,7 @@ It relies on the connector's ``decimal.handling.mode=string``, ``time.precision.
 ``binary.handling.mode=bytes``, ``interval.handling.mode=string`` and ``include.unknown.datatypes=true``.
 """
 
+from test_infra.cdc.types.dialect import check_supported, dialect_of, rule_for
 from test_infra.cdc.types.families import (
     FAMILIES,
     REFUSED,
@@ -13,8 +14,6 @@ from test_infra.cdc.types.families import (
     Family,
     Refused,
     UnsupportedColumn,
-    check_supported,
-    rule_for,
 )
 from test_infra.cdc.types.nested import element_of, fields_of
 from test_infra.cdc.types.rule import FLOATS, NO_EXACT_FORM, UNAVAILABLE, TypeRule, field_sql, identifier, literal
@@ -32,6 +31,7 @@ __all__ = [
     "TypeRule",
     "UnsupportedColumn",
     "check_supported",
+    "dialect_of",
     "element_of",
     "field_sql",
     "fields_of",

@@ -13,7 +13,7 @@ from test_infra.cdc.types import composed, moments, scalars
 from test_infra.cdc.types.rule import TypeRule
 
 if TYPE_CHECKING:
-    from test_infra.cdc.types.table import Column, TableSchema
+    from test_infra.cdc.types.table import Column
 
 _AS_TEXT = "leave the table out of the pipeline, or give the column a supported type such as text"
 
@@ -200,8 +200,8 @@ REFUSED: tuple[Refused, ...] = (
 )
 
 
-def rule_for(column: Column) -> TypeRule:
-    """The rule of a column's type.
+def postgres_rule(column: Column) -> TypeRule:
+    """The rule of a PostgreSQL column's type.
 
     Raises:
         UnsupportedColumn: no rule; the message names column, type, reason and what is supported.
@@ -210,16 +210,6 @@ def rule_for(column: Column) -> TypeRule:
     if isinstance(found, str):
         raise UnsupportedColumn(column, found)
     return found
-
-
-def check_supported(schema: TableSchema) -> None:
-    """Every column of the table has a rule.
-
-    Raises:
-        UnsupportedColumn: the first column without one.
-    """
-    for column in schema.columns:
-        rule_for(column)
 
 
 @cache

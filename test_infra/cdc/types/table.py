@@ -16,6 +16,7 @@ class Column:
         key_position: 1-based place in the primary key; None outside it.
         base: what a type with a name of its own is made of: the type below all domains, ``enum``, ``composite``, ...;
             None where ``type`` says it.
+        dialect: kind of the source, which says how the type is read.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Column:
     nullable: bool = True
     key_position: int | None = None
     base: str | None = None
+    dialect: str = "postgres"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class TableSchema:
     name: str
     columns: tuple[Column, ...]
     generated: tuple[str, ...] = ()
+
+    @property
+    def dialect(self) -> str:
+        """Kind of the source."""
+        return self.columns[0].dialect
 
     @property
     def key(self) -> tuple[Column, ...]:

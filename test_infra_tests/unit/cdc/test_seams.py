@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,11 +14,15 @@ import pytest
 from test_infra.base.deadline import Deadline
 from test_infra.cdc import sources
 from test_infra.cdc.judge import coverage
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.pipeline.connector import connector_config
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
+from test_infra.cdc.stream.apply import Applier, Targets
 from test_infra.cdc.stream.stream import Covered
+from test_infra.cdc.types import dialect
 from test_infra.cdc.types.table import Column, TableSchema
+from test_infra_tests.unit.cdc.events import TOPIC, Message, records
 
 ORDERS = TableSchema("shop", "orders", (Column("id", "bigint", nullable=False, key_position=1),))
 
@@ -113,3 +119,42 @@ def test_another_stream_says_itself_how_far_its_tables_are(
     monkeypatch.setattr(coverage.topics, "end_offsets_of", lambda _, topics: {topic: {0: 5} for topic in topics})
     covered, behind = coverage.reach(pipeline, ["orders"], Deadline(5))
     assert (covered["orders"].applied, behind, stream.looks) == ({0: 5}, {}, 3)
+
+
+BINLOG = replace(
+    dialect.POSTGRES,
+    position_paths=("$.source.file", "$.source.pos", "$.source.row"),
+    position_sql=lambda texts: f"printf('%s:%012d:%06d', {texts[0]}, {texts[1]}::BIGINT, {texts[2]}::BIGINT)",
+    position_problem="source.file, pos or row is missing",
+    position_arrow="string",
+)
+
+
+def event(op: str, value: str | None, file: str, row: int) -> Message:
+    source = {"file": file, "pos": 4, "row": row, "txId": 7, "ts_us": 1}
+    after = None if op == "d" else {"id": 1, "v": value}
+    document = {"op": op, "before": None, "after": after, "source": source, "ts_us": 1}
+    return b'{"id": 1}', json.dumps(document).encode()
+
+
+def test_tables_are_in_the_order_of_a_source_whose_positions_are_no_numbers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(dialect.DIALECTS, "binlog", BINLOG)
+    columns = (Column("id", "bigint", False, 1, dialect="binlog"), Column("v", "text", dialect="binlog"))
+    schema = TableSchema("shop", "orders", columns)
+    targets = Targets({"orders": tmp_path / "changes"}, {"orders": tmp_path / "mirror"}, tmp_path / "quarantine")
+    applier = Applier({TOPIC: schema}, targets, stream_id="s", tx_id_reference=1)
+    batches = [
+        [event("c", "first", "b.000009", 1), event("u", "newest", "b.000010", 2)],
+        [event("u", "older", "b.000009", 7)],
+        [event("d", None, "b.000010", 3), event("c", "again", "b.000011", 1)],
+    ]
+    seen = []
+    for number, events in enumerate(batches):
+        applier.apply(records(events, start=2 * number), number)
+        applier.wait_for_mirrors(Deadline(20))
+        seen.append([row["v"] for row in open_table(tmp_path / "mirror").rows().read_all().to_pylist()])
+    applier.close()
+    assert seen == [["newest"], ["newest"], ["again"]]
+    assert open_table(tmp_path / "quarantine").rows().read_all().num_rows == 0

@@ -2,9 +2,9 @@ DESCRIBE SELECT * FROM mirror;
 
 SELECT count(*),
     count(*) FILTER (op <> 'r' AND tx_id IS NULL),
-    coalesce(max(lsn) FILTER (op = 'r'), -1),
-    coalesce(max(lsn) FILTER (op = 't'), -1),
-    coalesce(max(lsn) FILTER (op = 't' AND (tx_id < 1000)), -1),
+    max(lsn) FILTER (op = 'r'),
+    max(lsn) FILTER (op = 't'),
+    max(lsn) FILTER (op = 't' AND (tx_id < 1000)),
     count(*) FILTER (op = 't' AND NOT (tx_id < 1000)),
     count(*) FILTER (len(unchanged) > 0)
 FROM changes WHERE op <> 'tombstone';
@@ -171,7 +171,7 @@ WHERE len(new.unchanged) > 0 AND new."key" IN (SELECT "key" FROM temp."test_infr
     AND gone."key" NOT IN (SELECT "key" FROM temp."test_infra 1.10 keys with unchanged values");
 
 CREATE TEMP TABLE temp."test_infra 1.11 events with unchanged values" AS SELECT struct_extract("key", 'lsn') AS k1, struct_extract("key", 'the "id"') AS k2, "key", op, lsn, snapshot, after, unchanged FROM changes
-WHERE op NOT IN ('t', 'tombstone') AND NOT (op = 'r' AND lsn < -1) AND "key" IN (SELECT "key" FROM temp."test_infra 1.10 keys with unchanged values")
+WHERE op NOT IN ('t', 'tombstone') AND "key" IN (SELECT "key" FROM temp."test_infra 1.10 keys with unchanged values")
 QUALIFY row_number() OVER (PARTITION BY "key", lsn, op ORDER BY kafka_partition, kafka_offset) = 1;
 
 SELECT coalesce(sum(len(unchanged)), 0) FROM temp."test_infra 1.11 events with unchanged values";
@@ -253,7 +253,7 @@ SELECT coalesce(sum(len(unchanged)), 0) FROM temp."test_infra 1.11 events with u
 CREATE TEMP TABLE temp."test_infra 1.14 rows of the whole log" AS SELECT k2, struct_extract(after, 'it''s') AS v1, k1, struct_extract(after, 'a b') AS v2, struct_extract(after, 'p"t') AS v3, struct_extract(after, 'tags') AS v4, struct_extract(after, 'ratio') AS v5 FROM (
     SELECT * FROM (SELECT * FROM (
     SELECT struct_extract("key", 'lsn') AS k1, struct_extract("key", 'the "id"') AS k2, op, lsn, snapshot, after FROM changes
-    WHERE op NOT IN ('t', 'tombstone') AND NOT (op = 'r' AND lsn < -1)
+    WHERE op NOT IN ('t', 'tombstone')
         AND "key" NOT IN (SELECT "key" FROM temp."test_infra 1.10 keys with unchanged values")
     UNION ALL SELECT k1, k2, op, lsn, snapshot, after FROM temp."test_infra 1.11 events with unchanged values"
 ) ANTI JOIN temp."test_infra 1.0 dirty keys" USING (k1, k2))
@@ -403,7 +403,7 @@ CREATE TEMP TABLE temp."test_infra 1.20 dirty and former keys" AS SELECT struct_
 CREATE TEMP TABLE temp."test_infra 1.21 events of dirty and former keys" AS SELECT k1, k2, "key", op, lsn, snapshot, visible, after, unchanged FROM (
     SELECT struct_extract("key", 'lsn') AS k1, struct_extract("key", 'the "id"') AS k2, "key", op, lsn, snapshot, (op = 'r' OR (tx_id < 1000)) AS visible, after, unchanged,
         kafka_partition, kafka_offset
-    FROM changes WHERE op NOT IN ('t', 'tombstone') AND NOT (op = 'r' AND lsn < -1)
+    FROM changes WHERE op NOT IN ('t', 'tombstone')
 ) SEMI JOIN temp."test_infra 1.20 dirty and former keys" USING (k1, k2)
 QUALIFY row_number() OVER (PARTITION BY k1, k2, lsn, op ORDER BY kafka_partition, kafka_offset) = 1;
 
@@ -418,7 +418,7 @@ SELECT count(*) FROM temp."test_infra 1.23 keys without base";
 
 CREATE TEMP TABLE temp."test_infra 1.24 keys out of order" AS SELECT * FROM (
     SELECT k1, k2, min(lsn) FILTER (NOT visible) AS first_invisible,
-        greatest(coalesce(max(lsn) FILTER (visible AND NOT snapshot), -1), -1) AS last_visible
+        greatest(max(lsn) FILTER (visible AND NOT snapshot)) AS last_visible
     FROM temp."test_infra 1.22 events of dirty keys" GROUP BY k1, k2
 ) WHERE last_visible > first_invisible;
 

@@ -2,9 +2,9 @@ DESCRIBE SELECT * FROM mirror;
 
 SELECT count(*),
     count(*) FILTER (op <> 'r' AND tx_id IS NULL),
-    coalesce(max(lsn) FILTER (op = 'r'), -1),
-    coalesce(max(lsn) FILTER (op = 't'), -1),
-    coalesce(max(lsn) FILTER (op = 't' AND (tx_id < 1000)), -1),
+    max(lsn) FILTER (op = 'r'),
+    max(lsn) FILTER (op = 't'),
+    max(lsn) FILTER (op = 't' AND (tx_id < 1000)),
     count(*) FILTER (op = 't' AND NOT (tx_id < 1000)),
     count(*) FILTER (len(unchanged) > 0)
 FROM changes WHERE op <> 'tombstone';
@@ -45,7 +45,7 @@ SELECT k1::VARCHAR, k2::VARCHAR, rows FROM temp."test_infra 1.6 duplicate keys" 
 CREATE TEMP TABLE temp."test_infra 1.7 rows of the whole log" AS SELECT k2, struct_extract(after, 'it''s') AS v1, k1, struct_extract(after, 'a b') AS v2, struct_extract(after, 'p"t') AS v3, struct_extract(after, 'tags') AS v4, struct_extract(after, 'ratio') AS v5 FROM (
     SELECT * FROM (SELECT * FROM (
     SELECT struct_extract("key", 'lsn') AS k1, struct_extract("key", 'the "id"') AS k2, op, lsn, snapshot, after FROM changes
-    WHERE op NOT IN ('t', 'tombstone') AND NOT (op = 'r' AND lsn < -1)
+    WHERE op NOT IN ('t', 'tombstone')
 ) ANTI JOIN temp."test_infra 1.0 dirty keys" USING (k1, k2))
     QUALIFY row_number() OVER (PARTITION BY k1, k2 ORDER BY snapshot, lsn DESC) = 1
 ) WHERE op <> 'd' AND NOT snapshot AND lsn > 60;
@@ -62,7 +62,7 @@ SELECT count(*) FROM temp."test_infra 1.7 rows of the whole log";
 CREATE TEMP TABLE temp."test_infra 1.9 events of dirty keys" AS SELECT k1, k2, "key", op, lsn, snapshot, visible, after, unchanged FROM (
     SELECT struct_extract("key", 'lsn') AS k1, struct_extract("key", 'the "id"') AS k2, "key", op, lsn, snapshot, (op = 'r' OR (tx_id < 1000)) AS visible, after, unchanged,
         kafka_partition, kafka_offset
-    FROM changes WHERE op NOT IN ('t', 'tombstone') AND NOT (op = 'r' AND lsn < -1)
+    FROM changes WHERE op NOT IN ('t', 'tombstone')
 ) SEMI JOIN temp."test_infra 1.0 dirty keys" USING (k1, k2)
 QUALIFY row_number() OVER (PARTITION BY k1, k2, lsn, op ORDER BY kafka_partition, kafka_offset) = 1;
 
@@ -73,7 +73,7 @@ SELECT count(*) FROM temp."test_infra 1.10 keys without base";
 
 CREATE TEMP TABLE temp."test_infra 1.11 keys out of order" AS SELECT * FROM (
     SELECT k1, k2, min(lsn) FILTER (NOT visible) AS first_invisible,
-        greatest(coalesce(max(lsn) FILTER (visible AND NOT snapshot), -1), -1) AS last_visible
+        greatest(max(lsn) FILTER (visible AND NOT snapshot)) AS last_visible
     FROM temp."test_infra 1.9 events of dirty keys" GROUP BY k1, k2
 ) WHERE last_visible > first_invisible;
 
