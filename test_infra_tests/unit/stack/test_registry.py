@@ -45,7 +45,8 @@ def test_every_service_of_a_stack_is_in_the_registry() -> None:
 def test_each_service_says_which_variables_lead_a_program_to_it(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("the owner's word")
     endpoint = Endpoint(
-        service="any", host="127.0.0.1", port=4000, url="any:4000", secret_files={"owner_password": tmp_path / "secret"},
+        service="any", host="127.0.0.1", port=4000, url="any:4000",
+        secret_files={"owner_password": tmp_path / "secret"},
         properties={"database": "shop", "owner_user": "owner"},
     )  # fmt: skip
     exported = {name: dict(service.exports(endpoint)) for name, service in registry.known_services().items()}
