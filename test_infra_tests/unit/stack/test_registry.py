@@ -69,7 +69,7 @@ def test_an_unknown_service_is_refused_with_those_that_are_known() -> None:
         StackSpec.model_validate({"services": {"kafkaa": {}}})
     (error,) = refused.value.errors()
     assert error["loc"] == ("services", "kafkaa")
-    assert error["msg"] == "There is no such service; known: postgres, kafka, connect, gateway"
+    assert error["msg"] == "Value error, there is no such service; known: postgres, kafka, connect, gateway"
 
 
 def test_a_packages_service_is_part_of_the_model_of_stacks() -> None:
