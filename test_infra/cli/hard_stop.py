@@ -17,4 +17,4 @@ def end_stack_at_once() -> None:
         return
     os.kill(stack.keeper.pid, signal.SIGKILL)
     kill_leftovers(stack_tag(stack.id))
-    stack.remove_containers()
+    stack.remove_from_backend()

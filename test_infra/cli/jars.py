@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
-from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.cli.progress import Progress
-from test_infra.runtime.factory import backend_of
 
 
 def bring_jars(progress: Progress) -> None:
@@ -18,10 +15,12 @@ def bring_jars(progress: Progress) -> None:
         JarUnavailable: a file cannot be fetched.
     """
     from test_infra.jvm import jars
+    from test_infra.runtime.factory import backend_of
+    from test_infra.stack.containers import chosen_backend
 
     if not jars.all_cached():
         _fetch(progress)
-    if backend_of(os.environ.get(BACKEND_VARIABLE) or Backend.LOCAL).on_this_machine:  # else an image has them
+    if backend_of(chosen_backend()).on_this_machine:  # else drivers start from an image
         _prepare_drivers(progress)
 
 

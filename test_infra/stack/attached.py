@@ -106,7 +106,7 @@ class Stack:
         """Let the stack's Spark jobs use files and folders that were made for them after their start."""
         self.runtime.hand_over(*paths)
 
-    def remove_containers(self) -> None:
+    def remove_from_backend(self) -> None:
         """Remove whatever the stack has beyond this machine's processes; nothing where it never had any."""
         self.backend.remove_all(stack_tag(self.id))
 

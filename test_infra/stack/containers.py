@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from test_infra.base.backend import BACKEND_VARIABLE
+from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.base.errors import UsageError
 from test_infra.runtime.backend import Runtime
 from test_infra.runtime.factory import StackIdentity, backend_names, backend_of
@@ -21,8 +21,8 @@ from test_infra.stack.spec import StackSpec
 from test_infra.stack.sweep import stack_tag
 
 
-def with_backend(spec: StackSpec) -> StackSpec:
-    """The spec with the backend of ``$TEST_INFRA_BACKEND`` where that is set, and the image that it means today.
+def chosen_backend(in_yaml: str = Backend.LOCAL) -> str:
+    """The backend of ``$TEST_INFRA_BACKEND`` where that is set, else the one that the YAML names.
 
     Raises:
         UsageError: there is no such backend.
@@ -33,7 +33,16 @@ def with_backend(spec: StackSpec) -> StackSpec:
             f"there is no backend {asked!r}",
             details={"known": ", ".join(backend_names()), "named by": BACKEND_VARIABLE},
         )
-    name = asked or spec.backend
+    return asked or str(in_yaml)
+
+
+def with_backend(spec: StackSpec) -> StackSpec:
+    """The spec with the backend that was chosen, and the image that it means today.
+
+    Raises:
+        UsageError: there is no such backend.
+    """
+    name = chosen_backend(spec.backend)
     return spec.model_copy(update={"backend": name, "image": backend_of(name).image(spec.image)})
 
 

@@ -12,7 +12,7 @@ from pydantic import (
     create_model,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticKnownError
 
 from test_infra.base.backend import Backend
 from test_infra.base.document import Document
@@ -29,17 +29,12 @@ class _KnownServicesOnly(Document):
     def _names_are_known(cls, given: object) -> object:
         unknown = [name for name in given if name not in cls.model_fields] if isinstance(given, dict) else []
         if unknown:
-            known = ", ".join(cls.model_fields)
+            # Of a type that pydantic has: Dagster makes the error anew, with file and line, from its type and context.
+            error = ValueError(f"there is no such service; known: {', '.join(cls.model_fields)}")
             raise ValidationError.from_exception_data(
                 "Services",
                 [
-                    InitErrorDetails(
-                        type=PydanticCustomError(
-                            "unknown_service", "There is no such service; known: {known}", {"known": known}
-                        ),
-                        loc=(name,),
-                        input=name,
-                    )
+                    InitErrorDetails(type="value_error", loc=(name,), input=name, ctx={"error": error})
                     for name in unknown
                 ],
             )
@@ -71,7 +66,7 @@ else:
 def _known_backend(name: str) -> str:
     if name not in backend_names():
         known = " or ".join(f"'{known}'" for known in backend_names())
-        raise PydanticCustomError("unknown_backend", "Input should be {known}", {"known": known})
+        raise PydanticKnownError("enum", {"expected": known})
     return name
 
 

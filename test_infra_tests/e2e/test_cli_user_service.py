@@ -75,7 +75,10 @@ def test_a_packages_service_is_brought_up_probed_exported_and_ended(project: She
     ("wrong", "seen"),
     [
         ("      greting: good day\n", "services.hello.greting"),
-        ("    helo: {}\n", "services.helo: There is no such service; known: postgres, kafka, connect, gateway, hello"),
+        (
+            "    helo: {}\n",
+            "services.helo: Value error, there is no such service; known: postgres, kafka, connect, gateway, hello",
+        ),
     ],
 )
 def test_a_mistake_in_it_is_refused_with_file_and_line(project: Shell, wrong: str, seen: str) -> None:

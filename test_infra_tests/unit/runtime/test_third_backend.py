@@ -129,7 +129,7 @@ def test_a_driver_is_started_by_the_entry_point_of_an_image(stack: Stack, elsewh
 
 
 def test_everything_of_a_stack_is_removed_from_it(stack: Stack, elsewhere: Elsewhere) -> None:
-    stack.remove_containers()
+    stack.remove_from_backend()
     assert elsewhere.removed == [f"s1@{os.environ['TEST_INFRA_HOME']}"]
 
 

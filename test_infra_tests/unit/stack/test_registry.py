@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from test_infra.base.errors import UsageError
 from test_infra.stack import registry
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.spec import Services, StackSpec
 
 USER_PACKAGE = Path(__file__).parents[2] / "user_package"
@@ -41,12 +42,34 @@ def test_every_service_of_a_stack_is_in_the_registry() -> None:
     assert list(registry.services_of(StackSpec())) == ["postgres", "kafka", "connect"]
 
 
+def test_each_service_says_which_variables_lead_a_program_to_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("the owner's word")
+    endpoint = Endpoint(
+        service="any", host="127.0.0.1", port=4000, url="any:4000",
+        secret_files={"owner_password": tmp_path / "secret"},
+        properties={"database": "shop", "owner_user": "owner"},
+    )  # fmt: skip
+    exported = {name: dict(service.exports(endpoint)) for name, service in registry.known_services().items()}
+    assert exported == {
+        "postgres": {
+            "POSTGRES_HOST": "127.0.0.1",
+            "POSTGRES_PORT": "4000",
+            "POSTGRES_DB": "shop",
+            "POSTGRES_USER": "owner",
+            "POSTGRES_PASSWORD": "the owner's word",
+        },
+        "kafka": {"KAFKA_BOOTSTRAP_SERVERS": "any:4000"},
+        "connect": {"DEBEZIUM_URL": "any:4000"},
+        "gateway": {},
+    }
+
+
 def test_an_unknown_service_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(ValidationError) as refused:
         StackSpec.model_validate({"services": {"kafkaa": {}}})
     (error,) = refused.value.errors()
     assert error["loc"] == ("services", "kafkaa")
-    assert error["msg"] == "There is no such service; known: postgres, kafka, connect, gateway"
+    assert error["msg"] == "Value error, there is no such service; known: postgres, kafka, connect, gateway"
 
 
 def test_a_packages_service_is_part_of_the_model_of_stacks() -> None:
