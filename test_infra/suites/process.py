@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from test_infra.base.file_lock import is_held
 from test_infra.base.paths import write_private
-from test_infra.runtime.run_child import die_with_parent, is_locked
+from test_infra.runtime.run_child import die_with_parent
 
 PLANNING = "plan"
 RUNNING = "run"
@@ -63,7 +64,7 @@ def _wait_for_end(child: subprocess.Popen[bytes], lock_path: Path, timeout_s: fl
             return f"{TIMED_OUT} after {timeout_s:g} s"
         # Read before the lock is tested: the run step takes the lock before it writes.
         patience_s = 0.0 if lock_path.read_text() == RUNNING else HANDOVER_S
-        if _is_held(lock_path):
+        if is_held(lock_path):
             last_held = now
         elif now - last_held > patience_s:
             return ABANDONED
@@ -71,12 +72,6 @@ def _wait_for_end(child: subprocess.Popen[bytes], lock_path: Path, timeout_s: fl
             return STOPPED
         time.sleep(LOOK_EVERY_S)
     return None
-
-
-def _is_held(lock_path: Path) -> bool:
-    """Whether a step holds the lock now."""
-    with lock_path.open("rb") as file:
-        return is_locked(file.fileno())
 
 
 def _stop(_signum: int, _frame: FrameType | None) -> None:
