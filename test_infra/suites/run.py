@@ -1,6 +1,5 @@
 """Plan and run a suite: one pytest, as a process of the stack, reporting through pytest-reportlog."""
 
-import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import test_infra
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady
+from test_infra.base.file_lock import wait_for_lock
 from test_infra.base.paths import HOME_VARIABLE, STACK_VARIABLE, private_dir, write_private
 from test_infra.runtime.local import UnknownProcess
 from test_infra.runtime.process import ProcessSpec
@@ -89,10 +89,8 @@ def _stop(spec: SuiteSpec, folder: SuiteFolder, stack: "Stack") -> None:
 @contextmanager
 def _waiting_step(folder: SuiteFolder, step: str) -> Iterator[None]:
     """Hold the lock by which the suite's process knows that a step waits for it; without one it ends."""
-    with folder.lock.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write(step)
-        lock.flush()
+    with wait_for_lock(folder.lock) as lock:
+        lock.write_holder(step)
         yield
 
 
