@@ -116,6 +116,7 @@ def test_table_that_was_added_later_is_refused_before_anything_starts(held: Held
     assert held.gate().passed
 
 
+@pytest.mark.ci(reason="more broken continuity")
 def test_second_stream_on_the_same_checkpoint_and_tables_is_refused_and_the_first_goes_on(held: Held) -> None:
     with pytest.raises(Taken, match="another stream already writes here"), alone(held.folders.mirror("kept")):
         pass
@@ -153,6 +154,7 @@ def test_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.ci(reason="more broken continuity")
 def test_torn_checkpoint_is_named_and_refused_and_a_mended_one_goes_on(held: Held) -> None:
     control.stop(held.stack, held.spec)
     offsets = held.folders.checkpoint / "offsets"
@@ -168,6 +170,7 @@ def test_torn_checkpoint_is_named_and_refused_and_a_mended_one_goes_on(held: Hel
     newest.write_bytes(whole)
 
 
+@pytest.mark.ci(reason="more broken continuity")
 def test_checkpoint_of_another_stream_is_named(held: Held) -> None:
     file = held.folders.checkpoint / "test_infra_stream_id"
     own = file.read_text()
@@ -245,6 +248,7 @@ def test_slot_dropped_and_made_again_is_named_and_the_connector_refused(held: He
     wait_for(failed, Deadline(30), what="the task", awaited="FAILED")
 
 
+@pytest.mark.ci(reason="more broken continuity")
 def test_records_past_their_retention_that_were_never_read_and_a_remade_topic_are_named(held: Held) -> None:
     from kafka import KafkaProducer, TopicPartition
     from kafka.admin import KafkaAdminClient
