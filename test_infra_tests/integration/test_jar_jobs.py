@@ -59,7 +59,7 @@ def ended(gateway: SparkGateway, execution_id: str) -> tuple[Execution, str]:
     ("gateway", "how", "state", "exit_code"),
     [
         (Backend.LOCAL, "0", JobState.SUCCEEDED, 0),
-        (Backend.LOCAL, "7", JobState.APPLICATION_FAILED, 7),
+        pytest.param(Backend.LOCAL, "7", JobState.APPLICATION_FAILED, 7, marks=MORE_ENDS),
         pytest.param(Backend.LOCAL, "throws", JobState.APPLICATION_FAILED, 1, marks=MORE_ENDS),
         pytest.param(Backend.DOCKER, "0", JobState.SUCCEEDED, 0, marks=MORE_ENDS),
         pytest.param(Backend.DOCKER, "7", JobState.APPLICATION_FAILED, 7, marks=MORE_ENDS),

@@ -189,6 +189,7 @@ def test_a_killed_driver_resumes_with_nothing_lost_or_doubled(live: Live) -> Non
     _every_offset_once(live)
 
 
+@pytest.mark.ci(reason="more restarts of the stream")
 def test_a_stop_is_clean_and_the_next_start_goes_on(live: Live) -> None:
     live.sql("INSERT INTO orders SELECT 's', n, n, NULL FROM generate_series(1, 3000) n")
     stopped = control.stop(live.stack, live.spec)
