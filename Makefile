@@ -16,7 +16,7 @@ PYTEST := $(if $(SELECTED),,TEST_INFRA_REQUIRE_ALL=1 )$(BIN)/python -m pytest -n
 # Dagster's own tools look for an instance even when they only load definitions: ours, which has telemetry off.
 DG := VIRTUAL_ENV="$(CURDIR)/.venv" DAGSTER_HOME="$$($(BIN)/python -m test_infra.cli.instance)" $(BIN)/dg
 
-.PHONY: help setup java image e2e test lint format types layers definitions unit integration tests soak planted bench docs compose dev lock clean distclean
+.PHONY: help setup java image e2e test lint format types layers definitions unit integration tests soak planted golden bench docs compose dev lock clean distclean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ soak: java ## 300 cuts under traffic and faults, and whatever else takes longer 
 
 planted: setup ## Plant every fault of docs/planted-faults.md again and write the page
 	$(BIN)/python -m test_infra_tests.unit.cdc.judge.planted_page
+
+golden: setup ## Write the SQL of a comparison anew (test_infra_tests/unit/cdc/judge/golden)
+	@$(BIN)/python -m test_infra_tests.unit.cdc.judge.golden_sql
 
 bench: java ## Measure speed; results are JSON files in bench/results (ONLY="stack lag" for some)
 	$(BIN)/python bench/run.py $(ONLY)

@@ -60,7 +60,7 @@ def beside_spark_submit() -> dict[str, float]:
 def listed() -> dict[str, float]:
     """Milliseconds to list 200 jobs, 5 of them with a driver: in Python, and over HTTP."""
     from test_infra.spark.gateway.record import JobRecord
-    from test_infra.spark.gateway.states import JobState, Step
+    from test_infra.spark.gateway.states import JobState, Transition
     from test_infra.spark.http.client import GatewayClient
     from test_infra.spark.job.spec import JobSpec, PythonModule
 
@@ -70,8 +70,8 @@ def listed() -> dict[str, float]:
         record = JobRecord(gateway.folder / "record.sqlite")
         for number in range(JOBS - 5):
             record.add(f"ended{number}", f"ended{number}", ended)
-            record.claim(f"ended{number}", most_active=None)
-            record.move(f"ended{number}", Step(JobState.SUCCEEDED, "exit code 0"), exit_code=0)
+            record.request_driver(f"ended{number}", most_active=None)
+            record.move(f"ended{number}", Transition(JobState.SUCCEEDED, "exit code 0"), exit_code=0)
         for number in range(5):
             gateway.submit(lives, idempotency_key=f"lives{number}")
         return {
@@ -102,7 +102,7 @@ def _until_it_works(act: Callable[[], None], said: Path) -> float:
 
 
 def _spark_submit() -> Path:
-    from test_infra.spark.driver.session import spark_home
+    from test_infra.spark.driver.class_path import spark_home
 
     return spark_home() / "bin" / "spark-submit"
 
@@ -111,7 +111,8 @@ def _spark_submit() -> Path:
 def _gateway() -> Iterator[tuple[Stack, SparkGateway]]:
     from test_infra.spark.gateway.gateway import SparkGateway
     from test_infra.stack import AttachedLease, StackSpec, down, up
-    from test_infra.stack.spec import GatewaySettings, Services
+    from test_infra.stack.services.gateway import GatewaySettings
+    from test_infra.stack.spec import Services
 
     lease = AttachedLease()
     services = Services(postgres=None, kafka=None, connect=None, gateway=GatewaySettings())

@@ -12,16 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module, util
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
 from test_infra.base.paths import cache, home
-from test_infra.cdc.pipeline.names import PipelineFolders
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
-
-if TYPE_CHECKING:
-    from test_infra.stack import Stack
 
 HERE = Path(__file__).parent
 PEER = "reladiff[duckdb,postgresql]==0.6.0"
@@ -62,15 +58,15 @@ def spec() -> PipelineSpec:
     return PipelineSpec(name="parity", tables=[TABLE], source=SourceSpec(ddl=own), load=None)
 
 
-def rounds(stack: Stack) -> Iterator[Figures]:
+def rounds(pipeline: RunningPipeline) -> Iterator[Figures]:
     """Ours and the peer in turns, first all rounds without load, then all with it."""
     peer = _peer_python()
     _ours(SNAPSHOT_TIMEOUT_S)
-    quiet = [_told(_round(stack, peer, "quiet")) for _ in range(ROUNDS)]
-    with updates(stack) as rate_per_s:
+    quiet = [_told(_round(pipeline, peer, "quiet")) for _ in range(ROUNDS)]
+    with updates(pipeline) as rate_per_s:
         _ours(SNAPSHOT_TIMEOUT_S)
         for figures in quiet:
-            loaded = _round(stack, peer, "loaded")
+            loaded = _round(pipeline, peer, "loaded")
             yield {"rows": ROWS, **figures, **loaded, "loaded_updates_per_s": rate_per_s()}
 
 
@@ -79,9 +75,9 @@ def _told(figures: Figures) -> Figures:
     return figures
 
 
-def _round(stack: Stack, peer: Path, when: str) -> Figures:
+def _round(pipeline: RunningPipeline, peer: Path, when: str) -> Figures:
     ours = _ours(SNAPSHOT_TIMEOUT_S)
-    theirs = _theirs(stack, peer)
+    theirs = _theirs(pipeline, peer)
     figures = {f"ours_{name}": value for name, value in ours.items()}
     figures |= {f"reladiff_{name}": value for name, value in theirs.items()}
     figures["times_reladiff"] = theirs["s"] / ours["s"]
@@ -96,19 +92,20 @@ def _ours(timeout_s: float) -> Figures:
     return dict(json.loads(told.stdout))
 
 
-def _theirs(stack: Stack, peer: Path) -> Figures:
+def _theirs(pipeline: RunningPipeline, peer: Path) -> Figures:
     """One comparison with a DuckDB copy of the mirror, made right before it; making the copy is not measured."""
     import duckdb
 
     from test_infra.cdc.lake import scratch_db
+    from test_infra.cdc.lake.open import open_table
 
-    file = stack.dir / "copy.duckdb"
+    file = pipeline.stack.dir / "copy.duckdb"
     file.unlink(missing_ok=True)
     with duckdb.connect(str(file)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        scratch_db.view(connection, "mirror", PipelineFolders(stack.dir, spec().name).mirror(TABLE))
+        scratch_db.view(connection, "mirror", open_table(pipeline.mirror(TABLE)))
         connection.execute("CREATE TABLE mixed AS FROM mirror")
-    endpoint = stack.endpoint("postgres")
+    endpoint = pipeline.endpoint("postgres")
     uri = f"postgresql://{endpoint.properties['owner_user']}@{endpoint.host}:{endpoint.port}"
     told = subprocess.run(
         [
@@ -137,12 +134,12 @@ def _theirs(stack: Stack, peer: Path) -> Figures:
 
 
 @contextmanager
-def updates(stack: Stack) -> Iterator[Callable[[], float]]:
+def updates(pipeline: RunningPipeline) -> Iterator[Callable[[], float]]:
     """Single-row transactions at a steady rate, for the time of the block; gives the rate that was kept so far."""
-    script = stack.dir / "update.pgbench"
+    script = pipeline.stack.dir / "update.pgbench"
     script.write_text(UPDATE)
-    endpoint = stack.endpoint("postgres")
-    began, before = time.monotonic(), _updated(stack)
+    endpoint = pipeline.endpoint("postgres")
+    began, before = time.monotonic(), _updated(pipeline)
     with subprocess.Popen(
         [
             _pgbench(),
@@ -170,15 +167,15 @@ def updates(stack: Stack) -> Iterator[Callable[[], float]]:
         stderr=subprocess.DEVNULL,
     ) as writer:
         try:
-            yield lambda: (_updated(stack) - before) / (time.monotonic() - began)
+            yield lambda: (_updated(pipeline) - before) / (time.monotonic() - began)
         finally:
             writer.terminate()
 
 
-def _updated(stack: Stack) -> int:
+def _updated(pipeline: RunningPipeline) -> int:
     from test_infra.cdc.sources import postgres
 
-    with postgres.connect(stack.endpoint("postgres"), "owner") as session:
+    with postgres.connect(pipeline.endpoint("postgres"), "owner") as session:
         row = session.execute("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = %s", [TABLE]).fetchone()
     return int(row[0]) if row else 0
 
@@ -220,7 +217,7 @@ def check(timeout_s: float) -> Figures:
     sampler = threading.Thread(target=sample)
     sampler.start()
     started = time.monotonic()
-    report = parity.check(stack, spec(), timeout_s=timeout_s)
+    report = parity.check(RunningPipeline(stack, spec()), timeout_s=timeout_s)
     took_s = time.monotonic() - started
     done.set()
     sampler.join()

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from test_infra.base.deadline import Deadline
+from test_infra.cdc.load.prepare import prepare
 from test_infra.cdc.pipeline import connector
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
-from test_infra.cdc.sources import postgres
-from test_infra.cdc.stream import control
-from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
+from test_infra.cdc.stream.control import SparkStream
+from test_infra.stack import AttachedLease, StackSpec, down, up
 
 SHOP_SQL = Path(__file__).parents[1] / "test_infra" / "defs" / "shop" / "shop.sql"
 STREAM_TIMEOUT_S = 180.0
@@ -28,21 +29,19 @@ def shop() -> PipelineSpec:
 
 
 @contextmanager
-def running(spec: PipelineSpec) -> Iterator[Stack]:
-    """A stack with the pipeline's stream at work; both end with the block."""
+def running(spec: PipelineSpec) -> Iterator[RunningPipeline]:
+    """The pipeline with its stream at work, in a stack of its own; both end with the block."""
     lease = AttachedLease()
-    stack = up(StackSpec(), lease=lease, alongside=lambda stack: _submit(stack, spec))
+    stack = up(StackSpec(), lease=lease, alongside=lambda early: SparkStream(RunningPipeline(early, spec)).submit())
+    pipeline = RunningPipeline(stack, spec)
+    stream = SparkStream(pipeline)
     try:
-        schemas = postgres.prepare(stack, spec)
+        schemas = prepare(pipeline)
         # The driver waits for the topics, so it can read while the connector still takes its snapshot.
-        control.release(stack, spec, schemas)
-        connector.create(stack, spec, schemas, timeout_s=STREAM_TIMEOUT_S)
-        control.wait_running(stack, spec, Deadline(STREAM_TIMEOUT_S))
-        yield stack
+        stream.release(schemas)
+        connector.create(pipeline, schemas, timeout_s=STREAM_TIMEOUT_S)
+        stream.wait_ready(Deadline(STREAM_TIMEOUT_S))
+        yield pipeline
     finally:
         down(stack.id)
         lease.release()
-
-
-def _submit(stack: Stack, spec: PipelineSpec) -> None:
-    control.submit(stack, spec, None)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from record import Measurement, Target, machine
 
+from test_infra.cdc.pipeline.running import RunningPipeline
+
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline.spec import PipelineSpec
-    from test_infra.stack import Stack
+    pass
 
 ROOT = Path(__file__).parents[1]
 Figures = dict[str, float]
@@ -50,9 +51,9 @@ def first_row() -> Figures:
     from workload import row_arrives
 
     started = time.monotonic()
-    with running(shop()) as stack:
+    with running(shop()) as pipeline:
         streaming = time.monotonic()
-        row_arrives(stack, shop())
+        row_arrives(pipeline)
         return {"streaming_s": streaming - started, "verified_s": time.monotonic() - started}
 
 
@@ -66,7 +67,7 @@ def containers() -> Iterator[Figures]:
     from contextlib import closing
 
     from test_infra.base.backend import Backend
-    from test_infra.runtime.docker import engine
+    from test_infra.runtime.docker_engine import engine
     from test_infra.runtime.image import image_name
     from test_infra.stack import AttachedLease, StackSpec, down, up
 
@@ -99,10 +100,10 @@ def lag() -> Iterator[Figures]:
     from pipeline import running, shop
     from workload import lag_at
 
-    with running(shop()) as stack:
-        lag_at(stack, shop(), rate_per_s=200, warm_up_s=10, measured_s=1)
+    with running(shop()) as pipeline:
+        lag_at(pipeline, rate_per_s=200, warm_up_s=10, measured_s=1)
         for _ in range(3):
-            yield _at_rates(stack, shop(), (20, 200, 1_000))
+            yield _at_rates(pipeline, (20, 200, 1_000))
 
 
 def lag_large() -> Iterator[Figures]:
@@ -110,20 +111,20 @@ def lag_large() -> Iterator[Figures]:
     from pipeline import running, shop
     from workload import fill_mirror, lag_at
 
-    with running(shop()) as stack:
-        fill_mirror(stack, shop(), rows=1_000_000)
-        lag_at(stack, shop(), rate_per_s=200, warm_up_s=10, measured_s=1)
+    with running(shop()) as pipeline:
+        fill_mirror(pipeline, rows=1_000_000)
+        lag_at(pipeline, rate_per_s=200, warm_up_s=10, measured_s=1)
         for _ in range(2):
-            yield _at_rates(stack, shop(), (200, 1_000))
+            yield _at_rates(pipeline, (200, 1_000))
 
 
-def _at_rates(stack: Stack, spec: PipelineSpec, rates_per_s: tuple[int, ...]) -> Figures:
+def _at_rates(pipeline: RunningPipeline, rates_per_s: tuple[int, ...]) -> Figures:
     from workload import lag_at
 
     return {
         f"at_{rate}_{figure}": value
         for rate in rates_per_s
-        for figure, value in lag_at(stack, spec, rate_per_s=rate, warm_up_s=3, measured_s=15).items()
+        for figure, value in lag_at(pipeline, rate_per_s=rate, warm_up_s=3, measured_s=15).items()
     }
 
 
@@ -132,10 +133,10 @@ def sustained() -> Iterator[Figures]:
     from pipeline import running, shop
     from workload import sustained as sustained_at
 
-    with running(shop()) as stack:
-        sustained_at(stack, shop(), rate_per_s=2_000, measured_s=9)
+    with running(shop()) as pipeline:
+        sustained_at(pipeline, rate_per_s=2_000, measured_s=9)
         for _ in range(2):
-            yield sustained_at(stack, shop(), rate_per_s=15_000, measured_s=30)
+            yield sustained_at(pipeline, rate_per_s=15_000, measured_s=30)
 
 
 def recovery() -> Iterator[Figures]:
@@ -143,9 +144,9 @@ def recovery() -> Iterator[Figures]:
     from pipeline import running, shop
     from recovery import recovered
 
-    with running(shop()) as stack:
+    with running(shop()) as pipeline:
         for _ in range(2):
-            yield {f"{part}_s": recovered(stack, shop(), part) for part in ("stream", "connect", "kafka", "postgres")}
+            yield {f"{part}_s": recovered(pipeline, part) for part in ("stream", "connect", "kafka", "postgres")}
 
 
 def drain() -> Figures:
@@ -153,8 +154,8 @@ def drain() -> Figures:
     from pipeline import running, shop
     from workload import drained
 
-    with running(shop()) as stack:
-        return drained(stack, shop(), changes=1_000_000)
+    with running(shop()) as pipeline:
+        return drained(pipeline, changes=1_000_000)
 
 
 def parity() -> Iterator[Figures]:
@@ -162,8 +163,8 @@ def parity() -> Iterator[Figures]:
     from parity import rounds, spec
     from pipeline import running
 
-    with running(spec()) as stack:
-        yield from rounds(stack)
+    with running(spec()) as pipeline:
+        yield from rounds(pipeline)
 
 
 def submit() -> Figures:
@@ -261,7 +262,7 @@ def main(names: list[str]) -> None:
 
 def _has_image() -> bool:
     from test_infra.base.errors import TestInfraError
-    from test_infra.runtime.docker import has_image
+    from test_infra.runtime.docker_engine import has_image
     from test_infra.runtime.image import image_name
 
     try:

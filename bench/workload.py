@@ -13,33 +13,33 @@ import psycopg
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.judge import coverage, lag
-from test_infra.cdc.lake.delta import Commit, commits, dataset, dataset_of, first_covering
-from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
-from test_infra.cdc.pipeline.spec import PipelineSpec
+from test_infra.cdc.lake.delta_reading import dataset_of
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.versions import Commit, first_covering
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.topics import end_offsets
 from test_infra.cdc.sources import postgres
-from test_infra.cdc.stream import control
+from test_infra.cdc.stream.stream import stream_of
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event as EventClass
 
-    from test_infra.stack import Stack
 
 TABLE = "orders"
 INSERT = "INSERT INTO orders (id, customer_id, amount, ordered_at, status) VALUES (%s, 1, 10.00, now(), 'new')"
 PER_TRANSACTION = 10_000
 
 
-def row_arrives(stack: Stack, spec: PipelineSpec) -> None:
+def row_arrives(pipeline: RunningPipeline) -> None:
     """Insert an order and wait until the mirror has it with the same values."""
     from deltalake import DeltaTable
 
-    with _owner(stack, spec) as source:
+    with _owner(pipeline) as source:
         inserted = source.execute(
             f"{INSERT} RETURNING id, customer_id, amount, ordered_at, status, signature",
             [1],
         ).fetchone()
-    mirror = DeltaTable(str(PipelineFolders(stack.dir, spec.name).mirror(TABLE)))
+    mirror = DeltaTable(str(pipeline.folders.mirror(TABLE)))
     columns = ["id", "customer_id", "amount", "ordered_at", "status", "signature"]
 
     def mirrored() -> None:
@@ -51,15 +51,13 @@ def row_arrives(stack: Stack, spec: PipelineSpec) -> None:
     wait_for(mirrored, Deadline(60), what="the mirror", awaited=f"{inserted}", interval_s=0.02)
 
 
-def lag_at(
-    stack: Stack, spec: PipelineSpec, *, rate_per_s: int, warm_up_s: float, measured_s: float
-) -> dict[str, float]:
+def lag_at(pipeline: RunningPipeline, *, rate_per_s: int, warm_up_s: float, measured_s: float) -> dict[str, float]:
     """Write single-row transactions at a steady rate; lag of those committed after the warm-up."""
-    with Writer(stack, spec, rate_per_s):
+    with Writer(pipeline, rate_per_s):
         time.sleep(warm_up_s)
         since = datetime.now(UTC)
         time.sleep(measured_s)
-    report = _lag_since(stack, spec, since)
+    report = _lag_since(pipeline, since)
     kafka, changes, mirror = (report.hops[hop] for hop in lag.HOPS)
     return {
         "changes_per_s": report.count / measured_s,
@@ -72,20 +70,20 @@ def lag_at(
     }
 
 
-def sustained(stack: Stack, spec: PipelineSpec, *, rate_per_s: int, measured_s: float) -> dict[str, float]:
+def sustained(pipeline: RunningPipeline, *, rate_per_s: int, measured_s: float) -> dict[str, float]:
     """Write transactions of 100 changes at a steady rate; how late the mirror was early and late in the time.
 
     Stable is a lag that does not grow: the last third is not more than half a second behind the middle one.
     """
-    with Writer(stack, spec, rate_per_s, per_transaction=100):
+    with Writer(pipeline, rate_per_s, per_transaction=100):
         time.sleep(measured_s / 3)
         middle = time.time()
         time.sleep(measured_s / 3)
         last = time.time()
         time.sleep(measured_s / 3)
         end = time.time()
-    _lag_since(stack, spec, datetime.fromtimestamp(middle, UTC))
-    lags = [(seen_at - lag_s, lag_s) for seen_at, lag_s in lags_since(stack, spec, middle)]
+    _lag_since(pipeline, datetime.fromtimestamp(middle, UTC))
+    lags = [(seen_at - lag_s, lag_s) for seen_at, lag_s in lags_since(pipeline, middle)]
     thirds = [
         statistics.median(lag_s for committed, lag_s in lags if begin <= committed < until)
         for begin, until in ((middle, last), (last, end))
@@ -97,25 +95,29 @@ def sustained(stack: Stack, spec: PipelineSpec, *, rate_per_s: int, measured_s: 
     }
 
 
-def fill_mirror(stack: Stack, spec: PipelineSpec, rows: int) -> None:
+def fill_mirror(pipeline: RunningPipeline, rows: int) -> None:
     """Insert so many orders and wait until the mirror has them."""
-    with _owner(stack, spec) as source:
+    with _owner(pipeline) as source:
         _insert(source, rows)
-    _, behind = coverage.advance(stack, spec, [TABLE], 300)
+    _, behind = coverage.advance(pipeline, [TABLE], 300)
     if behind:
         raise SystemExit(f"the mirror was not filled: {behind}")
 
 
-def lags_since(stack: Stack, spec: PipelineSpec, since_s: float) -> list[tuple[float, float]]:
+def lags_since(pipeline: RunningPipeline, since_s: float) -> list[tuple[float, float]]:
     """Of each streamed change committed since then: when the mirror showed it (epoch), and how late that was, s."""
     import pyarrow.compute as pc
 
-    folders = PipelineFolders(stack.dir, spec.name)
-    mirror = [commit for commit in commits(folders.mirror(TABLE)) if commit.wrote]
+    mirror = [commit for commit in open_table(pipeline.mirror(TABLE)).commits() if commit.wrote]
     ends = [sum(commit.offsets.values()) for commit in mirror]
-    rows = dataset(folders.changes(TABLE)).to_table(
-        columns=["kafka_offset", "commit_ts"],
-        filter=pc.field("op").isin(["c", "u", "d"]) & (pc.field("commit_ts") >= datetime.fromtimestamp(since_s, UTC)),
+    rows = (
+        open_table(pipeline.changes(TABLE))
+        .dataset()
+        .to_table(
+            columns=["kafka_offset", "commit_ts"],
+            filter=pc.field("op").isin(["c", "u", "d"])
+            & (pc.field("commit_ts") >= datetime.fromtimestamp(since_s, UTC)),
+        )
     )
     lags = []
     for offset, committed in zip(rows["kafka_offset"].to_pylist(), rows["commit_ts"].to_pylist(), strict=True):
@@ -124,25 +126,24 @@ def lags_since(stack: Stack, spec: PipelineSpec, since_s: float) -> list[tuple[f
     return lags
 
 
-def _lag_since(stack: Stack, spec: PipelineSpec, since: datetime) -> lag.LagReport:
-    covered, behind = coverage.advance(stack, spec, [TABLE], 60)
+def _lag_since(pipeline: RunningPipeline, since: datetime) -> lag.LagReport:
+    covered, behind = coverage.advance(pipeline, [TABLE], 60)
     if behind:
         raise SystemExit(f"the stream fell behind, so there is no lag to tell: {behind}")
-    return lag.of_table(stack, PipelineFolders(stack.dir, spec.name), TABLE, covered[TABLE], since)
+    return lag.of_table(pipeline, TABLE, covered[TABLE], since)
 
 
 class Writer:
     """Writes at a steady rate for the time of a block, in a process of its own: four inserts, five updates, one delete.
 
     Args:
-        stack: the stack of the pipeline.
-        spec: the pipeline.
+        pipeline: whose tables are written.
         rate_per_s: changes per second.
         per_transaction: changes of a transaction.
     """
 
-    def __init__(self, stack: Stack, spec: PipelineSpec, rate_per_s: int, per_transaction: int = 1) -> None:
-        source = postgres.conninfo(stack.endpoint(spec.source.service), "owner")
+    def __init__(self, pipeline: RunningPipeline, rate_per_s: int, per_transaction: int = 1) -> None:
+        source = postgres.conninfo(pipeline.endpoint(pipeline.spec.source.service), "owner")
         self._stop = multiprocessing.get_context("spawn").Event()
         self._process = multiprocessing.get_context("spawn").Process(
             target=_write, args=(source, rate_per_s, per_transaction, self._stop), daemon=True
@@ -198,15 +199,15 @@ def _change(connection: psycopg.Connection, first: int, number: int, per_transac
         connection.execute("DELETE FROM orders WHERE id = %s", [id_])
 
 
-def drained(stack: Stack, spec: PipelineSpec, changes: int) -> dict[str, float]:
+def drained(pipeline: RunningPipeline, changes: int) -> dict[str, float]:
     """Let ``changes`` wait in Kafka while the stream is down, start it, and watch the tables catch up."""
-    control.stop(stack, spec)
+    stream_of(pipeline).stop()
     started = time.time()
-    records = _fill(stack, spec, changes)
+    records = _fill(pipeline, changes)
     captured_s = time.time() - started
     began = time.time()
-    control.submit(stack, spec, None)
-    reached = {kind: _reached(stack, spec, kind, records) for kind in ("changes", "mirror")}
+    stream_of(pipeline).submit()
+    reached = {kind: _reached(pipeline, kind, records) for kind in ("changes", "mirror")}
     return {
         "captured_s": captured_s,
         "with_driver_start_s": max(history[-1].visible_at.timestamp() for history in reached.values()) - began,
@@ -214,17 +215,17 @@ def drained(stack: Stack, spec: PipelineSpec, changes: int) -> dict[str, float]:
     }
 
 
-def _fill(stack: Stack, spec: PipelineSpec, changes: int) -> dict[int, int]:
+def _fill(pipeline: RunningPipeline, changes: int) -> dict[int, int]:
     """Write 60 % inserts, 30 % updates, 10 % deletes; wait until Kafka has them, and a tombstone for each delete.
 
     Returns:
         End offsets to reach.
     """
-    topic = PipelineNames(stack.id, spec.name).topic(spec.source.schema_name, TABLE)
-    bootstrap = stack.endpoint("kafka").url
+    topic = pipeline.topic(TABLE)
+    bootstrap = pipeline.bootstrap
     before = sum(end_offsets(bootstrap, topic).values())
     inserts, updates, deletes = changes * 6 // 10, changes * 3 // 10, changes // 10
-    with _owner(stack, spec) as source:
+    with _owner(pipeline) as source:
         _insert(source, inserts)
         for first in range(1, updates + 1, PER_TRANSACTION):
             last = min(first + PER_TRANSACTION - 1, updates)
@@ -253,13 +254,12 @@ def _insert(source: psycopg.Connection, rows: int) -> None:
         )
 
 
-def _reached(stack: Stack, spec: PipelineSpec, kind: str, records: dict[int, int]) -> list[Commit]:
+def _reached(pipeline: RunningPipeline, kind: str, records: dict[int, int]) -> list[Commit]:
     """The commits of one table from before the backlog to the first that covers it."""
-    folders = PipelineFolders(stack.dir, spec.name)
-    table = folders.changes(TABLE) if kind == "changes" else folders.mirror(TABLE)
+    table = open_table(pipeline.changes(TABLE) if kind == "changes" else pipeline.mirror(TABLE))
 
     def covered() -> list[Commit]:
-        history = commits(table)
+        history = table.commits()
         last = first_covering(history, records)
         if last is None:
             raise StillWaiting(f"{history[-1].offsets}")
@@ -277,7 +277,7 @@ def _records_per_s(history: list[Commit]) -> float:
     return (sum(last.offsets.values()) - sum(first.offsets.values())) / took_s if took_s else 0.0
 
 
-def _owner(stack: Stack, spec: PipelineSpec) -> psycopg.Connection:
-    connection = postgres.connect(stack.endpoint(spec.source.service), "owner")
+def _owner(pipeline: RunningPipeline) -> psycopg.Connection:
+    connection = postgres.connect(pipeline.endpoint(pipeline.spec.source.service), "owner")
     connection.autocommit = True
     return connection

@@ -27,7 +27,7 @@ from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.base.paths import cache, private_dir
 from test_infra.jvm import jars
 from test_infra.jvm.jars import JarLock
-from test_infra.runtime.docker import engine
+from test_infra.runtime.docker_engine import engine
 from test_infra.runtime.image import REPOSITORY, source_digest
 
 HERE = Path(__file__).parent
@@ -142,7 +142,7 @@ def _jars(target: Path, lock: JarLock) -> None:
         place = folder / path.parent.name
         place.mkdir(exist_ok=True)
         shutil.copy2(path, place)
-    plugin = jars.plugin_dir("debezium-postgres")
+    plugin = jars.unpacked_group("debezium-postgres")
     shutil.copytree(plugin, target / "test_infra" / "plugins" / plugin.name)
     for path in target.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -152,7 +152,8 @@ def with_groups(lock: JarLock, others: JarLock) -> JarLock:
         for jar in lock.jars
         if (groups := tuple(group for group in jar.groups if group not in replaced))
     ]
-    return JarLock(jars=tuple(sorted([*kept, *others.jars], key=lambda jar: jar.coordinates)))
+    jars_of_both = tuple(sorted([*kept, *others.jars], key=lambda jar: jar.coordinates))
+    return lock.model_copy(update={"jars": jars_of_both})
 
 
 def cloud_jars(version: str) -> list[Path]:
@@ -232,7 +233,7 @@ def _write(target: Path, wanted: Mapping[str, tuple[str, ...]]) -> None:
                     coordinates=coordinates, sha256=digest, size_bytes=size_bytes, groups=tuple(sorted(needed_by))
                 )
             )
-    target.write_text(JarLock(jars=tuple(locked)).model_dump_json(indent=1) + "\n")
+    target.write_text(JarLock(jars=tuple(locked)).model_dump_json(indent=1, exclude_defaults=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def fast_starts() -> None:
 def docker_image() -> str:
     """The image of these sources, on an engine that answers; without them the test is not run, and that is said."""
     from test_infra.base.errors import TestInfraError
-    from test_infra.runtime.docker import ImageMissing, engine, has_image
+    from test_infra.runtime.docker_engine import ImageMissing, engine, has_image
     from test_infra.runtime.image import image_name
 
     try:

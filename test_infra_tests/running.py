@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from test_infra.base.deadline import Deadline
+from test_infra.cdc.load.prepare import prepare
 from test_infra.cdc.pipeline import connector
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec
-from test_infra.cdc.sources.postgres import Role, connect, prepare
-from test_infra.cdc.stream import control
+from test_infra.cdc.sources.postgres import Role
+from test_infra.cdc.stream.control import SparkStream
 from test_infra.cdc.types.table import TableSchema
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 
@@ -23,38 +25,49 @@ START_TIMEOUT_S = 120.0
 class Running:
     """A pipeline and the stack it has for itself; test modules add what they need to it."""
 
-    stack: Stack
-    spec: PipelineSpec
+    pipeline: RunningPipeline
     schemas: list[TableSchema]
 
     @property
+    def stack(self) -> Stack:
+        return self.pipeline.stack
+
+    @property
+    def spec(self) -> PipelineSpec:
+        return self.pipeline.spec
+
+    @property
     def names(self) -> PipelineNames:
-        return PipelineNames(self.stack.id, self.spec.name)
+        return self.pipeline.names
 
     @property
     def folders(self) -> PipelineFolders:
-        return PipelineFolders(self.stack.dir, self.spec.name)
+        return self.pipeline.folders
+
+    @property
+    def stream(self) -> SparkStream:
+        return SparkStream(self.pipeline)
 
     def topic(self, table: str) -> str:
-        return self.names.topic(self.spec.source.schema_name, table)
+        return self.pipeline.topic(table)
 
     def schema(self, table: str) -> TableSchema:
         (found,) = (schema for schema in self.schemas if schema.name == table)
         return found
 
     def sql(self, query: str, *values: object, role: Role = "owner") -> list[tuple[Any, ...]]:
-        with connect(self.stack.endpoint(self.spec.source.service), role) as session:
+        with self.pipeline.source.session(role) as session:
             cursor = session.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
     def capture(self) -> None:
         """Begin to capture, and wait until the stream is at work."""
-        connector.create(self.stack, self.spec, self.schemas, timeout_s=START_TIMEOUT_S)
+        connector.create(self.pipeline, self.schemas, timeout_s=START_TIMEOUT_S)
         self.start_stream()
 
     def start_stream(self) -> None:
-        control.submit(self.stack, self.spec, self.schemas)
-        control.wait_running(self.stack, self.spec, Deadline(START_TIMEOUT_S))
+        self.stream.start(self.schemas)
+        self.stream.wait_ready(Deadline(START_TIMEOUT_S))
 
 
 Kind = TypeVar("Kind", bound=Running)
@@ -69,10 +82,11 @@ def prepared(kind: type[Kind], spec: PipelineSpec, stack_id: str) -> Iterator[Ki
             StackSpec(),
             lease=lease,
             stack_id=stack_id,
-            alongside=lambda early: control.submit(early, spec) and None,
+            alongside=lambda early: SparkStream(RunningPipeline(early, spec)).submit() and None,
             timeout_s=START_TIMEOUT_S,
         )
-        yield kind(stack, spec, prepare(stack, spec))
+        pipeline = RunningPipeline(stack, spec)
+        yield kind(pipeline, prepare(pipeline))
     finally:
         down(stack_id)
         lease.release()

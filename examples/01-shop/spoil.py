@@ -1,4 +1,4 @@
-"""Plants one fault in the mirror of `orders`, behind the pipeline's back, or undoes it.
+"""Plants one fault in the mirror of `orders`, without the stream knowing, or removes it.
 
     eval "$(test-infra env --table orders)"
     python spoil.py value     # another amount: VALUE
@@ -6,14 +6,13 @@
     python spoil.py add       # a row more: EXTRA
     python spoil.py undo
 
-The row is one of ours: it is first written to the source, and must be in the mirror before it is spoiled.
+The row is our own: it is written to the source first, and changed in the mirror as soon as it is there.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import psycopg
 import pyarrow as pa
@@ -21,13 +20,13 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 
 ORDER, STRANGER = 9_000_000_001, 9_000_000_002
 
 
 def main(fault: str) -> None:
-    """Bring the mirror into the order it was in, then plant the fault."""
+    """Restore the mirror, then plant the fault."""
     write_our_order()
     mirror = DeltaTable(os.environ["DELTA_TABLE_PATH"])
     original = wait_for(
@@ -60,10 +59,11 @@ def write_our_order() -> None:
 
 
 def first_seen(mirror: DeltaTable) -> pa.Table:
-    """Our order as it first came into the mirror, whatever was done to it since."""
+    """Our order as the first version of the mirror that has it says."""
     mirror.update_incremental()
     for version in range(mirror.version() + 1):
-        rows = lake.dataset(Path(os.environ["DELTA_TABLE_PATH"]), version).to_table(filter=pc.field("id") == ORDER)
+        table = open_table(os.environ["DELTA_TABLE_PATH"], version)
+        rows = table.rows(where=pc.field("id") == ORDER).read_all()
         if rows.num_rows:
             return rows
     raise StillWaiting("it is not there yet")

@@ -1,4 +1,4 @@
-"""Compares what the job wrote with what the mirror holds: `python check.py`."""
+"""Compares the job's result with the mirror: `python check.py`."""
 
 import os
 import sys
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import duckdb
 
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 
-orders = lake.dataset(Path(os.environ["DELTA_TABLE_PATH"]))
-written = lake.dataset(Path(os.environ["TEST_INFRA_HOME"]) / "examples" / "orders_by_status")
+orders = open_table(os.environ["DELTA_TABLE_PATH"]).rows().read_all()
+written = open_table(Path(os.environ["TEST_INFRA_HOME"]) / "examples" / "orders_by_status").rows().read_all()
 expected = duckdb.sql("SELECT status, count(*), sum(amount) FROM orders WHERE amount > 0 GROUP BY status ORDER BY 1")
 found = duckdb.sql("SELECT status, orders, amount FROM written ORDER BY 1")
 if expected.fetchall() != found.fetchall():

@@ -6,10 +6,14 @@ import dagster as dg
 
 from test_infra.resources.keys import VERDICT
 
+NAMES = ("e2e", "smoke", "parity")
+"""The Dagster jobs of every project."""
+PROJECT = "test_infra/project"
+"""Tag of the Dagster jobs and their runs: which project they belong to."""
 SMOKE_OPERATIONS = 1_000
 STACK_GROUP = "stack"
 OF_A_RUN = frozenset({"suite", "service_stability"})
-"""Gates that judge a run rather than the state of a pipeline."""
+"""Gates that judge the run, not the state of a pipeline; the Dagster job parity leaves them out."""
 
 
 def jobs(
@@ -17,15 +21,17 @@ def jobs(
     suites: Sequence[dg.AssetKey],
     loads: Sequence[dg.AssetKey],
     apart: Sequence[str] = (),
+    project: str = "",
 ) -> dg.Definitions:
-    """The Dagster jobs ``e2e`` (everything), ``smoke`` (small load, no suites) and ``parity`` (the gates of the
-    pipelines alone); and one for each pipeline that asked for a job of its own, which no other runs.
+    """The Dagster jobs ``e2e`` (everything), ``smoke`` (small load, no suites) and ``parity`` (only the gates of the
+    pipelines); and one for each pipeline with ``own_job: true``, which no other Dagster job runs.
 
     Args:
-        gates: every gate there is.
+        gates: every gate of the project.
         suites: asset keys of the suites.
         loads: asset keys of the loads.
         apart: names of the pipelines with a job of their own.
+        project: name of the project, by which sensors know the runs of its Dagster jobs.
     """
     everything: dg.AssetSelection = dg.AssetSelection.all()
     own = {name: dg.AssetSelection.groups(name) for name in apart}
@@ -34,17 +40,20 @@ def jobs(
     small = {
         load_step(load): {"config": {"operations": SMOKE_OPERATIONS}} for load in loads if load.path[0] not in apart
     }
+    tags = {PROJECT: project} if project else {}
     e2e = dg.define_asset_job(
         "e2e",
         selection=everything,
         description="Stack, pipelines, load, gates, suites, verdict: is every committed row in the lake, exactly, "
         "and how late?",
+        tags=tags,
     )
     smoke = dg.define_asset_job(
         "smoke",
         selection=everything - dg.AssetSelection.assets(*suites),
         config={"ops": small} if small else None,
         description=f"As e2e, with {SMOKE_OPERATIONS:,} operations and without suites.",
+        tags=tags,
     )
     parity = dg.define_asset_job(
         "parity",
@@ -52,13 +61,15 @@ def jobs(
             *(gate for gate in gates if gate.name not in OF_A_RUN and gate.asset_key.path[0] not in apart)
         )
         | dg.AssetSelection.assets(VERDICT),
-        description="The gates of every pipeline against a stack that runs; nothing is made, nothing is loaded.",
+        description="The gates of every pipeline, against the running stack; nothing is created, no load runs.",
+        tags=tags,
     )
     alone = [
         dg.define_asset_job(
             name,
             selection=pipeline | dg.AssetSelection.groups(STACK_GROUP) | dg.AssetSelection.assets(VERDICT),
-            description=f"As e2e, with the pipeline {name} alone and without suites.",
+            description=f"As e2e, with only the pipeline {name} and without suites.",
+            tags=tags,
         )
         for name, pipeline in own.items()
     ]

@@ -8,14 +8,13 @@ from pydantic import Field
 
 from test_infra.assets.step import OWNERS, step
 from test_infra.base.deadline import Deadline
-from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
 from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.resources.keys import connector_key, load_key, service_key, stream_key, table_keys
 from test_infra.resources.stack import StackResource
 
 if TYPE_CHECKING:
+    from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.types.table import TableSchema
-    from test_infra.stack import Stack
 
 PIPELINE = "test_infra/pipeline"
 """Metadata of a stream asset: the pipeline it belongs to. A step that needs the pipelines of its Dagster job finds
@@ -87,10 +86,10 @@ def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
         ],
     )
     def source(context: dg.AssetExecutionContext, stack: StackResource) -> Iterator[Result]:
-        from test_infra.cdc.sources import postgres
+        from test_infra.cdc.load.prepare import prepare
 
         with step(context, stack, f"{spec.name}__source", _paths(keys)):
-            schemas = {schema.name: schema for schema in postgres.prepare(stack.attach(), spec)}
+            schemas = {schema.name: schema for schema in prepare(attached(stack, spec))}
             for table, key in keys.items():
                 if key in context.selected_asset_keys:
                     not_captured = ", ".join(schemas[table].generated) or "none"
@@ -125,16 +124,15 @@ def _connector(spec: PipelineSpec) -> dg.AssetsDefinition:
         from test_infra.cdc.pipeline import connector as debezium
 
         with step(context, stack, f"{spec.name}__connector", [key.to_user_string()]):
-            running = stack.attach()
-            debezium.create(running, spec, schemas_of(running, spec))
-            names = PipelineNames(running.id, spec.name)
+            pipeline = attached(stack, spec)
+            debezium.create(pipeline, pipeline.schemas())
+            names = pipeline.names
             return Result(
                 metadata={
                     "connector": names.connector,
-                    "slot": names.slot,
-                    "publication": names.publication,
+                    **pipeline.source.names(),
                     "topic_prefix": names.topic_prefix,
-                    "url": f"{running.endpoint('connect').url}/connectors/{names.connector}",
+                    "url": f"{pipeline.endpoint('connect').url}/connectors/{names.connector}",
                 }
             )
 
@@ -164,10 +162,9 @@ def _topics(spec: PipelineSpec) -> dg.AssetsDefinition:
         from test_infra.cdc.pipeline.topics import end_offsets_of
 
         with step(context, stack, f"{spec.name}__topic", _paths(keys)):
-            running = stack.attach()
-            names = PipelineNames(running.id, spec.name)
-            topics = {table: names.topic(spec.source.schema_name, table) for table in keys}
-            ends = end_offsets_of(running.endpoint("kafka").url, topics.values())
+            pipeline = attached(stack, spec)
+            topics = {table: pipeline.topic(table) for table in keys}
+            ends = end_offsets_of(pipeline.bootstrap, topics.values())
             for table, key in keys.items():
                 if key in context.selected_asset_keys:
                     offsets = ends[topics[table]]
@@ -196,7 +193,7 @@ def _stream(spec: PipelineSpec) -> dg.AssetsDefinition:
     )
     def stream(context: dg.AssetExecutionContext, stack: StackResource) -> Result:
         with step(context, stack, f"{spec.name}__stream", [key.to_user_string()]):
-            return Result(metadata=_run_stream(stack.attach(), spec))
+            return Result(metadata=_run_stream(attached(stack, spec)))
 
     return stream
 
@@ -220,9 +217,9 @@ def _load(spec: PipelineSpec) -> dg.AssetsDefinition:
         from test_infra.cdc.load import control
 
         with step(context, stack, f"{spec.name}__load", [key.to_user_string()]):
-            running = stack.attach()
-            control.start(running, spec, operations=config.operations)
-            status = control.wait_bulk(running, spec, Deadline(LOAD_TIMEOUT_S))
+            pipeline = attached(stack, spec)
+            control.start(pipeline, operations=config.operations)
+            status = control.wait_bulk(pipeline, Deadline(LOAD_TIMEOUT_S))
             return Result(
                 metadata={
                     "operations_done": status.operations_done,
@@ -230,7 +227,7 @@ def _load(spec: PipelineSpec) -> dg.AssetsDefinition:
                     "failed_on_purpose": status.failed,
                     "unknown": status.unknown,
                     "seed": spec.load.seed if spec.load else 0,
-                    "history": dg.MetadataValue.path(str(PipelineFolders(running.dir, spec.name).history)),
+                    "history": dg.MetadataValue.path(str(pipeline.folders.history)),
                 }
             )
 
@@ -258,10 +255,10 @@ def _tables(spec: PipelineSpec, kind: str) -> dg.AssetsDefinition:
     )
     def tables(context: dg.AssetExecutionContext, stack: StackResource) -> Iterator[Result]:
         with step(context, stack, f"{spec.name}__{kind}", _paths(keys)):
-            folders = PipelineFolders(stack.attach().dir, spec.name)
+            pipeline = attached(stack, spec)
             for table, key in keys.items():
                 if key in context.selected_asset_keys:
-                    yield Result(key, metadata=_table_metadata(folders, kind, table))
+                    yield Result(key, metadata=_table_metadata(pipeline, kind, table))
 
     return tables
 
@@ -276,35 +273,38 @@ _TABLES = {
 }
 
 
-def _run_stream(stack: "Stack", spec: PipelineSpec) -> dict[str, str]:
-    from test_infra.cdc.stream import control
+def attached(stack: StackResource, spec: PipelineSpec) -> "RunningPipeline":
+    """The pipeline in the running stack.
 
-    control.submit(stack, spec, None)
-    control.release(stack, spec, schemas_of(stack, spec))
-    control.wait_running(stack, spec, Deadline(STREAM_TIMEOUT_S))
-    return {"ready_at": control.ready_at(stack, spec).isoformat()}
+    Raises:
+        StackNotRunning: the stack does not run.
+    """
+    from test_infra.cdc.pipeline.running import RunningPipeline
+
+    return RunningPipeline(stack.attach(), spec)
 
 
-def _table_metadata(folders: PipelineFolders, kind: str, table: str) -> dict[str, dg.MetadataValue]:
-    from test_infra.cdc.lake.delta import commits, dataset
+def _run_stream(pipeline: "RunningPipeline") -> dict[str, str]:
+    from test_infra.cdc.stream.stream import stream_of
 
-    path = folders.changes(table) if kind == "changes" else folders.mirror(table)
-    latest = commits(path)[-1]
+    stream = stream_of(pipeline)
+    stream.start(pipeline.schemas())
+    return {"ready_at": stream.wait_ready(Deadline(STREAM_TIMEOUT_S)).isoformat()}
+
+
+def _table_metadata(pipeline: "RunningPipeline", kind: str, table: str) -> dict[str, dg.MetadataValue]:
+    from test_infra.cdc.lake.open import open_table
+
+    location = pipeline.changes(table) if kind == "changes" else pipeline.mirror(table)
+    opened = open_table(location)
+    latest = opened.commits()[-1]
     return {
-        "dagster/row_count": dg.MetadataValue.int(dataset(path, latest.version).count_rows()),
+        "dagster/row_count": dg.MetadataValue.int(open_table(location, latest.version).dataset().count_rows()),
         "version": dg.MetadataValue.int(latest.version),
         "offsets": dg.MetadataValue.json({str(partition): end for partition, end in latest.offsets.items()}),
         "visible_at": dg.MetadataValue.timestamp(latest.visible_at),
-        "path": dg.MetadataValue.path(str(path)),
+        "path": dg.MetadataValue.path(str(location)),
     }
-
-
-def schemas_of(stack: "Stack", spec: PipelineSpec) -> "list[TableSchema]":
-    """The captured tables as the source's catalogue describes them now."""
-    from test_infra.cdc.sources import postgres
-
-    with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
-        return postgres.schemas(connection, spec)
 
 
 def column_schema(schema: "TableSchema") -> dg.TableSchema:

@@ -1,4 +1,4 @@
-"""A Spark job as an asset: submitted once a run, followed to its end, ended when the run is."""
+"""A Spark job as an asset: submitted once per run, followed to its end, cancelled with the run."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -30,15 +30,15 @@ def spark_job_asset(
 ) -> dg.AssetsDefinition:
     """The asset that a Spark job makes.
 
-    A step that is tried again while its job lives follows that job; one whose job has failed submits another. A run
-    that is terminated cancels its job.
+    A retried step follows its job while that has not ended, and submits another one after a failure. A terminated run
+    cancels its job.
 
     Args:
         key: of the asset.
-        read: gives the job when the step runs, given a folder for what it writes.
+        read: returns the job when the step runs; gets a folder for files that it writes.
         description: what exists afterwards and where to look at it.
-        after: assets that must be there before.
-        retry_policy: Dagster's, for the step.
+        after: assets that must exist before.
+        retry_policy: of the step.
     """
 
     @dg.asset(
@@ -72,18 +72,18 @@ def spark_job_asset(
 
 
 def follow(gateway: "SparkGateway", spec: "JobSpec", *, scope: str) -> "Execution":
-    """Submit a job, or find the one of this scope that has not failed; write its log to stdout until it ended.
+    """Submit a job, or find the one of this scope that has not failed, and write its log to stdout until it ended.
 
-    Whatever interrupts this (Dagster's termination, Ctrl-C) cancels the job; a killed process does not, and the next
-    call with this scope finds it.
+    An interrupt (Dagster's termination, Ctrl-C) cancels the job. After a kill of this process the job goes on, and the
+    next call with the same scope finds it.
 
     Args:
         gateway: that runs it.
         spec: the job.
-        scope: names the run and the asset; a job of one scope is never submitted twice at once.
+        scope: the run and the asset; at most one job of a scope runs at a time.
     """
-    former = [one for one in gateway.list(name=spec.name) if one.idempotency_key.startswith(f"{scope}#")]
-    failed = [one for one in former if one.state.terminal and not one.succeeded]
+    earlier = [one for one in gateway.list(name=spec.name) if one.idempotency_key.startswith(f"{scope}#")]
+    failed = [one for one in earlier if one.state.terminal and not one.succeeded]
     execution_id = gateway.submit(spec, idempotency_key=f"{scope}#{len(failed)}")
     try:
         for text, _ in gateway.follow(execution_id):

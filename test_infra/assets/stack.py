@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 GROUP = "stack"
 UP_TIMEOUT_S = 120.0
-KINDS = {"postgres": {"postgres"}, "kafka": {"kafka"}, "connect": {"debezium", "kafka"}}
 
 
 def service_stack(spec: "StackSpec") -> dg.AssetsDefinition:
@@ -27,16 +26,16 @@ def service_stack(spec: "StackSpec") -> dg.AssetsDefinition:
     Args:
         spec: the services.
     """
-    from test_infra.stack.services import services_of
+    from test_infra.stack.registry import known_services, services_of
 
-    services = services_of(spec)
+    services, known = services_of(spec), known_services()
     specs = [
         dg.AssetSpec(
             service_key(name),
             deps=[service_key(dependency) for dependency in services[name].depends_on],
             description=_description(name),
             group_name=GROUP,
-            kinds=KINDS.get(name, set()),
+            kinds=set(known[name].asset_kinds),
             owners=[*OWNERS],
         )
         for name in _ordered({name: service.depends_on for name, service in services.items()})
@@ -89,11 +88,12 @@ def _submit_streams(pipelines: "list[PipelineSpec]", warn: Callable[[str], None]
     """
 
     def submit_all(stack: "Stack") -> None:
-        from test_infra.cdc.stream.control import submit
+        from test_infra.cdc.pipeline.running import RunningPipeline
+        from test_infra.cdc.stream.stream import stream_of
 
         for spec in pipelines:
             try:
-                submit(stack, spec, None)
+                stream_of(RunningPipeline(stack, spec)).submit()
             except Exception as error:
                 warn(f"the stream of {spec.name} did not get its head start: {redact(str(error))}")
 

@@ -1,6 +1,4 @@
-"""What every step that makes an asset has in common: it leaves a record, and its errors are for the person who must
-act.
-"""
+"""Every step that makes an asset: its record in the run's folder, and errors without a traceback of ours."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,13 +19,13 @@ UNFORESEEN = 1
 
 @contextmanager
 def step(context: Context, stack: StackResource, name: str, assets: Sequence[str]) -> Iterator[Path]:
-    """Record how the body of a step goes; gives the run's folder.
+    """Write the record of a step when its body ends; yields the run's folder.
 
     Args:
-        context: Dagster's.
+        context: of the op or asset.
         stack: which stack the run uses.
-        name: of the step.
-        assets: paths of the assets it makes.
+        name: name of the step.
+        assets: paths of the assets that the step makes.
 
     Raises:
         Failure: instead of a foreseeable error, with its text and without a traceback of ours.

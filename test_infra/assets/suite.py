@@ -14,7 +14,7 @@ from test_infra.suites.spec import SuiteFolder, SuiteSpec
 
 GROUP = "suites"
 LAST = {"dagster/priority": "-10"}
-"""A suite may restart what it tests, so gates that are ready look first."""
+"""A suite may restart services or the stream, so gates that are ready judge before it."""
 
 
 def suite_asset(spec: SuiteSpec, after: Sequence[dg.AssetKey] = ()) -> dg.AssetsDefinition:
@@ -22,7 +22,7 @@ def suite_asset(spec: SuiteSpec, after: Sequence[dg.AssetKey] = ()) -> dg.Assets
 
     Args:
         spec: the suite, with absolute paths.
-        after: assets that must be there before the suite makes sense.
+        after: assets that must exist before the suite starts.
     """
     key = suite_key(spec.name)
     path = key.to_user_string()
@@ -30,29 +30,29 @@ def suite_asset(spec: SuiteSpec, after: Sequence[dg.AssetKey] = ()) -> dg.Assets
 
     @dg.op(
         name=f"{spec.name}__plan",
-        description="Collects the tests, so that one that never reports is noticed.",
+        description="Starts the tests and notes which there are, so that one that never reports is noticed.",
         ins={name: dg.In(dg.Nothing) for name in ready},
         out=dg.Out(dg.Nothing),
         tags=LAST,
     )
     def plan_op(context: dg.OpExecutionContext, stack: StackResource) -> None:
         with step(context, stack, f"{spec.name}__plan", [path]) as run_dir:
-            plan(spec, SuiteFolder(run_dir, spec.name), stack.attach().id)
+            plan(spec, SuiteFolder(run_dir, spec.name), stack.attach())
 
     @dg.op(
         name=f"{spec.name}__run",
-        description="Runs the tests against the running stack. A red test does not fail this step; the gate judges.",
+        description="Waits for the end of the tests. A red test does not fail this step; the gate judges.",
         ins={"planned": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
         tags=LAST,
     )
     def run_op(context: dg.OpExecutionContext, stack: StackResource) -> None:
         with step(context, stack, f"{spec.name}__run", [path]) as run_dir:
-            run(spec, SuiteFolder(run_dir, spec.name), stack.attach().id)
+            run(spec, SuiteFolder(run_dir, spec.name), stack.attach())
 
     @dg.op(
         name=f"{spec.name}__report",
-        description="Reads what every test reported.",
+        description="Counts the reported tests; path of the log in the metadata.",
         ins={"ran": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
         tags=LAST,

@@ -6,41 +6,41 @@ import dagster as dg
 
 from test_infra.assets.step import OWNERS
 from test_infra.resources.keys import VERDICT
-from test_infra.resources.run_folder import record_surroundings, run_folder
+from test_infra.resources.run_folder import record_services_and_pipelines, run_folder
 from test_infra.resources.stack import StackResource
 from test_infra.verdict.report import HTML, report
 from test_infra.verdict.result import Result
 
+GROUP = "verdict"
 LAST_OF_ALL = "-100"
 
 
 def verdict_asset(after: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     """The asset that judges the run.
 
-    Dagster has no dependency on a check that does not block, so the order comes from the lowest priority: with the
-    in-process executor this step runs when every gate has looked. Under an executor that runs steps side by side a
-    gate may still be looking; it then counts as missing, which is red, never green.
+    Dagster has no dependency on a check that does not block, so this step has the lowest priority: with the in-process
+    executor it runs after every gate. With an executor that runs steps in parallel a gate may not have ended yet; it
+    then counts as missing, which is red.
 
     Args:
-        after: assets that no other asset stands on.
+        after: assets without an asset that depends on them.
     """
 
     @dg.asset(
         key=VERDICT,
         deps=list(after),
-        group_name="verdict",
+        group_name=GROUP,
         kinds={"dagster"},
         owners=[*OWNERS],
         op_tags={"dagster/priority": LAST_OF_ALL},
         description=(
-            "Every gate of the Dagster job has evidence in this run, and all of it says passed; otherwise this "
-            "step fails. "
-            "The report is at the path in the metadata."
+            "Every gate of the Dagster job has evidence in this run, and all gates passed; otherwise this step "
+            "fails. The path of the report is in the metadata."
         ),
     )
     def verdict(context: dg.AssetExecutionContext, stack: StackResource) -> dg.MaterializeResult[None]:
         folder = run_folder(context, stack)
-        record_surroundings(folder, stack.resolved_id)
+        record_services_and_pipelines(folder, stack.resolved_id)
         result = report(folder)
         if not result.green:
             raise dg.Failure(

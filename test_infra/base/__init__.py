@@ -1,1 +1,1 @@
-"""Ids, paths, secrets, deadlines and errors: what every other layer stands on."""
+"""Ids, paths, secrets, locks, logs, deadlines and errors: what every other layer uses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 BACKEND_VARIABLE = "TEST_INFRA_BACKEND"
-"""Names the backend for whoever is not told otherwise."""
+"""Environment variable: the default backend."""
 
 
 class Backend(StrEnum):

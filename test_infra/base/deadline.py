@@ -19,7 +19,7 @@ class StillWaiting(Exception):
 
 
 class Deadline:
-    """A moment on the monotonic clock after which nobody waits any more."""
+    """A time limit, counted on the monotonic clock from now on."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -37,7 +37,7 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether nothing is left."""
+        """Whether the time is over."""
         return self.remaining_s == 0.0
 
     def within(self, timeout_s: float) -> Deadline:
@@ -58,14 +58,14 @@ def wait_for(
 ) -> T:
     """Call ``observe`` until it returns; it raises `StillWaiting` (or one of ``not_yet``) while the state is not there.
 
-    Any other exception ends the wait at once: a foreseeable end, such as a process that died, is not waited for.
+    Any other exception ends the wait at once, for example when a process has died.
 
     Args:
         observe: returns the awaited thing, or raises.
         deadline: when to give up.
         what: subject of the error, such as ``kafka``.
         awaited: what was awaited, such as ``a metadata answer from 127.0.0.1:41233``.
-        interval_s: pause between two looks.
+        interval_s: pause between two calls.
         log: log file whose last lines belong to the error.
         hint: what to try.
         not_yet: further exceptions that mean "not yet".

@@ -1,11 +1,11 @@
-"""What a process of ours takes over from the environment of whoever starts it."""
+"""Which environment variables a process of ours inherits."""
 
 from __future__ import annotations
 
 import os
 
 EVERYBODYS = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME", "XDG_DATA_HOME")
-"""What every program of ours may need; the rest of a caller's environment, secrets among it, is not its business."""
+"""What every program of ours may need. Nothing else is inherited: an environment may hold secrets."""
 
 
 def inherited(*further: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ def home() -> Path:
 
 
 def cache() -> Path:
-    """Downloads and prepared images that any stack of this user may share."""
+    """Downloads and prepared data that all stacks of this user share."""
     return private_dir(platformdirs.user_cache_path("test_infra"))
 
 
@@ -77,7 +77,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def move_into_place(made: Path, target: Path) -> None:
-    """Give a finished folder its name in a cache; another process that was first wins, its folder is as good.
+    """Give a finished folder its name in a cache; where another process was first, its folder stays.
 
     Raises:
         OSError: the move failed and there is no ``target`` either.

@@ -33,11 +33,11 @@ class Redactor:
 
 
 redact = Redactor()
-"""The redactor of this process: whoever reads a secret teaches it."""
+"""The redactor of this process; code that reads a secret calls ``redact.learn`` with it."""
 
 
 class RedactingFilter(logging.Filter):
-    """Masks secrets in log records; put it on every handler of ours."""
+    """Masks secrets in log records; every handler of ours has it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Mask the finished message; never drops a record."""

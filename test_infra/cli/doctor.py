@@ -109,22 +109,13 @@ def _java() -> Iterator[Finding]:
         yield Finding("java", State.OK, f"{java.version} at {java.path}")
 
 
-def _docker() -> Iterator[Finding]:
-    from contextlib import closing
+def _backends() -> Iterator[Finding]:
+    from test_infra.runtime.factory import backend_names, backend_of
 
-    from test_infra.runtime.docker import EngineMissing, engine, has_image
-    from test_infra.runtime.image import image_name
-
-    try:
-        with closing(engine(timeout_s=5)) as client:
-            version = client.version()["Version"]
-    except EngineMissing as missing:
-        yield Finding("docker", State.NOTE, f"{missing.what}; only --backend docker needs one", missing.hint or "")
-        return
-    if has_image(image_name()):
-        yield Finding("docker", State.OK, f"{version}, with the image of these sources")
-    else:
-        yield Finding("docker", State.NOTE, f"{version}, without the image of these sources", "make image")
+    for name in backend_names():
+        readiness = backend_of(name).readiness()
+        if readiness is not None:
+            yield Finding(name, State.OK if readiness.ready else State.NOTE, readiness.seen, readiness.hint)
 
 
 def _jars() -> Iterator[Finding]:
@@ -181,7 +172,9 @@ def _namespaces() -> Iterator[Finding]:
 def _ports() -> Iterator[Finding]:
     from test_infra.cli.project import stack_spec
     from test_infra.stack import StackNotRunning, attach
-    from test_infra.stack.ports import PortTaken, claim, free_ports
+    from test_infra.stack.ports import PortTaken, free_ports, require_free
+    from test_infra.stack.registry import services_of
+    from test_infra.stack.service import ServiceSpec
 
     free_ports(8)
     yield Finding("free ports", State.OK, "loopback gives them")
@@ -191,12 +184,12 @@ def _ports() -> Iterator[Finding]:
         pass
     else:
         return
-    for name, settings in stack_spec().services:
-        if settings is None or settings.port is None or getattr(settings, "external", None) is not None:
+    for name, service in services_of(stack_spec()).items():
+        if not isinstance(service, ServiceSpec) or service.fixed_port is None:
             continue
-        port = settings.port
+        port = service.fixed_port
         try:
-            claim(port, name)
+            require_free(port, name)
             yield Finding(f"port of {name}", State.OK, f"{port} is free")
         except PortTaken as taken:
             yield Finding(
@@ -238,7 +231,7 @@ LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _python,
     _system,
     _java,
-    _docker,
+    _backends,
     _jars,
     _memory,
     _disk,

@@ -1,4 +1,4 @@
-"""The entry point: parses, runs one command, turns its end into an exit code."""
+"""Entry point of `test-infra`: parse, run one command, return its exit code."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def execute(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; every end, foreseen or not, becomes an exit code and a text without secrets."""
+    """Run one command. Every error becomes an exit code and a message without secrets."""
     try:
         with cli.make_context("test-infra", list(sys.argv[1:] if arguments is None else arguments)) as context:
             ended_with = cli.invoke(context)
@@ -60,12 +60,12 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except BaseException as error:
-        return _told(error)
+        return _exit_code_of(error)
     return ended_with if isinstance(ended_with, int) else ExitCode.GREEN
 
 
-def _told(error: BaseException) -> int:
-    """Say what happened to whom it concerns; the exit code that follows."""
+def _exit_code_of(error: BaseException) -> int:
+    """Print the error for the user; returns the exit code."""
     if isinstance(error, TestInfraError):
         click.echo(redact(str(error)), err=True)
     if interrupts.received or isinstance(error, KeyboardInterrupt | click.Abort):
@@ -76,11 +76,11 @@ def _told(error: BaseException) -> int:
         error.show()
         return ExitCode.USAGE
     if isinstance(error, BrokenPipeError):
-        # The reader went away (`test-infra status | head -1`): nothing is wrong, and nobody reads a message.
+        # The reader has ended (`test-infra status | head -1`); that is no fault.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.GREEN
     if isinstance(error, SystemExit):
         raise error
     click.echo(redact("".join(traceback.format_exception(error))), err=True)
-    click.echo(f"test-infra did not foresee this {type(error).__name__}; the lines above say where", err=True)
+    click.echo(f"unexpected {type(error).__name__}: a fault of test-infra; its traceback is above", err=True)
     return ExitCode.INFRASTRUCTURE

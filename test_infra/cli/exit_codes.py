@@ -1,4 +1,4 @@
-"""What a shell learns from a command. Documented in docs/exit-codes.md."""
+"""Exit codes of the commands. Documented in docs/when-it-is-red.md."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ class ExitCode(IntEnum):
     USAGE = 2
     """A wrong option, an unknown name, a document that is refused."""
     INFRASTRUCTURE = 3
-    """The stack, or a part of it, could not be made or reached; also a fault nobody foresaw."""
+    """The stack, or a part of it, could not be made or reached; also an unexpected fault of test-infra."""
     INTERRUPTED = 130
     """Ctrl-C, SIGTERM or a closed terminal."""

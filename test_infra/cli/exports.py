@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from test_infra.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline.spec import PipelineSpec
+    from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.stack import Stack
 
 
 def exports(stack: Stack, pipeline: str | None, table: str | None) -> dict[str, str]:
-    """Variable -> value, the owner's password in the clear.
+    """Variable -> value, what each service of the stack says of itself; passwords in the clear.
 
     Args:
         stack: the running stack.
@@ -26,31 +26,32 @@ def exports(stack: Stack, pipeline: str | None, table: str | None) -> dict[str, 
     from test_infra.cli.instance import VARIABLE, dagster_home
     from test_infra.cli.project import choose_pipeline
 
-    postgres = stack.endpoint("postgres")
     return {
         HOME_VARIABLE: str(home()),
         STACK_VARIABLE: stack.id,
         VARIABLE: str(dagster_home()),
-        "KAFKA_BOOTSTRAP_SERVERS": stack.endpoint("kafka").url,
-        "DEBEZIUM_URL": stack.endpoint("connect").url,
-        "POSTGRES_HOST": postgres.host,
-        "POSTGRES_PORT": str(postgres.port),
-        "POSTGRES_DB": postgres.properties["database"],
-        "POSTGRES_USER": postgres.properties["owner_user"],
-        "POSTGRES_PASSWORD": postgres.secret("owner_password"),
-        **_of_pipeline(stack, choose_pipeline(stack, pipeline), table),
+        **_of_services(stack),
+        **_of_pipeline(choose_pipeline(stack, pipeline), table),
     }
 
 
-def _of_pipeline(stack: Stack, spec: PipelineSpec, table: str | None) -> dict[str, str]:
-    from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+def _of_services(stack: Stack) -> dict[str, str]:
+    from test_infra.stack.registry import known_services, services_of
 
-    chosen = table or spec.tables[0]
-    if chosen not in spec.tables:
-        raise UsageError(f"pipeline {spec.name} has no table {chosen!r}", details={"known": ", ".join(spec.tables)})
-    folders = PipelineFolders(stack.dir, spec.name)
+    known = known_services()
+    exported: dict[str, str] = {}
+    for name in services_of(stack.spec):
+        exported.update(known[name].exports(stack.endpoint(name)))
+    return exported
+
+
+def _of_pipeline(pipeline: RunningPipeline, table: str | None) -> dict[str, str]:
+    known, folders = pipeline.tables, pipeline.folders
+    chosen = table or known[0]
+    if chosen not in known:
+        raise UsageError(f"pipeline {pipeline.spec.name} has no table {chosen!r}", details={"known": ", ".join(known)})
     return {
-        "KAFKA_TOPIC": PipelineNames(stack.id, spec.name).topic(spec.source.schema_name, chosen),
+        "KAFKA_TOPIC": pipeline.topic(chosen),
         "DELTA_TABLE_PATH": str(folders.mirror(chosen)),
         "DELTA_CHANGES_PATH": str(folders.changes(chosen)),
         "CHECKPOINT_LOCATION": str(folders.checkpoint),

@@ -1,4 +1,4 @@
-"""`test-infra reap` and `prune`: what nobody uses any more."""
+"""`test-infra reap` and `prune`: end and delete what is no longer used."""
 
 from __future__ import annotations
 
@@ -71,22 +71,19 @@ def prune(age_s: float, *, dry_run: bool) -> None:
 
 
 def _containers_of_dead_stacks() -> dict[str, int]:
-    """Remove what stacks of this home that no longer run have on the Docker engine; stack id -> containers."""
-    from test_infra.runtime import docker
+    """Remove what backends still have of stacks of this home that no longer run; stack id -> containers."""
+    from test_infra.base.paths import home
+    from test_infra.runtime.factory import backend_names, backend_of
     from test_infra.stack import StackNotRunning, attach
-    from test_infra.stack.containers import stacks_with_containers
     from test_infra.stack.sweep import stack_tag
 
     removed = {}
-    try:
-        found = stacks_with_containers()
-    except docker.EngineMissing:  # then there is nothing on it either
-        return {}
-    for stack_id in found:
-        try:
-            attach(stack_id)
-        except StackNotRunning:
-            removed[stack_id] = docker.remove_all(docker.STACK_LABEL, stack_tag(stack_id))
+    for backend in map(backend_of, backend_names()):
+        for stack_id in backend.stacks(home()):
+            try:
+                attach(stack_id)
+            except StackNotRunning:
+                removed[stack_id] = backend.remove_all(stack_tag(stack_id))
     return removed
 
 

@@ -1,4 +1,4 @@
-"""Brings what a first run has to fetch, and says how far it is."""
+"""Fetches what a first run needs, and says how far it is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.cli.progress import Progress
+from test_infra.runtime.factory import backend_of
 
 
 def bring_jars(progress: Progress) -> None:
@@ -20,7 +21,7 @@ def bring_jars(progress: Progress) -> None:
 
     if not jars.all_cached():
         _fetch(progress)
-    if os.environ.get(BACKEND_VARIABLE) != Backend.DOCKER:  # there they start from the image
+    if backend_of(os.environ.get(BACKEND_VARIABLE) or Backend.LOCAL).on_this_machine:  # else an image has them
         _prepare_drivers(progress)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 JOB = click.argument("execution_id")
-TEAM = click.option("--team", default="test_infra", show_default=True, help="The team that asks.")
+TEAM = click.option("--team", default="test_infra", show_default=True, help="The team that cancels.")
 
 
 @click.group()
@@ -38,7 +38,7 @@ def jobs() -> None:
 def submit(file: Path, key: str | None) -> None:
     """Submit a Spark job and print its execution id."""
     gateway = _gateway()[1]
-    click.echo(_submitted(gateway, file, key))
+    click.echo(_submit(gateway, file, key))
 
 
 @jobs.command()
@@ -49,7 +49,7 @@ def run(file: Path, key: str | None) -> int:
     from test_infra.spark.gateway.states import JobState
 
     gateway = _gateway()[1]
-    execution_id = _submitted(gateway, file, key)
+    execution_id = _submit(gateway, file, key)
     for text, _ in gateway.follow(execution_id):
         click.echo(text, nl=False)
     execution = gateway.check(execution_id)
@@ -62,7 +62,7 @@ def run(file: Path, key: str | None) -> int:
 @FILE
 def test(file: Path) -> None:
     """Check a DCP manifest over Spark Connect: schemas, EXPLAIN, LIMIT 0, sinks. Computes and writes nothing."""
-    from test_infra.spark.dcp.dry_run import try_manifest
+    from test_infra.spark.dcp.dry_run import dry_run
     from test_infra.spark.dcp.manifest import read_manifest
     from test_infra.spark.gateway.connect_servers import ConnectServers
 
@@ -70,8 +70,8 @@ def test(file: Path) -> None:
     stack, gateway = _gateway()
     progress, started = Progress(), time.monotonic()
     with progress.doing(f"testing {file.name}"):
-        found = try_manifest(manifest, file, ConnectServers(stack, gateway))
-    rows = [(one.step, ", ".join(f"{name} {kind}" for name, kind in one.columns.items())) for one in found]
+        steps = dry_run(manifest, file, ConnectServers(stack, gateway))
+    rows = [(one.step, ", ".join(f"{name} {kind}" for name, kind in one.columns.items())) for one in steps]
     tables.table(["step", "columns"], rows)
     tables.verdict_line(f"{file.name} would run; tested in {time.monotonic() - started:.1f} s", green=True)
 
@@ -82,7 +82,7 @@ def test(file: Path) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The newest so many.")
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def list_jobs(name: str | None, team: str | None, limit: int, *, machine: bool) -> None:
-    """Spark jobs of the stack, oldest first."""
+    """List the Spark jobs of the stack, oldest first."""
     from test_infra.spark.gateway.execution import summary
 
     found = _gateway()[1].list(name=name, team=team, limit=limit)
@@ -101,7 +101,7 @@ def list_jobs(name: str | None, team: str | None, limit: int, *, machine: bool) 
 @jobs.command()
 @JOB
 def check(execution_id: str) -> None:
-    """The state of a Spark job."""
+    """Print the state of a Spark job."""
     execution = _gateway()[1].check(execution_id)
     click.echo(redact(f"{execution.state}{_why(execution.error)}"))
 
@@ -110,7 +110,7 @@ def check(execution_id: str) -> None:
 @JOB
 @TEAM
 def cancel(execution_id: str, team: str) -> int:
-    """End a Spark job; exit code 1 when there was nothing to end."""
+    """End a Spark job; exit code 1 when it had ended before."""
     done = _gateway()[1].cancel(execution_id, team=team)
     tables.verdict_line(f"{execution_id}: {done.message}", green=done.success)
     return ExitCode.GREEN if done.success else ExitCode.RED
@@ -118,10 +118,10 @@ def cancel(execution_id: str, team: str) -> int:
 
 @jobs.command()
 @JOB
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Byte to begin at.")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Byte from which to print.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing until the job has ended.")
 def logs(execution_id: str, offset: int, *, follow: bool) -> None:
-    """The log of a Spark job."""
+    """Print the log of a Spark job."""
     gateway = _gateway()[1]
     if follow:
         for text, _ in gateway.follow(execution_id, offset):
@@ -137,7 +137,7 @@ def logs(execution_id: str, offset: int, *, follow: bool) -> None:
 @jobs.command()
 @JOB
 def describe(execution_id: str) -> None:
-    """Everything known of a Spark job, as JSON."""
+    """Print everything known of a Spark job, as JSON."""
     tables.as_json(_gateway()[1].describe(execution_id))
 
 
@@ -149,7 +149,7 @@ def _gateway() -> tuple[Stack, SparkGateway]:
     return stack, SparkGateway(stack)
 
 
-def _submitted(gateway: SparkGateway, file: Path, key: str | None) -> str:
+def _submit(gateway: SparkGateway, file: Path, key: str | None) -> str:
     from test_infra.spark.dcp.manifest import read_job
 
     return gateway.submit(read_job(file, gateway.folder / "specifications"), idempotency_key=key or uuid.uuid4().hex)

@@ -40,16 +40,15 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
 
-    stack = attach()
-    spec = running_pipeline(stack, pipeline)
+    running = running_pipeline(attach(), pipeline)
     progress = Progress()
     with progress.doing(f"loading {pipeline}"):
-        control.stop(stack, spec)  # a load that a run left behind would be taken for this one
-        control.start(stack, spec, operations=operations)
+        control.stop(running)  # a load that a run left behind would be taken for this one
+        control.start(running, operations=operations)
         try:
-            done = control.wait_bulk(stack, spec, Deadline(timeout_s))
+            done = control.wait_bulk(running, Deadline(timeout_s))
         finally:
-            control.stop(stack, spec)
+            control.stop(running)
     progress.say(
         f"{done.ok} operations committed, {done.failed} rolled back on purpose, {done.unknown} with an unknown end"
     )
@@ -75,14 +74,14 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
 
-    stack = attach()
-    spec = running_pipeline(stack, pipeline)
-    if unknown := set(only) - set(spec.tables):
+    running = running_pipeline(attach(), pipeline)
+    if unknown := set(only) - set(running.tables):
         raise UsageError(
-            f"pipeline {pipeline} has no table {', '.join(sorted(unknown))}", details={"known": ", ".join(spec.tables)}
+            f"pipeline {pipeline} has no table {', '.join(sorted(unknown))}",
+            details={"known": ", ".join(running.tables)},
         )
-    with Progress().doing(f"comparing {', '.join(only or spec.tables)}"):
-        report = judging.check(stack, spec, tables=list(only or spec.tables), timeout_s=timeout_s)
+    with Progress().doing(f"comparing {', '.join(only or running.tables)}"):
+        report = judging.check(running, tables=list(only or running.tables), timeout_s=timeout_s)
     return _judged(
         {table: findings.parity(result) for table, result in report.tables.items()},
         "parity",
@@ -101,12 +100,11 @@ def lag(pipeline: str, *, machine: bool) -> int:
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
 
-    stack = attach()
-    spec = running_pipeline(stack, pipeline)
-    with Progress().doing(f"measuring {', '.join(spec.tables)}"):
-        measured = judging.check(stack, spec)
+    running = running_pipeline(attach(), pipeline)
+    with Progress().doing(f"measuring {', '.join(running.tables)}"):
+        measured = judging.check(running)
     return _judged(
-        {table: findings.lag(result, spec.lag) for table, result in measured.items()},
+        {table: findings.lag(result, running.spec.lag) for table, result in measured.items()},
         "lag",
         LAG_FIGURES,
         machine=machine,

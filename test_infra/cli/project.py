@@ -1,4 +1,4 @@
-"""What the project around the working folder defines: its Dagster jobs, its stack, its pipelines."""
+"""The project of the working folder: its definitions, its stack, its pipelines."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from test_infra.base.redaction import redact
 if TYPE_CHECKING:
     import dagster as dg
 
+    from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.stack import Stack, StackSpec
 
 T = TypeVar("T", bound="dg.Component")
 
 _PLACE = re.compile(r"`?(?:attributes\.)?(?P<field>.+) at (?P<file>.+):(?P<line>\d+)`?")
-"""How Dagster writes field, file and line into a refusal."""
+"""The form in which Dagster puts field, file and line into an error."""
 
 
 def definitions() -> dg.Definitions:
     """The project's definitions, loaded.
 
     Raises:
-        UsageError: they do not load; carries Dagster's words, with file and line where it has them.
+        UsageError: they do not load; carries Dagster's message, with file and line where it has them.
     """
     import dagster as dg
     from dagster.components.definitions import LazyDefinitions
 
-    # Dagster warns at each use of what it calls beta: a matter for who writes the definitions, not for who runs them.
+    # Dagster's warnings about beta features are for who writes definitions, not for who runs them.
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     try:
@@ -52,7 +53,7 @@ def definitions() -> dg.Definitions:
             except Exception as error:
                 raise _refused(error) from error
             return loaded
-    raise UsageError(f"module {module.__name__} holds no Dagster definitions")
+    raise UsageError(f"module {module.__name__} has no Dagster definitions")
 
 
 def definitions_module() -> str:
@@ -77,7 +78,7 @@ def stack_spec() -> StackSpec:
 
     found = _components(ServiceStack)
     if len(found) > 1:
-        raise UsageError(f"this project describes {len(found)} stacks, and one is enough")
+        raise UsageError(f"this project describes {len(found)} stacks; it may describe one")
     return found[0].spec if found else StackSpec()
 
 
@@ -93,14 +94,19 @@ def pipeline_specs() -> dict[str, PipelineSpec]:
     return {spec.name: spec for spec in specs}
 
 
-def choose_pipeline(stack: Stack, name: str | None) -> PipelineSpec:
+def choose_pipeline(stack: Stack, name: str | None) -> RunningPipeline:
     """A pipeline of the project, as it runs in the stack when it does; None chooses the only or first one.
 
     Raises:
         UsageError: there is none of that name.
     """
-    running = running_pipelines(stack)
-    known = running if name in running or (name is None and running) else pipeline_specs()
+    from test_infra.cdc.pipeline.running import RunningPipeline
+
+    running = pipelines_of(stack)
+    if name in running or (name is None and running):
+        known = running
+    else:
+        known = {of_project: RunningPipeline(stack, spec) for of_project, spec in pipeline_specs().items()}
     if name is None and known:
         return next(iter(known.values()))
     if name is None or name not in known:
@@ -110,13 +116,13 @@ def choose_pipeline(stack: Stack, name: str | None) -> PipelineSpec:
     return known[name]
 
 
-def running_pipeline(stack: Stack, name: str) -> PipelineSpec:
+def running_pipeline(stack: Stack, name: str) -> RunningPipeline:
     """A pipeline whose source was prepared in this stack.
 
     Raises:
         UsageError: it was not.
     """
-    running = running_pipelines(stack)
+    running = pipelines_of(stack)
     if name not in running:
         raise UsageError(
             f"no pipeline {name!r} runs in stack {stack.id}",
@@ -126,11 +132,11 @@ def running_pipeline(stack: Stack, name: str) -> PipelineSpec:
     return running[name]
 
 
-def running_pipelines(stack: Stack) -> dict[str, PipelineSpec]:
+def pipelines_of(stack: Stack) -> dict[str, RunningPipeline]:
     """The pipelines that run in a stack, by name."""
-    from test_infra.cdc.pipeline.names import recorded
+    from test_infra.cdc.pipeline.running import running_pipelines
 
-    return {spec.name: spec for spec in recorded(stack.dir)}
+    return {pipeline.spec.name: pipeline for pipeline in running_pipelines(stack)}
 
 
 def _components(of_type: type[T]) -> list[T]:
@@ -143,7 +149,7 @@ def _components(of_type: type[T]) -> list[T]:
 
 
 def _refused(error: Exception) -> TestInfraError:
-    """Why definitions do not load, in our form: field by field where a document is refused, else Dagster's words."""
+    """The error for definitions that do not load: field by field for a refused document, else Dagster's message."""
     from dagster.components.core.component_tree import ComponentTreeException
 
     chain: list[BaseException] = [error]
@@ -154,17 +160,17 @@ def _refused(error: Exception) -> TestInfraError:
             return cause
         if isinstance(cause, ValidationError) and (problems := _problems(cause)):
             return BadDocument("the YAML of this project", problems)
-    # The outermost only draws where in the tree of folders it happened.
-    telling = next((cause for cause in chain if not isinstance(cause, ComponentTreeException)), error)
+    # A ComponentTreeException only says in which folder it happened.
+    cause = next((cause for cause in chain if not isinstance(cause, ComponentTreeException)), error)
     return UsageError(
         "the definitions of this project do not load",
-        details={type(telling).__name__: redact(str(telling))},
+        details={type(cause).__name__: redact(str(cause))},
         hint="dg check yaml; dg check defs",
     )
 
 
 def _problems(refusal: ValidationError) -> list[FieldProblem]:
-    """Refused fields with file and line; empty when the refusal is not about a file."""
+    """The refused fields with file and line; empty when the error is not about a file."""
     found = []
     for problem in refusal.errors(include_url=False):
         place = _PLACE.fullmatch(".".join(map(str, problem["loc"])))

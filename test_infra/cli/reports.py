@@ -34,7 +34,7 @@ def find_run(wanted: str) -> Path:
     """The folder of a run.
 
     Raises:
-        UsageError: none, or more than one, answers to ``wanted``.
+        UsageError: no run, or more than one, has this id or an id that begins with it.
     """
     from test_infra.verdict.run import RECORD, runs
 
@@ -48,7 +48,7 @@ def find_run(wanted: str) -> Path:
         return matching[0]
     newest = sorted(known, key=lambda name: known[name].stat().st_mtime, reverse=True)[:5]
     raise UsageError(
-        f"no run is called {wanted!r}" if not matching else f"{len(matching)} runs begin with {wanted!r}",
+        f"there is no run {wanted!r}" if not matching else f"the ids of {len(matching)} runs begin with {wanted!r}",
         details={"newest": ", ".join(newest) or "there is none yet"},
         hint="test-infra run e2e" if not known else "test-infra report latest",
     )
@@ -85,7 +85,7 @@ def _row(gate: GateResult) -> list[str]:
 
 
 def _failed_first(result: Result) -> str:
-    """The same words as at the head of the report."""
+    """The first fault, in the words of the report."""
     from test_infra.verdict.page.headline import first_fault
 
     fault = first_fault(result)
@@ -97,6 +97,6 @@ def _failed_first(result: Result) -> str:
 
 
 def _not_in_the_table(result: Result) -> list[str]:
-    """Why the run is red beyond its gates, which the table has: steps that failed, a run without gates."""
+    """Reasons for red that the table of gates does not show: failed steps, a run without gates."""
     of_gates = tuple(f"{gate.asset} {gate.gate}:" for gate in result.gates)
     return [reason for reason in result.reasons if not reason.startswith(of_gates)]

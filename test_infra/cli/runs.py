@@ -1,4 +1,4 @@
-"""`test-infra run`: one Dagster job, in this process, with a stack that lives as long as it does."""
+"""`test-infra run`: one Dagster job in this process; its stack ends with it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool)
     from test_infra.verdict.report import report
     from test_infra.verdict.run import run_dir
 
-    progress = Progress(_beside_captures())
+    progress = Progress(_uncaptured_stderr())
     dagster_home()
     with progress.doing("reading the project's definitions"):
         definition = _job(job)
@@ -76,7 +76,7 @@ def _job(name: str) -> dg.JobDefinition:
 
 @contextmanager
 def _stack_of_this_run(progress: Progress, *, kept_s: float | None) -> Iterator[None]:
-    """What the run starts ends with it, unless it is to be kept or was there before."""
+    """End the stack with the block, unless it is to be kept or ran before."""
     from test_infra.cli.hard_stop import end_stack_at_once
     from test_infra.resources.stack import ATTACHED, LEASE_VARIABLE
     from test_infra.stack import DetachedLease, StackFolders, StackNotRunning, attach, current_stack_id, down
@@ -102,23 +102,22 @@ def _stack_of_this_run(progress: Progress, *, kept_s: float | None) -> Iterator[
 
 
 def _stop_loads() -> None:
-    """The load belongs to the run; who keeps the stack wants it quiet, and has `test-infra load`."""
+    """Stop the loads of a kept stack; `test-infra load` starts one again."""
     from test_infra.cdc.load import control
-    from test_infra.cli.project import running_pipelines
+    from test_infra.cli.project import pipelines_of
     from test_infra.stack import StackNotRunning, attach
 
     with suppress(StackNotRunning):
-        stack = attach()
-        for spec in running_pipelines(stack).values():
-            control.stop(stack, spec)
+        for pipeline in pipelines_of(attach()).values():
+            control.stop(pipeline)
 
 
 def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progress) -> None:
-    """Execute the job and record how Dagster saw its end; what it means is the report's business."""
+    """Execute the job and record whether Dagster calls it a success; the report judges."""
     import dagster as dg
 
     from test_infra.cli.steps import watched
-    from test_infra.resources.run_folder import expected_gates, record_surroundings, versions
+    from test_infra.resources.run_folder import expected_gates, record_services_and_pipelines, versions
     from test_infra.stack import current_stack_id
     from test_infra.verdict.run import RunRecord, finish
 
@@ -143,9 +142,9 @@ def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progres
         failures = ["the run's deadline passed", str(error)]
     finally:
         finish(folder, record, succeeded=succeeded, failures=failures)
-    if interrupts.received:  # where Dagster took the interrupt for a failed step
+    if interrupts.received:  # Dagster may have recorded the interrupt as a failed step
         raise KeyboardInterrupt
-    record_surroundings(folder, record.stack_id)
+    record_services_and_pipelines(folder, record.stack_id)
 
 
 def _failure(event: dg.DagsterEvent) -> str:
@@ -155,7 +154,7 @@ def _failure(event: dg.DagsterEvent) -> str:
 
 
 def _quiet(job: dg.JobDefinition) -> dict[str, Any]:
-    # Every event at DEBUG on the console would bury the progress; the event log has them all.
+    # Every event at DEBUG would hide the progress on the console; the event log has them all.
     return {**(job.run_config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -163,6 +162,6 @@ def _tags() -> dict[str, str]:
     return {"test_infra/started_by": "command line"}
 
 
-def _beside_captures() -> Any:
-    """A duplicate of stderr: Dagster captures the original while a step runs."""
+def _uncaptured_stderr() -> Any:
+    """A duplicate of stderr, because Dagster captures stderr while a step runs."""
     return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1)

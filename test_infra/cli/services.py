@@ -70,12 +70,13 @@ def status(*, machine: bool) -> int:
     """Probe every service now; exit code 3 unless all are usable."""
     from test_infra.cli import tables
     from test_infra.stack import attach
+    from test_infra.stack.status import USABLE
 
     seen = attach().status()
     if machine:
         tables.as_json(_status_document(seen))
     else:
-        red = [index for index, service in enumerate(seen.services) if service.state not in {"usable", "external"}]
+        red = [index for index, service in enumerate(seen.services) if service.state not in USABLE]
         tables.table(
             ["service", "state", "version", "address", "pid", "restarts", "detail"],
             [

@@ -1,4 +1,4 @@
-"""Progress of a Dagster run, read from its event log while it runs in the main thread."""
+"""Progress of a Dagster run on stderr, read from its event log in a thread beside it."""
 
 from __future__ import annotations
 

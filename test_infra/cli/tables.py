@@ -25,7 +25,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: Iterabl
     shown = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, row in enumerate(rows):
         shown.add_row(*(Text(redact(cell), style=BAD if index in standing_out else "") for cell in row))
-    # A log file has no width: rows must not be broken there.
+    # Without a terminal, rows must not be wrapped.
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240).print(shown)
 
 
@@ -45,7 +45,7 @@ def _first_line(text: str) -> str:
 
 
 def verdict_line(text: str, *, green: bool) -> None:
-    """The last word of a command."""
+    """Print the verdict of a command, its last line."""
     from rich.console import Console
     from rich.text import Text
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from test_infra.assets.spark_job import spark_job_asset
+from test_infra.base.document import Document
 from test_infra.base.errors import BadDocument
-from test_infra.components.resolved import resolved
+from test_infra.components.attributes import attributes_are
 from test_infra.resources.spark_gateway import SparkGatewayResource
 from test_infra.spark.dcp.manifest import read_job, read_manifest
 from test_infra.spark.job.conf import check_conf
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class SparkJobSpec(BaseModel):
+class SparkJobSpec(Document):
     """A Spark job as an asset."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     asset: str = Field(pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$", description="Key of the asset, such as shop/daily.")
     description: str = Field(default="", description="What exists afterwards and where to look at it.")
@@ -39,21 +38,13 @@ class SparkJobSpec(BaseModel):
         return self
 
 
+@attributes_are(SparkJobSpec)
 @dataclass
 class SparkJob(dg.Component, dg.Resolvable):
     """An asset that submits a Spark job to the stack's gateway, streams its log, and cancels it with the run."""
 
     spec: SparkJobSpec
-
-    @classmethod
-    def model(cls) -> type[BaseModel]:
-        """The attributes in YAML are the asset's own model."""
-        return SparkJobSpec
-
-    @classmethod
-    def resolve_from_model(cls, context: dg.ResolutionContext, model: SparkJobSpec) -> Self:  # type: ignore[override]
-        """The component that the attributes describe."""
-        return cls(resolved(model, context))
+    declared_at: str = ""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset, and the resource ``spark_gateway``. Relative paths lead from the folder of the YAML."""

@@ -15,7 +15,7 @@ TTL_S = 2 * 3_600.0
 
 
 def nightly_stack_id() -> str:
-    """A stack beside the one a person may be using in this checkout: ending it disturbs nobody."""
+    """Id of the nightly's stack; not the checkout's own, which somebody may be using."""
     return f"{stack_id_of(project_root())}-nightly"
 
 
@@ -24,7 +24,7 @@ def nightly_stack_id() -> str:
     job_name="e2e",
     cron_schedule="0 3 * * *",
     execution_timezone="UTC",
-    # Stopped: whoever opens the UI on a laptop does not ask for a load test at night. Switch it on where it belongs.
+    # Stopped: opening the UI on a laptop must not start a load test at night. Switch it on where it should run.
     default_status=dg.DefaultScheduleStatus.STOPPED,
     description="Every night at 03:00 UTC: e2e on a stack of its own, which ends with the run.",
 )
@@ -40,12 +40,12 @@ def nightly_e2e() -> dg.RunRequest:
 @dg.sensor(
     name="end_nightly_stack",
     minimum_interval_seconds=30,
-    # Running: without it the nightly's stack would live on until its expiry.
+    # Running: without it the nightly's stack would run until its expiry.
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends the nightly's stack when its run has ended, whether green, red or cancelled.",
 )
 def end_nightly_stack(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """End the stack of every nightly run that ended since the last look."""
+    """End the stack of every nightly run that ended since the last tick."""
     handled = set(json.loads(context.cursor)) if context.cursor else set()
     since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - 24 * 3_600, UTC)
     records = context.instance.get_run_records(dg.RunsFilter(statuses=ENDED, updated_after=since))
@@ -64,7 +64,7 @@ def end_nightly_stack(context: dg.SensorEvaluationContext) -> dg.SensorResult:
 
 
 def _in_use(instance: dg.DagsterInstance) -> set[str]:
-    """Stacks of nightly runs that are not over: a new nightly may have begun on the same one."""
+    """Stacks of nightly runs that have not ended: a new nightly may use the same stack."""
     begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
     return {run.tags[NIGHTLY] for run in instance.get_runs(dg.RunsFilter(statuses=begun)) if NIGHTLY in run.tags}
 

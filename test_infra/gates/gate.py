@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JudgeContext:
-    """What a judge may look at.
+    """What a judge is given.
 
     Args:
         stack: the running stack.

@@ -1,11 +1,10 @@
-"""The gates of a pipeline: one line each, the judging is below `cdc`."""
+"""The gates of a pipeline: one line each in a table; the judging is in `cdc.judge.gate_judges`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
-from test_infra.cdc.judge import findings
-from test_infra.cdc.judge import probes as looks
 from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.gates.gate import FIRST, SOON, Gate, Judge, JudgeContext
 from test_infra.resources.keys import connector_key, stream_key, table_keys
@@ -57,99 +56,71 @@ Red: something was dropped and made again, invalidated, cut by retention, or is 
 lost although every row is equal today. Look first at the table of rows, then at docs/continuity.md."""
 
 
+@dataclass(frozen=True)
+class PipelineGate:
+    """One line of the table of gates.
+
+    Args:
+        name: of the check, and of its judge.
+        promise: see `Gate`.
+        on: which assets it sits on: ``mirror`` or ``changes`` (one a table), ``connector``, ``stream``.
+        priority: see `Gate`.
+        needs_load: whether it judges by the history of the load, so that a pipeline without one has no such gate.
+    """
+
+    name: str
+    promise: str
+    on: str
+    priority: str = SOON
+    needs_load: bool = False
+
+
+GATES = (
+    # The gate of lag writes a row of an idle table again, which would mend what parity has to find in it.
+    PipelineGate("parity", PARITY, on="mirror", priority=FIRST),
+    PipelineGate("lag", LAG, on="mirror"),
+    PipelineGate("offsets", OFFSETS, on="changes"),
+    PipelineGate("quarantine", QUARANTINE, on="stream"),
+    PipelineGate("connector", CONNECTOR, on="connector"),
+    PipelineGate("continuity", CONTINUITY, on="connector"),
+    PipelineGate("stream", STREAM, on="stream"),
+    PipelineGate("witness", WITNESS, on="mirror", needs_load=True),
+)
+
+
 def pipeline_gates(spec: PipelineSpec) -> list[Gate]:
     """Every gate of a pipeline; all look when load, change log and mirror are there.
 
     Args:
         spec: the pipeline, with absolute paths.
     """
-    mirror, changes = table_keys(spec, "mirror"), table_keys(spec, "changes")
-    connector, stream = {"connector": connector_key(spec.name)}, {"stream": stream_key(spec.name)}
-    judges: list[tuple[str, str, Mapping[str, dg.AssetKey], Judge]] = [
-        ("parity", PARITY, mirror, _parity(spec)),
-        ("lag", LAG, mirror, _lag(spec)),
-        ("offsets", OFFSETS, changes, _offsets(spec)),
-        ("quarantine", QUARANTINE, stream, _quarantine(spec)),
-        ("connector", CONNECTOR, connector, _connector(spec)),
-        ("continuity", CONTINUITY, connector, _continuity(spec)),
-        ("stream", STREAM, stream, _stream(spec)),
-    ]
-    if spec.load:
-        judges.append(("witness", WITNESS, mirror, _witness(spec)))
-    after = tuple(mirror.values())
-    # The gate of lag writes a row of an idle table again, which would mend what parity has to find in it.
-    priority = {"parity": FIRST}
+    mirror = table_keys(spec, "mirror")
+    assets: dict[str, Mapping[str, dg.AssetKey]] = {
+        "mirror": mirror,
+        "changes": table_keys(spec, "changes"),
+        "connector": {"connector": connector_key(spec.name)},
+        "stream": {"stream": stream_key(spec.name)},
+    }
     return [
         Gate(
-            name, f"{spec.name}__gate_{name}", promise, subjects, judge, priority=priority.get(name, SOON), after=after
+            name=row.name,
+            step=f"{spec.name}__gate_{row.name}",
+            promise=row.promise,
+            subjects=assets[row.on],
+            judge=_judge(row.name, spec),
+            priority=row.priority,
+            after=tuple(mirror.values()),
         )
-        for name, promise, subjects, judge in judges
+        for row in GATES
+        if spec.load or not row.needs_load
     ]
 
 
-def _parity(spec: PipelineSpec) -> Judge:
-    def judge(scene: JudgeContext, subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc.judge import parity
+def _judge(name: str, spec: PipelineSpec) -> Judge:
+    def judge(context: JudgeContext, subjects: Sequence[str]) -> Mapping[str, Finding]:
+        from test_infra.cdc.judge.gate_judges import JUDGES
+        from test_infra.cdc.pipeline.running import RunningPipeline
 
-        report = parity.check(scene.stack, spec, tables=list(subjects))
-        return {table: findings.parity(result) for table, result in report.tables.items()}
-
-    return judge
-
-
-def _lag(spec: PipelineSpec) -> Judge:
-    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc.judge import lag
-
-        return {table: findings.lag(result, spec.lag) for table, result in lag.check(scene.stack, spec).items()}
-
-    return judge
-
-
-def _witness(spec: PipelineSpec) -> Judge:
-    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc.judge import witness
-
-        return {table: findings.witness(result) for table, result in witness.check(scene.stack, spec).items()}
-
-    return judge
-
-
-def _offsets(spec: PipelineSpec) -> Judge:
-    def judge(scene: JudgeContext, subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc.judge import offsets
-
-        accounts = offsets.check(scene.stack, spec, tables=list(subjects))
-        return {table: findings.offsets(account) for table, account in accounts.items()}
-
-    return judge
-
-
-def _quarantine(spec: PipelineSpec) -> Judge:
-    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        return {"stream": looks.quarantine(scene.stack, spec)}
-
-    return judge
-
-
-def _connector(spec: PipelineSpec) -> Judge:
-    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        return {"connector": looks.connector(scene.stack, spec)}
-
-    return judge
-
-
-def _continuity(spec: PipelineSpec) -> Judge:
-    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        from test_infra.cdc.judge import continuity
-
-        return {"connector": findings.continuity(continuity.breaks(scene.stack, spec))}
-
-    return judge
-
-
-def _stream(spec: PipelineSpec) -> Judge:
-    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        return {"stream": looks.stream(scene.stack, spec)}
+        return JUDGES[name](RunningPipeline(context.stack, spec), subjects)
 
     return judge

@@ -10,15 +10,15 @@ from test_infra.verdict.evidence import Finding
 
 PROMISE = """Every test of the suite ran and passed.
 
-Red when a test failed, was skipped, or was planned and never reported; when files could not be collected; when there
-is no test at all. Look first at the table of tests, then at the log at the path in the metadata."""
+Red when a test failed, was skipped, or was collected and never reported; when files could not be collected; when there
+is no test. Look first at the table of tests, then at pytest's log, whose path is in the metadata."""
 
 
 def suite_gate(spec: SuiteSpec) -> Gate:
     """The gate that judges what a suite reported in this run."""
 
-    def judge(scene: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
-        folder = SuiteFolder(scene.run_dir, spec.name)
+    def judge(context: JudgeContext, _subjects: Sequence[str]) -> Mapping[str, Finding]:
+        folder = SuiteFolder(context.run_dir, spec.name)
         return {spec.name: finding(read(folder), folder.log)}
 
     return Gate(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +10,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError, UsageError
-from test_infra.base.paths import cache, move_into_place, private_dir
+from test_infra.base.paths import cache, private_dir
+from test_infra.jvm.unpack import unpack
 
 PARALLEL_DOWNLOADS = 12
 
@@ -27,7 +26,7 @@ class JarUnavailable(InfrastructureError):
     """A locked file is neither in the cache nor to be fetched."""
 
 
-class LockedJar(BaseModel):
+class LockedJar(Document):
     """One file of the lock.
 
     Args:
@@ -36,8 +35,6 @@ class LockedJar(BaseModel):
         size_bytes: of the whole file.
         groups: what it is needed for.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     coordinates: str
     sha256: str
@@ -51,12 +48,49 @@ class LockedJar(BaseModel):
         return f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.{packaging}"
 
 
-class JarLock(BaseModel):
-    """The lock file: every file from outside that a JVM of ours loads."""
+class LockedArchive(Document):
+    """An archive that is in no Maven repository; see `test_infra.jvm.archives`.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Args:
+        name: by which it is asked for.
+        path: below the folder that the user's environment names.
+        sha256: of the whole file, hex.
+        size_bytes: of the whole file.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    size_bytes: int
+
+    @property
+    def file_name(self) -> str:
+        """The last part of its path."""
+        return self.path.rpartition("/")[2]
+
+
+class JarLock(Document):
+    """The lock file: every file from outside that a service or a JVM of ours loads.
+
+    Args:
+        jars: by Maven coordinates.
+        archives: from a folder that the user names.
+    """
 
     jars: tuple[LockedJar, ...]
+    archives: tuple[LockedArchive, ...] = ()
+
+    def archive(self, name: str) -> LockedArchive:
+        """One archive.
+
+        Raises:
+            UsageError: the lock has no such archive.
+        """
+        for archive in self.archives:
+            if archive.name == name:
+                return archive
+        known = ", ".join(archive.name for archive in self.archives) or "none"
+        raise UsageError(f"the jar lock has no archive {name!r}", details={"known": known})
 
     def group(self, name: str) -> tuple[LockedJar, ...]:
         """The files of one group.
@@ -129,7 +163,7 @@ def fetch(
             if progress is not None:
                 progress(Download(jar.file_name, done, len(missing), done_bytes, total_bytes))
         paths = [_cached(jar) for jar in wanted]
-        list(pool.map(_verify, wanted, paths))
+        list(pool.map(verify, wanted, paths))
     return tuple(paths)
 
 
@@ -138,21 +172,19 @@ def all_cached() -> bool:
     return all(_cached(jar).exists() for jar in lock().jars)
 
 
-def plugin_dir(group: str) -> Path:
-    """A folder whose only sub-folder is the unpacked Connect plugin of a group: a ``plugin.path``.
+def unpacked_group(group: str) -> Path:
+    """The folder that holds what is in the one archive of a group, such as the ``plugin.path`` of a Connect plugin.
 
     Raises:
-        BadJar: the archive differs from the lock, or holds a member outside its folder.
+        BadJar: the archive differs from the lock.
+        BadArchive: it holds a member outside its folder.
         JarUnavailable: see `fetch`.
     """
     (archive,) = fetch(group)
     digest = archive.parent.name
     target = private_dir(cache() / "plugins") / f"{group}-{digest[:16]}"
     if not target.exists():
-        unpacked = Path(tempfile.mkdtemp(dir=target.parent))
-        with tarfile.open(archive) as tar:
-            tar.extractall(unpacked, filter="data")
-        move_into_place(unpacked, target)
+        unpack(archive, target)
     return target
 
 
@@ -175,12 +207,17 @@ def _download(jar: LockedJar, folder: Path) -> None:
                 details={"coordinates": jar.coordinates, "seen": f"{type(error).__name__}: {error}"[:300]},
                 hint="connect to a Maven repository once; afterwards the cache serves offline",
             ) from error
-        _verify(jar, fetched)
+        verify(jar, fetched)
         place = private_dir(folder / jar.sha256)
         fetched.replace(place / jar.file_name)
 
 
-def _verify(jar: LockedJar, path: Path) -> None:
+def verify(jar: LockedJar | LockedArchive, path: Path) -> None:
+    """See to it that a file is the one that the lock names.
+
+    Raises:
+        BadJar: it is not, and was removed.
+    """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != jar.sha256:

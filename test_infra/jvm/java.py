@@ -78,6 +78,6 @@ def install_command() -> str:
 
 
 def _major_version(java: str) -> int:
-    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=30)
-    match = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)
+    answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=30)
+    match = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
     return int(match.group(1)) if match else 0

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from test_infra.jvm.jars import JarLock, LockedJar, parts_of
+from test_infra.jvm.jars import JarLock, LockedJar, lock, parts_of
 
 RESOLVED: dict[str, list[str]] = {
     "kafka": [
@@ -81,7 +81,9 @@ def main() -> None:
             for coordinates, path in sorted(files.items())
         ]
     target = Path(__file__).with_name("jars.lock.json")
-    target.write_text(JarLock(jars=tuple(locked)).model_dump_json(indent=1) + "\n")
+    target.write_text(
+        JarLock(jars=tuple(locked), archives=lock().archives).model_dump_json(indent=1, exclude_defaults=True) + "\n"
+    )
 
 
 if __name__ == "__main__":

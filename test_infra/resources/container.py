@@ -47,10 +47,11 @@ class ContainerStep(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         from dagster_docker import PipesDockerClient
 
-        from test_infra.runtime import docker
+        from test_infra.runtime import docker_engine
+        from test_infra.runtime.container import sandbox_options
         from test_infra.runtime.image import image_name
 
-        docker.engine().close()
+        docker_engine.engine().close()
         label = f"{context.run.run_id}/{uuid.uuid4().hex[:12]}"
         try:
             return PipesDockerClient().run(
@@ -60,10 +61,10 @@ class ContainerStep(dg.ConfigurableResource):  # type: ignore[type-arg]
                 env=dict(env or {}),
                 extras=dict(extras or {}),
                 container_kwargs={
-                    **docker.sandbox_options(self.memory_mib),
+                    **sandbox_options(self.memory_mib),
                     "labels": {RUN_LABEL: label},
                     **({"network": self.network} if self.network else {}),
                 },
             )
         finally:
-            docker.remove_all(RUN_LABEL, label)
+            docker_engine.remove_all(RUN_LABEL, label)

@@ -1,11 +1,11 @@
-"""The end of a Dagster run, as its instance saw it."""
+"""Completes the record of a Dagster run from the event log of its instance."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 
-from test_infra.resources.run_folder import record_surroundings
+from test_infra.resources.run_folder import record_services_and_pipelines
 from test_infra.verdict import run as runs
 
 
@@ -13,9 +13,9 @@ def finish(instance: dg.DagsterInstance, run: dg.DagsterRun, *, succeeded: bool)
     """Complete the record of a run and return its folder, ready for `verdict.report`.
 
     Args:
-        instance: Dagster's instance.
+        instance: the Dagster instance that ran it.
         run: the run that ended.
-        succeeded: Dagster's own judgement.
+        succeeded: whether Dagster calls the run a success.
     """
     folder = runs.run_dir(run.run_id)
     stats = instance.get_run_stats(run.run_id)
@@ -23,12 +23,12 @@ def finish(instance: dg.DagsterInstance, run: dg.DagsterRun, *, succeeded: bool)
     never_begun = runs.RunRecord(run_id=run.run_id, job=run.job_name, started_at=started_at)
     record = runs.finish(folder, never_begun, succeeded=succeeded, failures=_failures(instance, run.run_id))
     if record.stack_id is not None and not runs.read_pipelines(folder):
-        record_surroundings(folder, record.stack_id)
+        record_services_and_pipelines(folder, record.stack_id)
     return folder
 
 
 def _failures(instance: dg.DagsterInstance, run_id: str) -> list[str]:
-    """What Dagster reported as failed: the steps, or the run itself where it had no step that failed."""
+    """The failed steps; the failure of the run where no step failed."""
     for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
         records = instance.get_records_for_run(run_id, of_type=kind).records
         events = [record.event_log_entry.dagster_event for record in records]

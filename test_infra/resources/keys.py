@@ -1,4 +1,4 @@
-"""Asset keys: the one place that knows how the graph is spelled."""
+"""Asset keys of services, pipelines, suites and the verdict."""
 
 import hashlib
 import re
@@ -45,11 +45,11 @@ def table_keys(spec: PipelineSpec, kind: str) -> dict[str, dg.AssetKey]:
 
 
 def table_parts(tables: Sequence[str]) -> Mapping[str, str]:
-    """Table -> its part of an asset key: its name where Dagster accepts it, else a name made from it that stays
-    unique.
+    """Table -> its part of an asset key: its name where Dagster accepts it, else the name with other characters
+    replaced and a hash appended.
     """
-    return {table: table if _IDENTIFIER.fullmatch(table) else _made_up(table) for table in tables}
+    return {table: table if _IDENTIFIER.fullmatch(table) else _replaced(table) for table in tables}
 
 
-def _made_up(table: str) -> str:
+def _replaced(table: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_]', '_', table)}_{hashlib.sha256(table.encode()).hexdigest()[:6]}"

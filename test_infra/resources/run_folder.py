@@ -19,7 +19,7 @@ from test_infra.verdict import run as runs
 from test_infra.verdict.evidence import gate_id
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline.spec import PipelineSpec
+    from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.stack import Stack
 
 Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
@@ -28,7 +28,7 @@ GIT_TIMEOUT_S = 5.0
 
 
 def run_folder(context: Context, stack: StackResource) -> Path:
-    """The folder of this run, with the record of what is expected of it. The first step of a run writes the record."""
+    """The folder of this run. The first step of a run writes its record, with every gate that is expected."""
     folder = runs.run_dir(context.run.run_id)
     if runs.read_record(folder) is None:
         runs.begin(folder, record(context, stack))
@@ -36,7 +36,7 @@ def run_folder(context: Context, stack: StackResource) -> Path:
 
 
 def record(context: Context, stack: StackResource) -> runs.RunRecord:
-    """What is known of a run before its first step: above all, every gate of its Dagster job."""
+    """The record of a run before its first step; it names every gate of the Dagster job."""
     return runs.RunRecord(
         run_id=context.run.run_id,
         job=context.run.job_name,
@@ -53,13 +53,13 @@ def expected_gates(job: dg.JobDefinition) -> list[str]:
     return sorted(gate_id(key.asset_key.to_user_string(), key.name) for key in keys)
 
 
-def record_surroundings(folder: Path, stack_id: str | None) -> None:
-    """Keep which services and pipelines this run meets, when the stack can be reached; a report without them is still
-    a report.
+def record_services_and_pipelines(folder: Path, stack_id: str | None) -> None:
+    """Write which services and pipelines the run used, for the report. Nothing is written, and nothing is raised, when
+    the stack cannot be reached.
     """
     from test_infra.stack import attach
 
-    # Whatever is wrong with the stack or with a history: the verdict must not depend on what only explains it.
+    # The verdict must not depend on what only explains it.
     with suppress(Exception):
         record_services(folder, attach(stack_id))
     with suppress(Exception):
@@ -67,7 +67,7 @@ def record_surroundings(folder: Path, stack_id: str | None) -> None:
 
 
 def record_services(folder: Path, stack: "Stack") -> None:
-    """Keep which services a stack has, and when they became usable."""
+    """Write which services the stack has, and when they became usable."""
     runs.write_services(
         folder,
         [
@@ -86,25 +86,23 @@ def record_services(folder: Path, stack: "Stack") -> None:
 
 def record_pipelines(folder: Path, stack: "Stack") -> None:
     """Keep which pipelines a stack has, and what their load did so far."""
-    from test_infra.cdc.pipeline.names import recorded
+    from test_infra.cdc.pipeline.running import running_pipelines
 
-    runs.write_pipelines(folder, [_pipeline(stack, spec) for spec in recorded(stack.dir)])
+    runs.write_pipelines(folder, [_pipeline(pipeline) for pipeline in running_pipelines(stack)])
 
 
-def _pipeline(stack: "Stack", spec: "PipelineSpec") -> runs.PipelineRecord:
+def _pipeline(pipeline: "RunningPipeline") -> runs.PipelineRecord:
     from test_infra.cdc.load import control as load
     from test_infra.cdc.load.profile import profile
-    from test_infra.cdc.pipeline.names import PipelineFolders
-    from test_infra.cdc.stream import control as stream
-    from test_infra.spark.gateway.gateway import SparkGateway
+    from test_infra.cdc.stream.stream import stream_of
 
-    folders = PipelineFolders(stack.dir, spec.name)
+    spec, folders = pipeline.spec, pipeline.folders
     files = {"lake": folders.lake}
     with suppress(TestInfraError):
-        files["log of the stream"] = SparkGateway(stack).log_path(stream.newest(stack, spec).execution_id)
+        files["log of the stream"] = stream_of(pipeline).log_path()
     if spec.load is None:
         return runs.PipelineRecord(name=spec.name, tables=tuple(spec.tables), files=_existing(files))
-    files |= {"history of the load": folders.history, "log of the load": load.log_path(stack, spec)}
+    files |= {"history of the load": folders.history, "log of the load": load.log_path(pipeline)}
     done = profile(folders.history)
     return runs.PipelineRecord(
         name=spec.name,
@@ -123,7 +121,7 @@ def _existing(files: dict[str, Path]) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what takes part, read without importing it."""
+    """Versions of Python, the system, the main packages and the project; no package is imported."""
     found = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} on {platform.machine()}, {os.cpu_count()} cores",
@@ -137,7 +135,7 @@ def versions() -> dict[str, str]:
 
 
 def _commit() -> dict[str, str]:
-    """The commit of the project around the run, marked when files differ from it; nothing where there is no git."""
+    """The commit of the project, marked ``-dirty`` when files differ from it; empty without git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         said = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=GIT_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""What every backend does. Stack and Spark jobs know only this."""
+"""What every backend does; all that stacks and Spark jobs know of it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Runtime(Protocol):
         """Every process ever started here, by name."""
 
     def describe(self, name: str) -> dict[str, str]:
-        """What an error should say of a process beyond its state: label -> text."""
+        """What an error says about a process beyond its state: label -> text."""
 
     def hand_over(self, *paths: Path) -> None:
         """Let processes of this backend read and write these files and folders, whoever made them."""

@@ -1,12 +1,11 @@
 """The attendant of one container: ``python -m test_infra.runtime.container_attendant SPEC``.
 
-Makes the container, passes its output on to stdout and signals into it, waits for its end, removes it and ends the same
-way. Whatever it had to say itself stands in the same log. It outlives a restart of the engine.
+Makes the container, copies its output to stdout, passes signals on to it, waits for its end, removes it and ends with
+the same exit code or signal. Its own messages go to the same log. It survives a restart of the engine.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import signal
@@ -22,16 +21,17 @@ from pydantic import ValidationError
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, TestInfraError
+from test_infra.base.file_lock import wait_for_lock
 from test_infra.base.paths import write_private
-from test_infra.runtime.docker import (
+from test_infra.runtime.container import (
     LOCK_INSIDE,
+    ContainerPhase,
     ContainerRefused,
     ContainerSpec,
     ContainerState,
-    EngineMissing,
-    engine,
     sandbox_options,
 )
+from test_infra.runtime.docker_engine import EngineMissing, engine
 from test_infra.runtime.image import PYTHON, ROOT
 
 if TYPE_CHECKING:
@@ -41,23 +41,23 @@ ENGINE_BACK_WITHIN_S = 60.0
 REFUSED = 125
 """Exit code of a container that never started, as the docker command has it."""
 LOST = 1
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 SHARED_MEMORY = "256m"
-FIRST_PROCESS = ROOT / "code" / "test_infra" / "runtime" / "kept.py"
+RUN_CHILD = ROOT / "code" / "test_infra" / "runtime" / "run_child.py"
 
 
 class Attendant:
-    """One container from its making to its removal."""
+    """One container from its creation to its removal."""
 
     def __init__(self, spec: ContainerSpec) -> None:
         self._spec = spec
         self._client: DockerClient = _engine_back()
         self._container: Any = None
-        self._told_until = 0
+        self._copied_until = 0
         self._pending: list[int] = []
         self._woken = threading.Event()
         self._kill_at: float | None = None
-        self._untold = False
+        self._unwritten = False
         self._state = _former(spec.state)
 
     def run(self) -> int:
@@ -65,13 +65,13 @@ class Attendant:
         try:
             self._start()
         except ContainerRefused as refused:
-            self._tell(phase="refused", reason=refused.details["seen"])
+            self._record(phase=ContainerPhase.REFUSED, reason=refused.details["seen"])
             _say(str(refused))
             return REFUSED
         exit_code, reason = self._until_ended()
         if reason:
             _say(reason)
-        self._tell(phase="ended", exit_code=exit_code, reason=reason, pid=None)
+        self._record(phase=ContainerPhase.ENDED, exit_code=exit_code, reason=reason, pid=None)
         return exit_code
 
     def on_signal(self, signum: int, _frame: object) -> None:
@@ -87,7 +87,7 @@ class Attendant:
         try:
             container = self._client.containers.create(
                 spec.image,
-                [PYTHON, "-I", str(FIRST_PROCESS), "-", *self._watching(), "--", *spec.argv],
+                [PYTHON, "-I", str(RUN_CHILD), "-", *self._lock_options(), "--", *spec.argv],
                 name=spec.name,
                 hostname=spec.alias,
                 environment=spec.env,
@@ -113,30 +113,30 @@ class Attendant:
             self._remove(spec.name)  # made, not started: that is a failure, and nothing stays
             raise _refused(spec, error) from error
         self._container = container
-        self._tell(phase="running", id=container.id, pid=container.attrs["State"]["Pid"] or None)
+        self._record(phase=ContainerPhase.RUNNING, id=container.id, pid=container.attrs["State"]["Pid"] or None)
 
-    def _watching(self) -> tuple[str, ...]:
-        """By which the container sees that we live; an engine in another kernel does not share our locks."""
-        told, here = self._client.info(), os.uname()
-        shared = (told.get("KernelVersion"), told.get("Name")) == (here.release, here.nodename)
+    def _lock_options(self) -> tuple[str, ...]:
+        """Has the container end when we do, by our lock; an engine in another kernel does not share our locks."""
+        engine_info, here = self._client.info(), os.uname()
+        shared = (engine_info.get("KernelVersion"), engine_info.get("Name")) == (here.release, here.nodename)
         return ("--while-locked", str(LOCK_INSIDE)) if shared else ()
 
     def _until_ended(self) -> tuple[int, str]:
-        """Pass output and signals on until the container ends; returns its exit code and what is to be said of it."""
+        """Pass output and signals on until the container ends; returns its exit code and a reason, or ""."""
         follower = self._follow()
         while True:
-            if self._untold:
-                self._tell()
+            if self._unwritten:
+                self._record()
             self._pass_signals_on()
             if not follower.is_alive():
-                seen = self._look()
+                seen = self._inspect()
                 if seen is None:
                     return LOST, "the engine no longer knows this container: somebody removed it"
                 if seen["Status"] in ("exited", "dead"):
                     self._patiently(lambda: self._remove(self._spec.name))
-                    return int(seen["ExitCode"]), self._in_words(seen)
+                    return int(seen["ExitCode"]), self._reason(seen)
                 follower = self._follow()
-            self._woken.wait(LOOK_EVERY_S)
+            self._woken.wait(CHECK_EVERY_S)
             self._woken.clear()
 
     def _follow(self) -> threading.Thread:
@@ -150,16 +150,16 @@ class Attendant:
 
         import docker
 
-        since = {"since": self._told_until} if self._told_until else {}
+        since = {"since": self._copied_until} if self._copied_until else {}
         gone = (docker.errors.DockerException, requests.RequestException, OSError)
         with suppress(*gone):
             for chunk in self._container.logs(stream=True, follow=True, **since):
                 sys.stdout.buffer.write(chunk)
                 sys.stdout.buffer.flush()
-        self._told_until = int(time.time())
+        self._copied_until = int(time.time())
         self._woken.set()
 
-    def _look(self) -> dict[str, Any] | None:
+    def _inspect(self) -> dict[str, Any] | None:
         """The container's state as the engine has it; None when it is unknown there."""
         state: dict[str, Any] | None = self._patiently(
             lambda: self._client.api.inspect_container(self._spec.name)["State"]
@@ -167,7 +167,7 @@ class Attendant:
         return state
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
-        """The engine's answer, once one that is away (it may be restarting) is back; None where nothing is found."""
+        """The engine's answer, waiting for an engine that is restarting; None where nothing is found."""
         import requests
 
         import docker
@@ -206,16 +206,16 @@ class Attendant:
             api.pause(name)
         elif signum == signal.SIGCONT:
             api.unpause(name)
-        elif signum == signal.SIGUSR2:  # what cannot be caught comes under this name
+        elif signum == signal.SIGUSR2:  # stands for SIGKILL, which we could not catch
             api.kill(name, "SIGKILL")
         else:
             with suppress(Exception):
-                api.unpause(name)  # a frozen one would never hear of it
+                api.unpause(name)  # a paused one would not receive it
             api.kill(name, signal.Signals(signum).name)
             if signum in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
                 self._kill_at = time.monotonic() + self._spec.stop_timeout_s
 
-    def _in_words(self, seen: dict[str, Any]) -> str:
+    def _reason(self, seen: dict[str, Any]) -> str:
         if seen.get("OOMKilled"):
             return f"the container was killed: it used more than its limit of {self._spec.memory_mib} MiB"
         return str(seen.get("Error") or "")
@@ -226,17 +226,17 @@ class Attendant:
         with suppress(docker.errors.NotFound):
             self._client.api.remove_container(name, force=True, v=True)
 
-    def _tell(self, **changed: object) -> None:
+    def _record(self, **changed: object) -> None:
         self._state = self._state.model_copy(update=changed)
         try:
             write_private(self._spec.state, self._state.model_dump_json())
-            self._untold = False
-        except OSError:  # the disk is full: tried again with every look; how it ended, our own end tells
-            self._untold = True
+            self._unwritten = False
+        except OSError:  # the disk is full: tried again with every check; our own exit code says how it ended
+            self._unwritten = True
 
 
 def _former(path: Path) -> ContainerState:
-    """How the container of a former start ended, which is still worth knowing while the next one begins."""
+    """How the container of the former start ended; kept until the next one ends."""
     try:
         former = ContainerState.model_validate_json(path.read_text())
     except (FileNotFoundError, ValidationError):
@@ -245,7 +245,7 @@ def _former(path: Path) -> ContainerState:
 
 
 def _engine_back() -> DockerClient:
-    """The engine, which may be starting again just now."""
+    """The engine; waits for one that is restarting."""
 
     def answering() -> DockerClient:
         try:
@@ -280,8 +280,7 @@ def _end_as(exit_code: int) -> int:
 def main(argv: list[str]) -> int:
     """Hold the lock, attend the container."""
     spec = ContainerSpec.model_validate_json(Path(argv[0]).read_text())
-    with spec.lock.open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with wait_for_lock(spec.lock):
         try:
             attendant = Attendant(spec)
             for signum in (

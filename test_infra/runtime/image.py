@@ -1,4 +1,4 @@
-"""Which image runs this project's services and jobs: the one that was built from these very sources."""
+"""Which image runs this project's services and jobs: the one that was built from these sources."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ROOT = Path("/opt/test_infra")
 
 
 def image_name() -> str:
-    """``$TEST_INFRA_IMAGE``, else the image of these sources: whoever edits them builds again, or is told to."""
+    """``$TEST_INFRA_IMAGE``, else the image of these sources. Rebuild after editing the sources."""
     return os.environ.get(IMAGE_VARIABLE) or f"{REPOSITORY}:{source_digest()}"
 
 
 @functools.cache
 def source_digest() -> str:
-    """Names the content of the package ``test_infra`` as it is installed here."""
+    """A hash of the package ``test_infra`` as it is installed here; 12 hex digits."""
     root = Path(test_infra.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts):

@@ -51,7 +51,7 @@ class LocalRuntime:
         self._request({"verb": "stop", "name": name, "signal": signum}, f"stop {name}")
 
         def ended() -> ProcessState:
-            state = self.observe(name)
+            state = self._recorded()[name]  # until the keeper has recorded how it ended, not only until it is gone
             if state.running:
                 raise StillWaiting(f"process {state.pid} runs")
             return state
@@ -82,12 +82,9 @@ class LocalRuntime:
 
     def observe_all(self) -> dict[str, ProcessState]:
         """Every process ever started here, by name."""
-        try:
-            raw = json.loads((self._control / "processes.json").read_text())
-        except FileNotFoundError:
-            return {}
+        recorded = self._recorded()
         pids = outer_pids(self._keeper_pid)
-        return {name: _seen_from_here(ProcessState.model_validate(state), pids) for name, state in raw.items()}
+        return {name: _seen_from_here(state, pids) for name, state in recorded.items()}
 
     def describe(self, name: str) -> dict[str, str]:  # noqa: ARG002 - the interface's
         """Nothing beyond the process's state."""
@@ -95,6 +92,14 @@ class LocalRuntime:
 
     def hand_over(self, *paths: Path) -> None:
         """Nothing to do: jobs run as the user who started them."""
+
+    def _recorded(self) -> dict[str, ProcessState]:
+        """What the keeper last wrote down, process ids as it sees them."""
+        try:
+            recorded = json.loads((self._control / "processes.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return {name: ProcessState.model_validate(state) for name, state in recorded.items()}
 
     def _request(self, request: dict[str, object], what: str) -> None:
         path = self._control / "requests" / f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}.json"

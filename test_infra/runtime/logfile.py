@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 
 class LogFile:
-    """What circus hands the output of a process to, in place of its own stream.
+    """The log file of one process, mode 0600.
 
-    That one takes output for text and cuts characters at its read buffer, and after a full disk it keeps what it
-    could not write. This one drops what cannot be written, goes on reading, and says how much is missing once there is
-    room again.
+    What cannot be written (the disk is full) is dropped and counted; once there is room again, the log says how many
+    bytes are missing.
 
     Args:
         path: the current file; older ones beside it are ``.1`` (the newest) and so on.
         max_bytes: size at which a file is rotated away.
-        backups: how many old files are kept.
+        backups: how many old files are kept; with 0 the file is never rotated.
     """
 
     def __init__(self, path: Path, max_bytes: int, backups: int) -> None:
@@ -28,22 +25,18 @@ class LogFile:
         self._backups = backups
         self._missing = 0
         self._handle: int | None = None
-        with suppress(OSError):  # the file is there from the start, also of a process that says nothing
+        with suppress(OSError):  # the file is there from the start, also of a process that writes nothing
             self._opened()
 
-    def __call__(self, data: Mapping[str, Any]) -> None:
-        """Append one piece of output; ``data["data"]`` holds its bytes."""
-        piece: bytes = data["data"]
+    def append(self, piece: bytes) -> None:
+        """Append one piece of output; never raises for a disk that takes nothing."""
         try:
             self._append(piece)
         except OSError:
             self._missing += len(piece)
 
-    def open(self) -> None:
-        """Files are opened when there is something to write."""
-
     def close(self) -> None:
-        """Close the current file."""
+        """Close the current file; `append` opens it again."""
         if self._handle is not None:
             with suppress(OSError):
                 os.close(self._handle)
@@ -77,7 +70,7 @@ class LogFile:
 
 
 def _write(handle: int, piece: bytes) -> int:
-    """Write as much as there is room for; returns how much it was."""
+    """Write as much as there is room for; returns how many bytes it was."""
     written = 0
     while written < len(piece):
         try:

@@ -1,4 +1,4 @@
-"""A PID namespace for a keeper: when its first process dies, the kernel kills all in it, ``setsid`` ones too."""
+"""A PID namespace for a keeper: when its first process dies, the kernel kills every process in it, in any session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 @functools.cache
 def entering() -> tuple[str, ...]:
-    """The command prefix that makes a program first in a PID namespace of its own; empty where that is refused."""
+    """The command prefix that makes a program the first process of a new PID namespace; empty where that is refused."""
     unshare = shutil.which("unshare")
     if unshare is None:
         return ()

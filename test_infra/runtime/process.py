@@ -6,7 +6,7 @@ import signal
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from test_infra.base.document import Document
 
 LOG_MAX_BYTES = 16 * 1024 * 1024
 LOG_BACKUPS = 2
@@ -20,7 +20,24 @@ class Restart(StrEnum):
     ALWAYS = "always"
 
 
-class ProcessSpec(BaseModel):
+class ProcessEvent(StrEnum):
+    """What the keeper writes into a stack's ``events.jsonl``, for a process or for itself."""
+
+    STARTED = "started"
+    """The keeper began its work."""
+    ENDED = "ended"
+    """A process ended without being asked to; for the keeper: every process ended."""
+    RESTARTED = "restarted"
+    GIVEN_UP = "given up"
+    """It ended too often and is not started again."""
+    OVER_MEMORY_LIMIT = "over its memory limit"
+    ENDING = "ending"
+    """The keeper ends the stack."""
+    FAULT = "fault"
+    """The keeper could not do something; it goes on."""
+
+
+class ProcessSpec(Document):
     """One process to run.
 
     Args:
@@ -39,13 +56,13 @@ class ProcessSpec(BaseModel):
             A container gets its stop signal, and is removed.
         memory_limit_mib: resident memory of the process and its children beyond which it is killed, MiB.
         exit_path: a run-to-completion process leaves ``{"exit_code", "ended_at"}`` here however it ends.
-        folders: what it reads and writes, its working folder included; a container sees nothing else of this machine.
-        read_only: files it reads beyond them.
+        reads: files that it reads outside ``writes``.
+        writes: folders that it reads and writes, its working folder included; none named: its working folder and the
+            folders of the stack's jobs. Elsewhere (a container) it sees these and ``reads``, and nothing else of this
+            machine. ``log_path`` and ``exit_path`` are written by who runs it, not by the process.
         ports: where it listens; a container's are published on loopback.
         image: of its container; None is the stack's.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     argv: tuple[str, ...]
@@ -61,13 +78,13 @@ class ProcessSpec(BaseModel):
     end_signal: int | None = None
     memory_limit_mib: int | None = None
     exit_path: Path | None = None
-    folders: tuple[Path, ...] = ()
-    read_only: tuple[Path, ...] = ()
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
     ports: tuple[int, ...] = ()
     image: str | None = None
 
 
-class ProcessState(BaseModel):
+class ProcessState(Document):
     """What was last seen of a process.
 
     Args:
@@ -80,8 +97,6 @@ class ProcessState(BaseModel):
         ended_at: epoch seconds of the last end.
         given_up: it ended too often and is not started again.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     running: bool

@@ -1,4 +1,4 @@
-"""When a process that ended is started again. Time arithmetic only."""
+"""When a process that ended is started again: a pure function of how often it ended, and when."""
 
 from __future__ import annotations
 

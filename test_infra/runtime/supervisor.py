@@ -1,6 +1,7 @@
-"""Supervision inside a keeper: circus starts, logs and stops the processes, and our policy says what follows an end.
+"""Supervision inside a keeper: starts the processes of a stack, sees each end, restarts by policy, ends all together.
 
-Loaded only by the keeper process, so circus is imported here at once.
+One asyncio loop in one thread. Requests are files (docs/decisions/0002), ends are reaped at SIGCHLD
+(docs/decisions/0041).
 """
 
 from __future__ import annotations
@@ -9,32 +10,28 @@ import asyncio
 import json
 import logging
 import os
-import shlex
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-from circus import get_arbiter
-from circus.exc import ConflictError
-from circus.watcher import Watcher
-from tornado import gen, ioloop, queues
-
 from test_infra.base.paths import write_private
 from test_infra.runtime import run_child
+from test_infra.runtime.child import Child, resident_bytes
 from test_infra.runtime.logfile import LogFile
-from test_infra.runtime.process import LOG_MAX_BYTES, ProcessSpec, ProcessState, ended_as
+from test_infra.runtime.process import LOG_MAX_BYTES, ProcessEvent, ProcessSpec, ProcessState, ended_as
 from test_infra.runtime.restarts import Again, decide
 
 LOOK_EVERY_S = 0.1
 MEMORY_EVERY_S = 2.0
 PATIENCE_AT_THE_END_S = 1.0
+NOT_STARTED = 127
+"""Exit code of a process whose program could not be started, as a shell has it."""
 MIB = 1024 * 1024
-
 
 log = logging.getLogger("test_infra.keeper")
 
@@ -43,79 +40,76 @@ class Supervisor:
     """The processes of one stack.
 
     Requests arrive as files in ``control/requests`` (a spec to start, a name to stop): a request survives a lost
-    reply, needs no protocol version and is seen within 0.1 s. What is known of each
-    process stands in ``control/processes.json``.
+    reply, needs no protocol version and is seen within 0.1 s. What is known of each process stands in
+    ``control/processes.json``.
 
     Args:
-        control_dir: folder for requests, sockets and state; 0700.
+        control_dir: folder for requests and state; 0700.
         event: called with (process name, event, detail) for everything worth reporting.
         namespaced: whether the kernel ends the tree with us; otherwise each process watches us itself.
     """
 
-    def __init__(self, control_dir: Path, event: Callable[[str, str, str], None], *, namespaced: bool) -> None:
+    def __init__(self, control_dir: Path, event: Callable[[str, ProcessEvent, str], None], *, namespaced: bool) -> None:
         self._control = control_dir
         self._event = event
         self._namespaced = namespaced
         self._specs: dict[str, ProcessSpec] = {}
         self._states: dict[str, ProcessState] = {}
+        self._logs: dict[str, LogFile] = {}
+        self._children: dict[str, Child] = {}
+        self._restarts: dict[str, asyncio.TimerHandle] = {}
         self._unasked: dict[str, list[float]] = {}
         self._stopping: set[str] = set()
+        self._stops: set[asyncio.Task[None]] = set()
         self._memory_seen = 0.0
-        self._ending = False
         self._unwritten = False
-        self._turns: queues.Queue[Callable[[], Awaitable[None]]] = queues.Queue()
-        os.chdir(control_dir)  # socket names are relative: a unix socket path holds 107 bytes
-        self._arbiter = get_arbiter(
-            [],
-            controller="ipc://circus.sock",
-            pubsub_endpoint="ipc://events.sock",
-            check_delay=-1,
-            loop=None,
-        )
+        self._last_fault = ""
+        self._asked_to_end = asyncio.Event()
 
     def run(self, every: Callable[[], None]) -> None:
-        """Supervise until `stop` is called; ``every`` is called ten times a second."""
-
-        def look() -> None:
-            every()
-            self._reap()
-            if self._unwritten:
-                self._write_states()
-            self._take_requests()
-            self._limit_memory()
-
-        def begin() -> None:
-            self._ticker = ioloop.PeriodicCallback(look, LOOK_EVERY_S * 1000)
-            self._ticker.start()
-            # In place of circus's own handlers, which would grant every process its whole patience.
-            for signum in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(signum, self.stop)
-            ioloop.IOLoop.current().add_callback(self._take_turns)
-            self._write_states()
-
-        ioloop.IOLoop.current().add_callback(begin)
-        self._arbiter.start()
+        """Supervise until `stop` is called, then end every process; ``every`` is called ten times a second."""
+        asyncio.run(self._supervise(every))
 
     def stop(self) -> None:
-        """Ask every process to end, kill what does not within 1 s, and leave `run`.
+        """Leave `run` once every process has ended: asked to, and killed where that takes longer than 1 s.
 
         No longer patience: what they keep is thrown away with the stack.
         """
-        if self._ending:
-            return
-        self._ending = True
-        self._ticker.stop()
+        self._asked_to_end.set()
+
+    async def _supervise(self, every: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self.stop)
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        self._write_states()
+        while not self._asked_to_end.is_set():
+            for look in (every, self._reap, self._write_what_is_unwritten, self._take_requests, self._limit_memory):
+                try:
+                    look()
+                except Exception as error:  # whatever it is, the other processes are kept
+                    self._fault(error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked_to_end.wait(), LOOK_EVERY_S)
+        await self._end_all()
+
+    async def _end_all(self) -> None:
         self._stopping.update(self._specs)
-        for watcher in self._arbiter.iter_watchers():
-            watcher.graceful_timeout = min(watcher.graceful_timeout, PATIENCE_AT_THE_END_S)
-            watcher.stop_signal = self._specs[watcher.name].end_signal or watcher.stop_signal
-        self._turns.put_nowait(self._arbiter.stop)
+        for name in list(self._restarts):
+            self._cancel_restart(name)
+        running = [(self._specs[name], child) for name, child in self._children.items()]
+        ends = (
+            child.end(spec.end_signal or spec.stop_signal, min(spec.stop_timeout_s, PATIENCE_AT_THE_END_S))
+            for spec, child in running
+        )
+        for error in await asyncio.gather(*ends, return_exceptions=True):
+            if error is not None:
+                self._fault(error)
 
     def _take_requests(self) -> None:
         for path in sorted((self._control / "requests").glob("*.json")):
-            request = json.loads(path.read_text())
             try:
-                self._carry_out(request)
+                self._carry_out(json.loads(path.read_text()))
             finally:
                 self._write_states()  # whoever waits for the request to go finds the new state beside it
                 path.unlink()
@@ -125,8 +119,8 @@ class Supervisor:
             self._start(ProcessSpec.model_validate(request["spec"]))
         elif request["verb"] == "stop":
             self._stop(request["name"], request["signal"])
-        elif request["verb"] == "signal":
-            self._signal(request["name"], request["signal"])
+        elif request["verb"] == "signal" and request["name"] in self._children:
+            self._children[request["name"]].signal(request["signal"])
 
     def _start(self, spec: ProcessSpec) -> None:
         name = spec.name
@@ -134,6 +128,7 @@ class Supervisor:
         if state is not None and state.running:
             return
         self._specs[name] = spec
+        self._logs[name] = LogFile(spec.log_path, LOG_MAX_BYTES, spec.log_backups)
         self._unasked.pop(name, None)
         self._stopping.discard(name)
         self._states[name] = ProcessState(name=name, running=True)
@@ -143,93 +138,47 @@ class Supervisor:
 
     def _spawn(self, name: str) -> None:
         spec = self._specs[name]
-
-        async def replace_and_start() -> None:
-            if name in self._stopping:
-                return
-            if self._watcher(name) is not None:
-                await self._arbiter.rm_watcher(name)
-            argv = self._command(spec)
-            log = {"stream": LogFile(spec.log_path, LOG_MAX_BYTES, spec.log_backups)}
-            watcher = self._arbiter.add_watcher(
-                name,
-                shlex.quote(argv[0]),
-                args=argv[1:],
-                working_dir=str(spec.cwd),
+        self._restarts.pop(name, None)
+        wrapper = self._wrapper(spec)
+        try:
+            child = Child(
+                (*wrapper, *spec.argv),
                 env=spec.env,
-                uid=spec.uid if argv[0] == spec.argv[0] else None,
-                gid=spec.gid if argv[0] == spec.argv[0] else None,
-                respawn=False,
-                max_retry=1,
-                stop_signal=spec.stop_signal,
-                graceful_timeout=spec.stop_timeout_s,
-                stdout_stream=log,
-                stderr_stream=log,
-                hooks={"after_spawn": (self._spawned, False), "after_reap": (self._reaped, True)},
+                cwd=spec.cwd,
+                log=self._logs[name],
+                user=None if wrapper else _user(spec),
             )
-            await watcher.start()
-            if not watcher.processes and self._states[name].running:
-                self._ended(name, 127)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            self._logs[name].append(f"[keeper] not started: {error}\n".encode())
+            self._ended(name, NOT_STARTED)
+            return
+        self._children[name] = child
+        self._states[name] = self._states[name].model_copy(
+            update={"running": True, "pid": child.pid, "started_at": time.time()}
+        )
+        self._write_states()
 
-        self._turns.put_nowait(replace_and_start)
-
-    async def _take_turns(self) -> None:
-        """One change at a time: circus refuses a second one while the first is under way."""
-        async for change in self._turns:
-            try:
-                await self._insist(change)
-            except Exception as error:
-                log.exception("a change of the processes failed")
-                self._event("keeper", "fault", f"{type(error).__name__}: {error}")
-
-    async def _insist(self, change: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                return await change()
-            except ConflictError:
-                await gen.sleep(0.02)
+    def _wrapper(self, spec: ProcessSpec) -> tuple[str, ...]:
+        """What runs the command where its end must be written down, or no PID namespace ends it with us."""
+        if spec.exit_path is None and self._namespaced:
+            return ()
+        options = [str(spec.exit_path or "-")] + ([] if self._namespaced else ["--with-parent"])
+        if user := _user(spec):  # the wrapper drops to it: our Python may lie where that user cannot reach it
+            options += ["--as", f"{user[0]}:{user[1]}"]
+        return (sys.executable, "-I", run_child.__file__, *options, "--")
 
     def _reap(self) -> None:
-        """Notice every end, also of orphans: in a PID namespace we are their parent.
-
-        circus's own look (switched off by ``check_delay``) forgets a process that dies while it looks: measured, one
-        kill of eight was never seen.
-        """
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            name = next((name for name, state in self._states.items() if state.pid == pid), None)
-            if name is not None:
-                self._ended(name, os.waitstatus_to_exitcode(status))
-
-    def _command(self, spec: ProcessSpec) -> list[str]:
-        if spec.exit_path is None and self._namespaced:
-            return list(spec.argv)
-        options = [str(spec.exit_path or "-")] + ([] if self._namespaced else ["--with-parent"])
-        if spec.uid is not None:  # the wrapper drops it: our Python may lie where that user cannot reach it
-            options += ["--as", f"{spec.uid}:{spec.gid if spec.gid is not None else spec.uid}"]
-        return [sys.executable, "-I", run_child.__file__, *options, "--", *spec.argv]
-
-    def _spawned(self, watcher: Watcher, *, pid: int, **_: Any) -> bool:
-        name = watcher.name
-        state = self._states[name]
-        self._states[name] = state.model_copy(update={"running": True, "pid": pid, "started_at": time.time()})
-        self._write_states()
-        return True
-
-    def _reaped(self, watcher: Watcher, *, process_pid: int, exit_code: int | None = None, **_: Any) -> bool:
-        # Called while circus stops a process; what `_reap` saw first has no pid any more.
-        if self._states[watcher.name].pid == process_pid:
-            self._ended(watcher.name, exit_code if exit_code is not None else -signal.SIGKILL)
-        return True
+        """Note every end, also of orphans: as the first process of a PID namespace we are their parent."""
+        with suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = found
+                name = next((name for name, child in self._children.items() if child.pid == pid), None)
+                if name is not None:
+                    exit_code = os.waitstatus_to_exitcode(status)
+                    self._children.pop(name).reaped(exit_code)
+                    self._ended(name, exit_code)
 
     def _ended(self, name: str, exit_code: int) -> None:
-        if not self._states[name].running:
-            return
         spec, now = self._specs[name], time.time()
         state = self._states[name].model_copy(
             update={"running": False, "pid": None, "exit_code": exit_code, "ended_at": now}
@@ -239,57 +188,65 @@ class Supervisor:
             with suppress(OSError):  # the disk is full; our own state tells the end as well
                 run_child.write_exit(str(spec.exit_path), exit_code)
         if name not in self._stopping:
-            self._event(name, "ended", ended_as(exit_code))
+            self._event(name, ProcessEvent.ENDED, ended_as(exit_code))
             self._unasked.setdefault(name, []).append(now)
             answer = decide(spec.restart, exit_code, self._unasked[name])
             if isinstance(answer, Again):
                 self._states[name] = state.model_copy(update={"restarts": state.restarts + 1, "running": True})
-                self._event(name, "restarted", f"after {answer.delay_s:.1f} s")
-                ioloop.IOLoop.current().call_later(answer.delay_s, self._spawn, name)
+                self._event(name, ProcessEvent.RESTARTED, f"after {answer.delay_s:.1f} s")
+                loop = asyncio.get_running_loop()
+                self._restarts[name] = loop.call_later(answer.delay_s, self._spawn, name)
             elif answer.gave_up:
                 self._states[name] = state.model_copy(update={"given_up": True})
-                self._event(name, "given up", answer.reason)
+                self._event(name, ProcessEvent.GIVEN_UP, answer.reason)
         self._write_states()
 
     def _stop(self, name: str, signum: int | None) -> None:
         self._stopping.add(name)
-        watcher = self._watcher(name)
-        if watcher is None:
-            return
-        if signum is not None:
-            watcher.stop_signal = signum
+        if name in self._restarts:
+            self._cancel_restart(name)
+        elif name in self._children:
+            spec = self._specs[name]
+            self._in_background(self._children[name].end(signum or spec.stop_signal, spec.stop_timeout_s))
 
-        async def stop_and_forget() -> None:
-            pids = list(watcher.processes)
-            await self._arbiter.rm_watcher(name)
-            state = self._states[name]
-            if state.running and not pids:
-                self._ended(name, 0)
-            elif state.running:
-                self._ended(name, -(signum or self._specs[name].stop_signal))
+    def _cancel_restart(self, name: str) -> None:
+        self._restarts.pop(name).cancel()
+        self._states[name] = self._states[name].model_copy(update={"running": False})
 
-        self._turns.put_nowait(stop_and_forget)
+    def _in_background(self, stop: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(stop)
+        self._stops.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._stopped)
 
-    def _signal(self, name: str, signum: int) -> None:
-        watcher = self._watcher(name)
-        for pid in list(watcher.processes) if watcher is not None else []:
-            os.kill(pid, signum)
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        self._stops.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fault(error)
+
+    def _fault(self, error: BaseException) -> None:
+        detail = f"{type(error).__name__}: {error}"
+        if detail != self._last_fault:  # a fault that stays is met with every look
+            log.error("a fault of the keeper", exc_info=error)
+            self._event("keeper", ProcessEvent.FAULT, detail)
+        self._last_fault = detail
 
     def _limit_memory(self) -> None:
         if time.monotonic() - self._memory_seen < MEMORY_EVERY_S:
             return
         self._memory_seen = time.monotonic()
-        for name, state in list(self._states.items()):
+        for name, child in self._children.items():
             limit_mib = self._specs[name].memory_limit_mib
-            if state.pid is None or limit_mib is None:
+            if limit_mib is None:
                 continue
-            used_mib = _resident_bytes(state.pid) / MIB
+            used_mib = resident_bytes(child.pid) / MIB
             if used_mib > limit_mib:
-                self._event(name, "over its memory limit", f"{used_mib:.0f} MiB used, {limit_mib} MiB allowed")
-                os.kill(state.pid, 9)
+                detail = f"{used_mib:.0f} MiB used, {limit_mib} MiB allowed"
+                self._event(name, ProcessEvent.OVER_MEMORY_LIMIT, detail)
+                child.signal(signal.SIGKILL)
 
-    def _watcher(self, name: str) -> Watcher | None:
-        return next((watcher for watcher in self._arbiter.iter_watchers() if watcher.name == name), None)
+    def _write_what_is_unwritten(self) -> None:
+        if self._unwritten:
+            self._write_states()
 
     def _write_states(self) -> None:
         states = {name: state.model_dump() for name, state in self._states.items()}
@@ -300,18 +257,7 @@ class Supervisor:
             self._unwritten = True
 
 
-def _resident_bytes(pid: int) -> int:
-    """Resident memory of a process tree; what children share (PostgreSQL's buffers) counts once."""
-    try:
-        process = psutil.Process(pid)
-        children = process.children(recursive=True)
-        total: int = process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0
-    for child in children:
-        try:
-            memory = child.memory_info()
-        except psutil.NoSuchProcess:
-            continue
-        total += memory.rss - getattr(memory, "shared", 0)
-    return total
+def _user(spec: ProcessSpec) -> tuple[int, int] | None:
+    if spec.uid is None:
+        return None
+    return spec.uid, spec.uid if spec.gid is None else spec.gid

@@ -1,6 +1,6 @@
 """The compose file of a stack: ``python -m test_infra.stack.compose docker/compose.yaml``.
 
-The same specs as everywhere, for people who want plain ``docker compose up``: no keeper, no leases, fixed ports.
+For people who want plain ``docker compose up`` with the same services: no keeper, no leases, fixed ports.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 
 import yaml
 
-from test_infra.runtime.docker import PIDS
+from test_infra.runtime.container import PIDS
 from test_infra.runtime.image import IMAGE_VARIABLE, PYTHON, REPOSITORY
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Endpoint
+from test_infra.stack.registry import services_of
 from test_infra.stack.serve import EVERY_ADDRESS, PLACE_VARIABLE, Served
-from test_infra.stack.service import Place, ServiceSpec
-from test_infra.stack.services import services_of
+from test_infra.stack.service import ServicePlace, ServiceSpec
 from test_infra.stack.spec import StackSpec
 
 STACK_ID = "compose"
 DATA = Path("/var/lib/test_infra")
-"""In the containers; the image has its folders, so that a new volume belongs to the image's user."""
+"""In the containers. The image has these folders, so that a new volume belongs to the image's user."""
 
 SECRETS = DATA / "secrets"
 FIRST_PORT = 35_432
@@ -37,14 +37,14 @@ HEADER = """\
 
 
 def compose(spec: StackSpec) -> str:
-    """The compose file of a stack's own services; external ones have no place in it."""
+    """The compose file of a stack's services, without external ones and those that must run on this machine."""
     services = {
         name: one for name, one in services_of(spec).items() if isinstance(one, ServiceSpec) and not one.on_host
     }
     ports = _ports(services)
     endpoints: dict[str, Endpoint] = {}
     for name, service in services.items():
-        with tempfile.TemporaryDirectory() as scratch:  # asked for its endpoint, a service makes its secrets
+        with tempfile.TemporaryDirectory() as scratch:  # a service makes its secrets when it is asked for its endpoint
             place = _place(name, ports[name], endpoints, secrets=Path(scratch))
             endpoint = service.endpoint(place).inside
         endpoints[name] = endpoint.model_copy(
@@ -58,14 +58,14 @@ def compose(spec: StackSpec) -> str:
 
 
 def _ports(services: dict[str, ServiceSpec]) -> dict[str, dict[str, int]]:
-    """Fixed ones, from one number upwards: a broker must know under which port its clients find it."""
+    """Fixed ports, counted up from one number: a broker must know the port by which its clients find it."""
     free = iter(range(FIRST_PORT, FIRST_PORT + 1_000))
     return {name: {port: next(free) for port in service.ports} for name, service in services.items()}
 
 
-def _place(name: str, ports: dict[str, int], endpoints: dict[str, Endpoint], secrets: Path) -> Place:
+def _place(name: str, ports: dict[str, int], endpoints: dict[str, Endpoint], secrets: Path) -> ServicePlace:
     folder = DATA / name
-    return Place(
+    return ServicePlace(
         STACK_ID, folder / "config", folder / "data", secrets, ports, endpoints, listen=EVERY_ADDRESS, network_name=name
     )
 
@@ -89,7 +89,7 @@ def _service(
     client = ports[service.ports[0]]
     volumes = [f"{name}:{DATA / name}"]
     if service.secrets:
-        # Whoever others depend on makes the secrets; the others read them.
+        # A service that others depend on makes the secrets; the others read them.
         volumes.append(f"secrets:{SECRETS}" + (":ro" if needed else ""))
     return {
         "image": f"${{{IMAGE_VARIABLE}:-{REPOSITORY}:latest}}",

@@ -1,4 +1,4 @@
-"""Leases: why a stack may go on living.
+"""Leases: a stack lives as long as one of them holds.
 
 An attached lease is a file lock held by its holder: the kernel lets go of it the moment the holder dies, however it
 dies, and a keeper in a PID namespace, which cannot see its holder, can still test it. A detached lease is an expiry.
@@ -7,25 +7,23 @@ See docs/decisions/0001.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
+from test_infra.base.file_lock import FileLock, create_locked, is_held
 from test_infra.base.paths import write_private
 from test_infra.stack.record import ProcessId
 
 DETACHED = "detached"
 
 
-class LeaseRecord(BaseModel):
+class LeaseRecord(Document):
     """A lease as it stands in its file.
 
     Args:
@@ -34,8 +32,6 @@ class LeaseRecord(BaseModel):
         taken_at: epoch seconds.
         expires_at: epoch seconds; None for an attached one.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["attached", "detached"]
     holder: ProcessId
@@ -48,24 +44,20 @@ class AttachedLease:
     """Lives as long as this process, or until `release`."""
 
     _path: Path | None = field(default=None, repr=False)
-    _handle: int | None = field(default=None, repr=False)
+    _lock: FileLock | None = field(default=None, repr=False)
 
     def take(self, leases: Path) -> None:
         """Hold the stack alive. The file appears under its name only when it is locked."""
         record = LeaseRecord(kind="attached", holder=ProcessId.of(os.getpid()), taken_at=time.time())
-        handle, temporary = tempfile.mkstemp(dir=leases, prefix=".attached-")
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        os.write(handle, record.model_dump_json().encode())
         self._path = leases / f"attached-{uuid.uuid4().hex[:12]}.json"
-        Path(temporary).replace(self._path)
-        self._handle = handle
+        self._lock = create_locked(self._path, record.model_dump_json())
 
     def release(self) -> None:
         """Let go; without another lease the keeper ends the stack."""
-        if self._path is not None and self._handle is not None:
+        if self._path is not None and self._lock is not None:
             self._path.unlink(missing_ok=True)
-            os.close(self._handle)
-            self._path = self._handle = None
+            self._lock.release()
+            self._path = self._lock = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ class DetachedLease:
         write_private(path, record.model_dump_json())
 
     def release(self) -> None:
-        """Nothing: a detached lease ends by its expiry or by `down`."""
+        """Does nothing: a detached lease ends by its expiry or by `down`."""
 
 
 Lease = AttachedLease | DetachedLease
@@ -103,23 +95,9 @@ def live_leases(leases: Path, now: float) -> list[LeaseRecord]:
             record = LeaseRecord.model_validate_json(path.read_text())
         except (FileNotFoundError, json.JSONDecodeError, ValueError):
             continue
-        held = now < record.expires_at if record.expires_at is not None else _locked(path)
+        held = now < record.expires_at if record.expires_at is not None else is_held(path)
         if held:
             live.append(record)
         else:
             path.unlink(missing_ok=True)
     return live
-
-
-def _locked(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

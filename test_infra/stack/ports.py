@@ -14,25 +14,26 @@ from test_infra.base.errors import InfrastructureError
 LOOPBACK = "127.0.0.1"
 FIRST_OWN_PORT = 20_000
 FEWEST_OWN_PORTS = 1_000
-HANDED_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+ASSIGNED_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 LOWEST_BY_IANA = 49_152
-"""The first dynamic port (RFC 6335, section 6), where the system does not say which ones it hands out."""
+"""The first dynamic port (RFC 6335, section 6), where the system does not say which ones it assigns."""
 
 
 class PortTaken(InfrastructureError):
-    """The port that was asked for belongs to somebody else."""
+    """The port that was asked for is in use by another program."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct ports that nobody listens on now, each its holder's until it listens itself, seconds later.
+    """Distinct ports on which nothing listens now.
 
-    So they are none of those that the system hands out by itself: every client and every server without a port of its
-    own would be a rival meanwhile. Where it hands out nearly all of them there is nothing else to take.
+    The caller listens on them some seconds later. Meanwhile the system must not assign them to another program, so they
+    lie below the range from which it assigns ports by itself. Where that range leaves fewer than 1,000, the system
+    chooses them.
 
     Raises:
         PortTaken: there are not so many.
     """
-    own = range(FIRST_OWN_PORT, _lowest_handed_out())
+    own = range(FIRST_OWN_PORT, _lowest_assigned())
     candidates = SystemRandom().sample(own, len(own)) if len(own) >= FEWEST_OWN_PORTS else [0] * count
     found: list[int] = []
     with ExitStack() as held:  # all until the last is found, so that none is found twice
@@ -48,18 +49,18 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def _lowest_handed_out() -> int:
+def _lowest_assigned() -> int:
     try:
-        return int(HANDED_OUT.read_text().split()[0])
+        return int(ASSIGNED_RANGE.read_text().split()[0])
     except OSError:  # not Linux
         return LOWEST_BY_IANA
 
 
-def claim(port: int, service: str) -> int:
-    """``port`` itself when it is free.
+def require_free(port: int, service: str) -> int:
+    """``port`` itself, which is free now.
 
     Raises:
-        PortTaken: somebody listens there; names the process when it can be seen.
+        PortTaken: a program listens there; names the process when it can be seen.
     """
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""What an image makes once, so that no start of a container makes it: ``python -m test_infra.stack.prepared``."""
+"""Makes, while an image is built, what each container would make: ``python -m test_infra.stack.prepared``."""
 
 from __future__ import annotations
 

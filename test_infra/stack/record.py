@@ -1,4 +1,4 @@
-"""What a stack writes down of itself. Written atomically, never trusted over reality."""
+"""What is on record of a stack. Written atomically; a hint only: `status` looks at what really runs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import slug
 from test_infra.base.paths import home, private_dir, reachable_root, write_private
-from test_infra.base.redaction import redact
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.spec import StackSpec
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -24,68 +25,7 @@ class BadRecord(InfrastructureError):
     """A state file cannot be read: torn, edited, or of another version of this program."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Address(_Record):
-    """Where a service is, for the other containers of its stack.
-
-    Args:
-        host: its name in the stack's network.
-        port: its client port there.
-        url: address in the form its clients take.
-    """
-
-    host: str
-    port: int
-    url: str
-
-
-class Endpoint(_Record):
-    """What a client needs to reach a service.
-
-    Args:
-        service: its name.
-        host: where it listens.
-        port: its client port.
-        url: address in the form its clients take, never with a password.
-        version: as the running service told it.
-        start_s: seconds from start until usable; 0 for an external one.
-        usable_at: epoch seconds when it first answered; 0 for an external one.
-        log_path: its log; None for an external one.
-        properties: further facts clients need, such as ``database``.
-        secret_files: name -> file of mode 0600 that holds the secret.
-        container: where the stack's containers reach it; None where host, port and url serve them, too.
-    """
-
-    service: str
-    host: str
-    port: int
-    url: str
-    version: str = ""
-    start_s: float = 0.0
-    usable_at: float = 0.0
-    log_path: Path | None = None
-    properties: dict[str, str] = {}
-    secret_files: dict[str, Path] = {}
-    container: Address | None = None
-
-    @property
-    def inside(self) -> Endpoint:
-        """The same service as the stack's own processes reach it: in containers by its name, else as it stands."""
-        if self.container is None:
-            return self
-        return self.model_copy(update={**self.container.model_dump(), "container": None})
-
-    def secret(self, name: str) -> str:
-        """Read a secret; from now on it is masked in every output of this process."""
-        value = self.secret_files[name].read_text()
-        redact.learn(value)
-        return value
-
-
-class ProcessId(_Record):
+class ProcessId(Document):
     """A process that cannot be taken for another: its id may be used again, its start time not.
 
     Args:
@@ -115,7 +55,7 @@ class ProcessId(_Record):
             return False
 
 
-class StackRecord(_Record):
+class StackRecord(Document):
     """``stack.json``.
 
     Args:
@@ -136,7 +76,7 @@ class StackRecord(_Record):
 
 
 class StackFolders:
-    """Where a stack keeps what."""
+    """The folders and files of a stack."""
 
     def __init__(self, stack_id: str) -> None:
         self.id = slug(stack_id, what="stack id")
@@ -155,17 +95,17 @@ class StackFolders:
 
     @property
     def data(self) -> Path:
-        """Data of the services; reachable for the users they drop to."""
+        """Data of the services, where the users they drop to can reach it."""
         return reachable_root() / self.id
 
     def make(self) -> None:
-        """Create what every stack has."""
+        """Create the folders that every stack has."""
         private_dir(self.root.parent)
         for folder in (self.root, self.leases, self.logs, *self.work, self.control / "requests"):
             private_dir(folder)
 
     def wipe(self) -> None:
-        """Remove what a former life left, but its logs."""
+        """Remove what an earlier stack of this id left, except its logs."""
         for folder in (*self.work, self.data):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.record, self.events):

@@ -1,7 +1,7 @@
 """A service inside a container: ``python -m test_infra.stack.serve [PLACE]``; its health: ``... --healthy [PLACE]``.
 
-Prepares the service and becomes its process, by the very functions that the `local` backend uses; only where it lives
-is told from outside, in a document (a file, or ``$TEST_INFRA_PLACE`` itself).
+Prepares the service and becomes its process, with the same functions that the `local` backend uses. A document says
+which service it is and where its folders, ports and neighbours are: a file, or the text of ``$TEST_INFRA_PLACE``.
 """
 
 from __future__ import annotations
@@ -10,22 +10,21 @@ import os
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
 from test_infra.base.errors import TestInfraError, UsageError
 from test_infra.base.paths import write_private
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Endpoint
-from test_infra.stack.service import Place, ServiceSpec
-from test_infra.stack.services import services_of
+from test_infra.stack.registry import services_of
+from test_infra.stack.service import ServicePlace, ServiceSpec
 from test_infra.stack.spec import StackSpec
 
 PLACE_VARIABLE = "TEST_INFRA_PLACE"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - of a container: only its own network and published ports lead there
 
 
-class Served(BaseModel):
-    """One service and its place, as the container is told.
+class Served(Document):
+    """The document: one service and its place.
 
     Args:
         spec: the stack.
@@ -38,8 +37,6 @@ class Served(BaseModel):
         endpoints: services it depends on, as seen from here.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     spec: StackSpec
     service: str
     stack_id: str
@@ -49,9 +46,9 @@ class Served(BaseModel):
     ports: dict[str, int]
     endpoints: dict[str, Endpoint] = {}
 
-    def place(self) -> Place:
+    def place(self) -> ServicePlace:
         """Where the service lives."""
-        return Place(
+        return ServicePlace(
             stack_id=self.stack_id,
             config=self.config,
             data=self.data,
@@ -75,18 +72,18 @@ class Served(BaseModel):
 
 
 def write(served: Served, path: Path) -> None:
-    """Leave the document for the container."""
+    """Write the document for the container."""
     write_private(path, served.model_dump_json())
 
 
 def main(argv: list[str]) -> int:
-    """Serve, or answer whether the service beside us is healthy."""
+    """Serve, or say whether the service in this container is healthy."""
     arguments = [argument for argument in argv if argument != "--healthy"]
     try:
-        told = Path(arguments[0]).read_text() if arguments else os.environ.get(PLACE_VARIABLE, "")
-        if not told:
+        document = Path(arguments[0]).read_text() if arguments else os.environ.get(PLACE_VARIABLE, "")
+        if not document:
             raise UsageError("nothing says what to serve", details={"looked in": f"arguments, {PLACE_VARIABLE}"})
-        served = Served.model_validate_json(told)
+        served = Served.model_validate_json(document)
         if "--healthy" in argv:
             return _healthy(served)
         _become(served)
@@ -97,7 +94,7 @@ def main(argv: list[str]) -> int:
 
 
 def _become(served: Served) -> None:
-    """Prepare the service, then let its process take our place."""
+    """Prepare the service, then become its process."""
     service, place = served.known(), served.place()
     place.config.mkdir(mode=0o700, parents=True, exist_ok=True)
     place.data.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a service is: how it is prepared, started, probed and reached."""
+"""What a service is: its settings, and how it is prepared, started, probed and reached."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.runtime.process import Restart
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Endpoint
 
 
 class ServiceFailed(InfrastructureError):
     """A service died while starting, or never became usable."""
+
+
+class ServiceSettings(Document):
+    """What users may set for a service in YAML. Every service derives its own model from this one."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,8 @@ class User:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one service lives in one stack.
+class ServicePlace:
+    """Folders, ports and neighbours of one service in one stack.
 
     Args:
         stack_id: the stack.
@@ -77,11 +83,12 @@ class ServiceSpec:
         ports: names of the ports it listens on; the first is the clients'.
         fixed_port: the clients' port when the user wants a certain one.
         depends_on: services that must be usable before it starts.
-        prepare: writes its files; runs before the process starts.
-        command: its process.
-        endpoint: how clients reach it, version still empty.
-        probe: a real query; returns the version, raises while the service is not usable.
-        not_yet: exceptions of ``probe`` that mean "not yet".
+        prepare: writes its configuration and initial data; runs before every start, so it must leave alone what is
+            there already.
+        command: the process to run, once it is prepared.
+        endpoint: how clients reach it, version still empty; makes the service's secrets when they are missing.
+        probe: a real query; returns the version. Raises `StillWaiting` while the service is not usable yet, and an
+            `InfrastructureError` when waiting would not help.
         memory_limit_mib: resident memory beyond which it is killed, MiB.
         restart: what follows when it ends by itself.
         stop_timeout_s: patience between its stop signal and SIGKILL, seconds.
@@ -93,9 +100,9 @@ class ServiceSpec:
 
     name: str
     ports: tuple[str, ...]
-    prepare: Callable[[Place], None]
-    command: Callable[[Place], Command]
-    endpoint: Callable[[Place], Endpoint]
+    prepare: Callable[[ServicePlace], None]
+    command: Callable[[ServicePlace], Command]
+    endpoint: Callable[[ServicePlace], Endpoint]
     probe: Callable[[Endpoint], str]
     fixed_port: int | None = None
     depends_on: tuple[str, ...] = ()
@@ -122,6 +129,34 @@ class ExternalService:
     endpoint: Callable[[Path], Endpoint]
     probe: Callable[[Endpoint], str]
     depends_on: tuple[str, ...] = ()
+
+
+def no_exports(_: Endpoint) -> dict[str, str]:
+    """No environment variables."""
+    return {}
+
+
+@dataclass(frozen=True)
+class ServiceDefinition:
+    """A service that stacks can have. Every file of a service, built-in or of a package, ends in one.
+
+    Args:
+        name: its key below ``services`` in YAML: lower-case letters, digits and underscores.
+        description: one sentence, shown with the YAML schema.
+        settings: what users may set; every field has a default, or the service must be named in YAML.
+        build: settings -> the service, or the external one that the settings name.
+        on_by_default: whether a stack that does not mention it has it, with default settings.
+        asset_kinds: icons of its asset in Dagster's UI.
+        exports: endpoint -> environment variables that ``test-infra env`` prints, secrets in the clear.
+    """
+
+    name: str
+    description: str
+    settings: type[ServiceSettings]
+    build: Callable[[Any], ServiceSpec | ExternalService]
+    on_by_default: bool = False
+    asset_kinds: frozenset[str] = frozenset()
+    exports: Callable[[Endpoint], Mapping[str, str]] = no_exports
 
 
 def unprivileged_user() -> User | None:

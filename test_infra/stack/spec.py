@@ -2,102 +2,89 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from test_infra.base.backend import Backend
+from test_infra.base.document import Document
+from test_infra.runtime.factory import backend_names
+from test_infra.stack.registry import known_services
+from test_infra.stack.service import ServiceDefinition
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ExternalPostgres(_Part):
-    """A PostgreSQL that is already there."""
-
-    host: str = Field(description="Host name or address.")
-    port: int = Field(default=5432, ge=1, le=65535, description="Port.")
-    database: str = Field(description="Database that holds the captured tables.")
-    owner_user: str = Field(description="Role that owns the tables and may create a publication.")
-    owner_password_env: str = Field(description="Environment variable that holds the owner's password.")
-    capture_user: str = Field(description="Role with LOGIN and REPLICATION that Debezium uses.")
-    capture_password_env: str = Field(description="Environment variable that holds the capture role's password.")
-
-
-class ExternalKafka(_Part):
-    """A Kafka cluster that is already there."""
-
-    host: str = Field(description="Host name or address of one broker.")
-    port: int = Field(default=9092, ge=1, le=65535, description="Port of its client listener.")
-
-
-class ExternalConnect(_Part):
-    """A Kafka Connect worker, with Debezium installed, that is already there."""
-
-    host: str = Field(description="Host name or address of its REST interface.")
-    port: int = Field(default=8083, ge=1, le=65535, description="Port of its REST interface.")
-    secrets_file: str = Field(
-        description="Properties file, as the worker sees it, that holds the key capture_password."
-    )
-
-
-class PostgresSettings(_Part):
-    """PostgreSQL 18, single node, logical replication on."""
-
-    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed port; None takes a free one.")
-    shared_buffers_mib: int = Field(default=128, ge=16, description="Shared buffers, MiB.")
-    memory_limit_mib: int = Field(default=2_048, ge=256, description="Resident memory beyond which it is killed, MiB.")
-    external: ExternalPostgres | None = Field(default=None, description="Attach to this one instead of starting one.")
-
-
-class KafkaSettings(_Part):
-    """Kafka 4.3, one node that is broker and controller (KRaft)."""
-
-    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed client port; None takes a free one.")
-    heap_mib: int = Field(default=384, ge=128, description="Java heap, MiB.")
-    memory_limit_mib: int = Field(default=1_024, ge=256, description="Resident memory beyond which it is killed, MiB.")
-    external: ExternalKafka | None = Field(default=None, description="Attach to this one instead of starting one.")
-
-
-class ConnectSettings(_Part):
-    """Kafka Connect 4.3, one distributed worker with the Debezium connector for PostgreSQL."""
-
-    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed REST port; None takes a free one.")
-    heap_mib: int = Field(default=512, ge=192, description="Java heap, MiB.")
-    memory_limit_mib: int = Field(default=1_280, ge=320, description="Resident memory beyond which it is killed, MiB.")
-    offset_flush_interval_ms: int = Field(
-        default=200, ge=50, description="How often offsets are committed, milliseconds."
-    )
-    external: ExternalConnect | None = Field(default=None, description="Attach to this one instead of starting one.")
-
-
-class GatewaySettings(_Part):
-    """The Spark gateway: an HTTP API for Spark jobs of this stack, on loopback."""
-
-    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed port; None takes a free one.")
-    most_active: int | None = Field(
-        default=8, ge=1, description="How many Spark jobs may have a driver at once; more of them are queued."
-    )
-    allowed_conf: tuple[str, ...] = Field(
-        default=(),
-        description="Spark properties that jobs may set though they open holes, such as spark.jars.packages.",
-    )
-    memory_limit_mib: int = Field(default=512, ge=128, description="Resident memory beyond which it is killed, MiB.")
-
-
-class Services(_Part):
+class _KnownServicesOnly(Document):
     """The services of a stack. One that is not named takes its defaults; null leaves it out."""
 
-    postgres: PostgresSettings | None = Field(default=PostgresSettings(), description="Source database.")
-    kafka: KafkaSettings | None = Field(default=KafkaSettings(), description="Broker.")
-    connect: ConnectSettings | None = Field(default=ConnectSettings(), description="Worker that runs Debezium.")
-    gateway: GatewaySettings | None = Field(default=None, description="Spark jobs over HTTP; not started by default.")
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_known(cls, given: object) -> object:
+        unknown = [name for name in given if name not in cls.model_fields] if isinstance(given, dict) else []
+        if unknown:
+            known = ", ".join(cls.model_fields)
+            raise ValidationError.from_exception_data(
+                "Services",
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError(
+                            "unknown_service", "There is no such service; known: {known}", {"known": known}
+                        ),
+                        loc=(name,),
+                        input=name,
+                    )
+                    for name in unknown
+                ],
+            )
+        return given
 
 
-class StackSpec(_Part):
+def _field(service: ServiceDefinition) -> Any:
+    default = service.settings() if service.on_by_default else None
+    return service.settings | None, Field(default=default, description=service.description)
+
+
+if TYPE_CHECKING:
+
+    class Services(_KnownServicesOnly):
+        """The services of a stack: one field for each service that the registry knows."""
+
+        def __init__(self, **settings: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+else:
+    Services = create_model(
+        "Services",
+        __base__=_KnownServicesOnly,
+        __doc__=_KnownServicesOnly.__doc__,
+        __module__=__name__,
+        **{name: _field(service) for name, service in known_services().items()},
+    )
+
+
+def _known_backend(name: str) -> str:
+    if name not in backend_names():
+        known = " or ".join(f"'{known}'" for known in backend_names())
+        raise PydanticCustomError("unknown_backend", "Input should be {known}", {"known": known})
+    return name
+
+
+BackendName = Annotated[
+    str, AfterValidator(_known_backend), WithJsonSchema({"type": "string", "enum": list(backend_names())})
+]
+
+
+class StackSpec(Document):
     """The services of one test environment."""
 
-    backend: Backend = Field(
-        default=Backend.LOCAL,
+    backend: BackendName = Field(
+        default=Backend.LOCAL.value,
         description="Where services and Spark jobs run: `local` processes or `docker` containers; "
         "the environment variable TEST_INFRA_BACKEND wins.",
     )

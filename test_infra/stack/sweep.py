@@ -14,11 +14,11 @@ from test_infra.base.paths import home
 STACK_TAG = "TEST_INFRA_STACK_TAG"
 """Environment variable of every process of a stack, by which a sweep knows it."""
 PATIENCE_S = 5.0
-"""For the end of processes that were killed."""
+"""How long the end of killed processes is waited for."""
 
 
 def stack_tag(stack_id: str) -> str:
-    """Names a stack among the stacks of all homes of this machine."""
+    """The value of `STACK_TAG`: unique among the stacks of all homes on this machine."""
     return f"{stack_id}@{home()}"
 
 

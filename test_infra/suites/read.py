@@ -1,4 +1,4 @@
-"""Read what a suite left behind. A test that was planned and did not report is as red as one that failed."""
+"""Reads the files of a suite that ended. A test that was collected and never reported is as red as one that failed."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,8 +13,10 @@ from test_infra.verdict.evidence import Finding, Outcome
 LONGEST_MESSAGE = 4_000
 
 
-class Ending(StrEnum):
-    """How one test ended. Everything but PASSED is red."""
+class TestOutcome(StrEnum):
+    """How one test ended, in pytest's words. Everything but PASSED is red."""
+
+    __test__ = False
 
     PASSED = "passed"
     FAILED = "failed"
@@ -23,7 +25,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True)
-class TestEnding:
+class TestResult:
     """One test of the suite.
 
     Args:
@@ -34,52 +36,52 @@ class TestEnding:
     __test__ = False
 
     nodeid: str
-    ending: Ending
+    outcome: TestOutcome
     seconds: float = 0.0
     message: str = ""
 
 
 @dataclass(frozen=True)
 class SuiteReport:
-    """What is known of a suite after it ran.
+    """All results of a suite.
 
     Args:
-        tests: every test that was planned or reported.
+        tests: every test that was collected or reported.
         collection_errors: what could not be collected, with its error.
         exit: pytest's exit code as text, or why there is none.
     """
 
-    tests: tuple[TestEnding, ...]
+    tests: tuple[TestResult, ...]
     collection_errors: tuple[str, ...] = ()
     exit: str = ""
 
-    def with_ending(self, ending: Ending) -> list[TestEnding]:
-        """The tests that ended like this."""
-        return [test for test in self.tests if test.ending is ending]
+    def with_outcome(self, outcome: TestOutcome) -> list[TestResult]:
+        """The tests that ended with this outcome."""
+        return [test for test in self.tests if test.outcome is outcome]
 
 
 @dataclass
 class _Phases:
     done: bool = False
-    ending: Ending = Ending.PASSED
+    outcome: TestOutcome = TestOutcome.PASSED
     seconds: float = 0.0
     messages: list[str] = field(default_factory=list)
 
 
 def read(folder: SuiteFolder) -> SuiteReport:
-    """The report of a suite from its files; files that are not there mean that nothing is known."""
+    """The report of a suite from its files. A missing file is no error here: the verdict is then red."""
     planned = [entry for entry in _lines(folder.planned) if isinstance(entry, str)]
-    reported = [entry for path in (folder.plan, folder.report) for entry in _lines(path) if isinstance(entry, dict)]
+    reported = [entry for entry in _lines(folder.report) if isinstance(entry, dict)]
     ended = folder.exit.read_text() if folder.exit.is_file() else "pytest left no exit code"
     return summarise(planned, reported, ended)
 
 
 def summarise(planned: Sequence[str], reported: Sequence[Mapping[str, Any]], ended: str) -> SuiteReport:
-    """Bring plan and report log together.
+    """Combine the plan with the report log.
 
     Args:
-        planned: ids of all tests there are.
-        reported: report logs of the collection and of the run, perhaps cut off in the middle.
+        planned: ids of all collected tests.
+        reported: the report log, which may end in the middle of the run.
         ended: pytest's exit code as text, or why there is none.
     """
     phases: dict[str, _Phases] = {}
@@ -88,7 +90,7 @@ def summarise(planned: Sequence[str], reported: Sequence[Mapping[str, Any]], end
             _add(phases.setdefault(entry["nodeid"], _Phases()), entry)
     names = dict.fromkeys([*planned, *phases])
     return SuiteReport(
-        tests=tuple(_ending(name, phases.get(name)) for name in names),
+        tests=tuple(_result(name, phases.get(name)) for name in names),
         collection_errors=tuple(dict.fromkeys(_collection_errors(reported))),
         exit=ended,
     )
@@ -96,15 +98,17 @@ def summarise(planned: Sequence[str], reported: Sequence[Mapping[str, Any]], end
 
 def finding(report: SuiteReport, log: Path) -> Finding:
     """The verdict on a suite: passed when at least one test ran, all passed, and nothing was left out."""
-    counts = {ending: len(report.with_ending(ending)) for ending in Ending}
-    verdicts = [ending.value.upper() for ending in Ending if ending is not Ending.PASSED and counts[ending]]
+    counts = {outcome: len(report.with_outcome(outcome)) for outcome in TestOutcome}
+    verdicts = [
+        outcome.value.upper() for outcome in TestOutcome if outcome is not TestOutcome.PASSED and counts[outcome]
+    ]
     if report.collection_errors:
         verdicts.append("COLLECTION")
     if not report.tests:
         verdicts.append("NO TESTS")
     if report.exit != "0" and not verdicts:
         verdicts.append("EXIT")
-    said = [f"{count} {ending.value}" for ending, count in counts.items() if count] or ["no test"]
+    said = [f"{count} {outcome.value}" for outcome, count in counts.items() if count] or ["no test"]
     if report.collection_errors:
         said.append(f"{len(report.collection_errors)} could not be collected")
     if report.exit != "0":
@@ -113,16 +117,16 @@ def finding(report: SuiteReport, log: Path) -> Finding:
         outcome=_outcome(verdicts),
         verdicts=tuple(verdicts),
         summary=", ".join(said),
-        numbers={f"tests_{ending.value}": float(count) for ending, count in counts.items()}
+        numbers={f"tests_{outcome.value}": float(count) for outcome, count in counts.items()}
         | {"tests_s": sum(test.seconds for test in report.tests)},
         rows=tuple(
             {
                 "test": test.nodeid,
-                "outcome": test.ending.value,
+                "outcome": test.outcome.value,
                 "seconds": f"{test.seconds:.3f}",
                 "message": test.message,
             }
-            for test in sorted(report.tests, key=lambda test: test.ending is Ending.PASSED)
+            for test in sorted(report.tests, key=lambda test: test.outcome is TestOutcome.PASSED)
         ),
         details={"log": str(log)}
         | {f"collection error {place}": text for place, text in enumerate(report.collection_errors, 1)},
@@ -132,7 +136,7 @@ def finding(report: SuiteReport, log: Path) -> Finding:
 def _outcome(verdicts: Sequence[str]) -> Outcome:
     if not verdicts:
         return Outcome.PASSED
-    return Outcome.FAILED if Ending.FAILED.value.upper() in verdicts else Outcome.UNKNOWN
+    return Outcome.FAILED if TestOutcome.FAILED.value.upper() in verdicts else Outcome.UNKNOWN
 
 
 def _lines(path: Path) -> Iterator[Any]:
@@ -153,20 +157,20 @@ def _add(phases: _Phases, entry: Mapping[str, Any]) -> None:
     outcome = entry.get("outcome")
     if outcome == "passed":
         return
-    if outcome == "failed" or phases.ending is Ending.FAILED:
-        phases.ending = Ending.FAILED
+    if outcome == "failed" or phases.outcome is TestOutcome.FAILED:
+        phases.outcome = TestOutcome.FAILED
     else:
-        phases.ending = Ending.SKIPPED
+        phases.outcome = TestOutcome.SKIPPED
     phases.messages.append(_message(entry.get("longrepr")))
 
 
-def _ending(nodeid: str, phases: _Phases | None) -> TestEnding:
+def _result(nodeid: str, phases: _Phases | None) -> TestResult:
     if phases is None:
-        return TestEnding(nodeid, Ending.UNREPORTED, message="planned, but it never reported")
+        return TestResult(nodeid, TestOutcome.UNREPORTED, message="it was collected, but it never reported")
     message = "\n".join(filter(None, phases.messages))[-LONGEST_MESSAGE:]
-    if not phases.done and phases.ending is not Ending.FAILED:
-        return TestEnding(nodeid, Ending.UNREPORTED, phases.seconds, "it began, but its end was never reported")
-    return TestEnding(nodeid, phases.ending, phases.seconds, message)
+    if not phases.done and phases.outcome is not TestOutcome.FAILED:
+        return TestResult(nodeid, TestOutcome.UNREPORTED, phases.seconds, "it started, but its end was never reported")
+    return TestResult(nodeid, phases.outcome, phases.seconds, message)
 
 
 def _collection_errors(entries: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -178,7 +182,7 @@ def _collection_errors(entries: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _message(longrepr: Any) -> str:
-    """The text of a failure in any of the forms that a report log has for it."""
+    """The message of a failure; a report log has several forms of it."""
     if not longrepr:
         return ""
     if isinstance(longrepr, list):  # a skip: file, line, reason

@@ -1,17 +1,21 @@
-"""A test suite as its user describes it, and where its files go in a run."""
+"""A test suite as its user describes it, where its files go in a run, and the variables that its tests see."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from test_infra.base.document import Document
 from test_infra.cdc.pipeline.spec import Name, YamlPath
 
+PIPELINE_VARIABLE = "TEST_INFRA_PIPELINE"
+"""Name of the pipeline that the fixture `pipeline` gives."""
+PLANNED_VARIABLE = "TEST_INFRA_SUITE_PLANNED"
+"""File into which the plugin writes which tests there are."""
 
-class SuiteSpec(BaseModel):
+
+class SuiteSpec(Document):
     """A set of pytest files that is run against the running stack."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name = Field(description="Name of the suite; unique in the project.")
     paths: list[YamlPath] = Field(
@@ -40,18 +44,15 @@ class SuiteFolder:
         return self.run_dir / "suites" / self.suite
 
     @property
-    def plan(self) -> Path:
-        """Report log of the collection: what could not be collected."""
-        return self.path / "plan.jsonl"
-
-    @property
     def planned(self) -> Path:
-        """What there is to run: one test id as a JSON text per line."""
+        """The tests that were collected: one test id as a JSON string per line, written before the first test runs."""
         return self.path / "planned.jsonl"
 
     @property
     def report(self) -> Path:
-        """Report log of the run, one JSON document per line, written while the tests run."""
+        """Report log: what could not be collected, and how each test ended; one JSON document per line, written while
+        the tests run.
+        """
         return self.path / "report.jsonl"
 
     @property
@@ -61,10 +62,15 @@ class SuiteFolder:
 
     @property
     def config(self) -> Path:
-        """The pytest configuration of the suite: the one of the project around it must not leak in."""
+        """The pytest configuration of the suite, so that the one of the project around it has no effect."""
         return self.path / "pytest.ini"
 
     @property
+    def lock(self) -> Path:
+        """Held by the step that waits for the suite; the suite ends when that step is gone."""
+        return self.path / "step.lock"
+
+    @property
     def exit(self) -> Path:
-        """Exit code of pytest, or the word that says why there is none."""
+        """Exit code of pytest, or why it was ended before it had one."""
         return self.path / "exit"

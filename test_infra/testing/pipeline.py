@@ -3,14 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import UsageError
-from test_infra.cdc.lake.delta import TOMBSTONE, dataset
+from test_infra.cdc.lake.location import Location
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.schemas import TOMBSTONE
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.running import RunningPipeline, running_pipelines
 from test_infra.cdc.pipeline.spec import PipelineSpec
+from test_infra.cdc.stream.stream import stream_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,13 +29,11 @@ class PipelineHandle:
     """One pipeline of a running stack.
 
     Args:
-        stack: the running stack.
-        spec: the pipeline as it was resolved when its source was prepared.
+        running: the pipeline as it was resolved when its source was prepared, in its stack.
         source: a connection of the source's owner; every statement commits by itself.
     """
 
-    stack: "Stack"
-    spec: PipelineSpec
+    running: RunningPipeline
     source: "psycopg.Connection[Any]"
 
     @classmethod
@@ -43,25 +44,33 @@ class PipelineHandle:
         Raises:
             UsageError: the stack runs no such pipeline.
         """
-        from test_infra.cdc.sources.postgres import connect
-
-        record = PipelineFolders(stack.dir, name).record
-        if not record.is_file():
+        found = {pipeline.spec.name: pipeline for pipeline in running_pipelines(stack)}
+        if name not in found:
             raise UsageError(f"stack {stack.id} runs no pipeline {name!r}", hint="test-infra run e2e --keep")
-        spec = PipelineSpec.model_validate_json(record.read_bytes())
-        with connect(stack.endpoint(spec.source.service), "owner") as source:
+        running = found[name]
+        with running.source.session() as source:
             source.autocommit = True
-            yield cls(stack, spec, source)
+            yield cls(running, source)
+
+    @property
+    def stack(self) -> "Stack":
+        """The running stack."""
+        return self.running.stack
+
+    @property
+    def spec(self) -> PipelineSpec:
+        """The pipeline as its user describes it."""
+        return self.running.spec
 
     @property
     def names(self) -> PipelineNames:
-        """Connector, slot, topics as they are called in this stack."""
-        return PipelineNames(self.stack.id, self.spec.name)
+        """Connector, replication, topics as they are called in this stack."""
+        return self.running.names
 
     @property
     def folders(self) -> PipelineFolders:
         """Where its tables and its history lie."""
-        return PipelineFolders(self.stack.dir, self.spec.name)
+        return self.running.folders
 
     def execute(self, sql: LiteralString, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement in the source and commit it; the rows it returns, if any."""
@@ -74,13 +83,13 @@ class PipelineHandle:
         Raises:
             AssertionError: more than one row has the key.
         """
-        rows = _rows(self.folders.mirror(table), key)
+        rows = _rows(self.running.mirror(table), key)
         assert len(rows) <= 1, f"{len(rows)} rows of {table} have the key {dict(key)}"
         return rows[0] if rows else None
 
     def change_rows(self, table: str, key: Mapping[str, Any]) -> list[Row]:
         """The change log's changes of this key (tombstones are none), in the source's order."""
-        rows = _rows(self.folders.changes(table), {f"key.{column}": value for column, value in key.items()})
+        rows = _rows(self.running.changes(table), {f"key.{column}": value for column, value in key.items()})
         changes = [row for row in rows if row["op"] != TOMBSTONE]
         return sorted(changes, key=lambda row: (not row["snapshot"], row["lsn"], row["kafka_offset"]))
 
@@ -121,20 +130,16 @@ class PipelineHandle:
 
     def stop_stream(self) -> None:
         """Stop the stream cleanly: its micro-batch is committed first."""
-        from test_infra.cdc.stream.control import stop
-
-        stop(self.stack, self.spec)
+        stream_of(self.running).stop()
 
     def restart_stream(self, *, timeout_s: float = TIMEOUT_S) -> None:
         """Stop the stream if it runs and start it again; back when it made progress."""
-        from test_infra.cdc.stream.control import restart, wait_running
-
-        deadline = Deadline(timeout_s)
-        restart(self.stack, self.spec)
-        wait_running(self.stack, self.spec, deadline)
+        deadline, stream = Deadline(timeout_s), stream_of(self.running)
+        stream.restart()
+        stream.wait_ready(deadline)
 
 
-def _rows(table_dir: Path, key: Mapping[str, Any]) -> list[Row]:
+def _rows(location: Location, key: Mapping[str, Any]) -> list[Row]:
     """Rows of a Delta table in which every named column (dots lead into a struct) has the value."""
     import pyarrow.compute as pc
 
@@ -142,5 +147,5 @@ def _rows(table_dir: Path, key: Mapping[str, Any]) -> list[Row]:
     chosen = conditions[0]
     for condition in conditions[1:]:
         chosen &= condition
-    rows: list[Row] = dataset(table_dir).to_table(filter=chosen).to_pylist()
+    rows: list[Row] = open_table(location).rows(where=chosen).read_all().to_pylist()
     return rows

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,30 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from test_infra.base.errors import UsageError
+from test_infra.base.paths import write_private
+from test_infra.suites.spec import PIPELINE_VARIABLE, PLANNED_VARIABLE
 from test_infra.testing.pipeline import PipelineHandle
 
 if TYPE_CHECKING:
     from test_infra.stack import Stack
 
-PIPELINE_VARIABLE = "TEST_INFRA_PIPELINE"
-PARENT_VARIABLE = "TEST_INFRA_SUITE_PARENT"
-PLANNED_VARIABLE = "TEST_INFRA_SUITE_PLANNED"
-PARENT_LOOK_S = 0.5
 
-
-def pytest_configure() -> None:
-    """A suite's tests end with the process that started the suite, however that one ends."""
-    parent = os.environ.get(PARENT_VARIABLE)
-    if parent:
-        threading.Thread(target=_end_with_parent, args=(int(parent),), daemon=True, name="end-with-parent").start()
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Tell the suite what there is to run: pytest-reportlog does not."""
-    planned = os.environ.get(PLANNED_VARIABLE)
+    """Write down which tests there are, before the first one runs: pytest-reportlog only reports tests that ran."""
+    planned = os.environ.pop(PLANNED_VARIABLE, None)  # not for a pytest that a test starts
     if planned:
-        with Path(planned).open("a") as file:
-            file.writelines(json.dumps(item.nodeid) + "\n" for item in session.items)
+        write_private(Path(planned), "".join(json.dumps(item.nodeid) + "\n" for item in session.items))
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +44,3 @@ def pipeline(stack: "Stack") -> Iterator[PipelineHandle]:
         )
     with PipelineHandle.attach(stack, name) as handle:
         yield handle
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(PARENT_LOOK_S)
-    os.killpg(0, signal.SIGKILL)

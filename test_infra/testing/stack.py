@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from test_infra.base.backend import Backend
+from test_infra.runtime.factory import backend_of
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 
 
 @contextmanager
 def running_stack(
-    spec: StackSpec | None = None, *, backend: Backend | str | None = None, timeout_s: float = 180.0
+    spec: StackSpec | None = None, *, backend: str | None = None, timeout_s: float = 180.0
 ) -> Iterator[Stack]:
     """Bring a stack up, with an id and ports of its own, and take it down after the block, however that ends.
 
@@ -27,7 +27,8 @@ def running_stack(
     """
     wanted = spec or StackSpec()
     if backend is not None:
-        wanted = wanted.model_copy(update={"backend": Backend(backend)})
+        backend_of(backend)  # refuses a name that there is not
+        wanted = wanted.model_copy(update={"backend": backend})
     stack_id, lease = f"block-{uuid.uuid4().hex[:8]}", AttachedLease()
     try:
         yield up(wanted, lease=lease, stack_id=stack_id, timeout_s=timeout_s)

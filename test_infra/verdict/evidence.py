@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
+from test_infra.base.document import Document
 from test_infra.base.paths import private_dir, write_private
 from test_infra.base.redaction import redact
 from test_infra.verdict.measures import Histogram, Series
@@ -29,7 +30,7 @@ class Outcome(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-class Finding(BaseModel):
+class Finding(Document):
     """What a judging function found out about one asset.
 
     A number that is not finite is refused: a lag of NaN is no measurement.
@@ -45,7 +46,7 @@ class Finding(BaseModel):
         series: how they went over time.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     outcome: Outcome
     summary: str

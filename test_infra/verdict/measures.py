@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from test_infra.base.document import Document
 
 MOST_BINS = 200
 MOST_BUCKETS = 240
@@ -12,11 +14,7 @@ MOST_BUCKETS = 240
 _Figure = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Measure(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Histogram(_Measure):
+class Histogram(Document):
     """How many durations lay in which range.
 
     Args:
@@ -36,7 +34,7 @@ class Histogram(_Measure):
         return self
 
 
-class Series(_Measure):
+class Series(Document):
     """Figures over time, one for each bucket of equal length.
 
     Args:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import computed_field
 
+from test_infra.base.document import Document
 from test_infra.verdict.evidence import Evidence, Outcome
 from test_infra.verdict.run import PipelineRecord, RunRecord, ServiceRecord, StepRecord
 
@@ -15,15 +16,13 @@ SCHEMA_VERSION: Literal[2] = 2
 """Of ``result.json``: another number where a reader of the former one would be misled or refused."""
 
 
-class GateResult(BaseModel):
+class GateResult(Document):
     """One gate in the verdict.
 
     Args:
         outcome: the evidence's outcome, or that there is no evidence.
         evidence: None when the gate has no evaluation in this run.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     gate: str
     asset: str
@@ -45,15 +44,13 @@ class GateResult(BaseModel):
         )
 
 
-class Result(BaseModel):
+class Result(Document):
     """The verdict on one run.
 
     Args:
         reasons: why it is red, most telling first; empty when green.
         exit_code: 0 green; 1 a gate or test is red; 2 usage; 3 the stack could not be made.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[2] = SCHEMA_VERSION
     run_id: str

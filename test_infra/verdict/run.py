@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from test_infra.base.document import Document
 from test_infra.base.paths import home, private_dir, safe_join, write_private
 from test_infra.base.redaction import redact
 from test_infra.verdict.measures import Series
@@ -18,11 +19,7 @@ PIPELINES = "pipelines.json"
 STEPS = "steps"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RunRecord(_Record):
+class RunRecord(Document):
     """What a run is, written by its first step and completed at its end.
 
     Args:
@@ -49,7 +46,7 @@ class RunRecord(_Record):
     failures: tuple[str, ...] = ()
 
 
-class ServiceRecord(_Record):
+class ServiceRecord(Document):
     """One service as the run met it.
 
     Args:
@@ -65,7 +62,7 @@ class ServiceRecord(_Record):
     log: str = ""
 
 
-class PipelineRecord(_Record):
+class PipelineRecord(Document):
     """A pipeline of the run, and the load on it.
 
     Args:
@@ -89,7 +86,7 @@ class PipelineRecord(_Record):
     files: dict[str, str] = {}
 
 
-class StepRecord(_Record):
+class StepRecord(Document):
     """One step that makes an asset.
 
     Args:

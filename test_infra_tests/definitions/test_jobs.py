@@ -1,5 +1,6 @@
 """Dagster jobs, the schedule and the sensors."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -7,6 +8,7 @@ import pytest
 
 from test_infra.definitions import defs
 from test_infra.resources.run_folder import expected_gates
+from test_infra.verdict.run import RunRecord, begin, run_dir
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +97,36 @@ def test_sensors_are_on(definitions: dg.Definitions, name: str) -> None:
     assert definitions.resolve_sensor_def(name).default_status is dg.DefaultSensorStatus.RUNNING
 
 
-def failed_run(instance: dg.DagsterInstance, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
+def failed_run(
+    instance: dg.DagsterInstance, job: str = "e2e", tags: dict[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
+    """A run that failed before any step of ours began."""
+
     @dg.op
     def connector() -> None:
         raise RuntimeError("password=hunter2 refused")
 
-    @dg.job(name="e2e", tags=tags)
-    def e2e() -> None:
+    @dg.job(name=job, tags=tags)
+    def failing() -> None:
         connector()
 
-    return e2e.execute_in_process(instance=instance, raise_on_error=False)
+    return failing.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def reported(definitions: dg.Definitions, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> bool:
+    """Whether the sensor writes a report of this run."""
+    context = dg.build_run_status_sensor_context(
+        "report_on_failure",
+        result.get_run_failure_event(),
+        instance,
+        result.dagster_run,
+        repository_def=definitions.get_repository_def(),
+    ).for_run_failure()
+    definitions.resolve_sensor_def("report_on_failure")(context)
+    return (run_dir(result.run_id) / "report.html").exists()
+
+
+OURS = {"test_infra/project": "test_infra.defs"}
 
 
 def test_failure_sensor_reports_a_run_that_left_nothing(
@@ -112,18 +134,55 @@ def test_failure_sensor_reports_a_run_that_left_nothing(
 ) -> None:
     monkeypatch.setenv("TEST_INFRA_HOME", str(tmp_path))
     with dg.DagsterInstance.ephemeral() as instance:
-        result = failed_run(instance)
-        event = result.get_run_failure_event()
-        context = dg.build_run_status_sensor_context(
-            "report_on_failure", event, instance, result.dagster_run
-        ).for_run_failure()
-        definitions.resolve_sensor_def("report_on_failure")(context)
+        result = failed_run(instance, tags=OURS)
+        assert reported(definitions, instance, result)
     folder = tmp_path / "runs" / result.run_id
     page = (folder / "report.html").read_text()
     assert "connector" in page
     assert "hunter2" not in page
     assert (folder / "junit.xml").is_file()
     assert '"exit_code": 1' in (folder / "result.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("job", "tags", "is_reported"),
+    [
+        ("e2e", OURS, True),
+        ("types", OURS, True),  # the job of a pipeline with own_job
+        ("e2e", None, False),
+        ("e2e", {"test_infra/project": "theirs.defs"}, False),
+        ("nightly_sales", OURS, False),
+        ("__ASSET_JOB", None, False),
+    ],
+)
+def test_sensors_report_every_job_of_the_project_and_no_foreign_one(
+    definitions: dg.Definitions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    job: str,
+    tags: dict[str, str] | None,
+    is_reported: bool,
+) -> None:
+    monkeypatch.setenv("TEST_INFRA_HOME", str(tmp_path))
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert reported(definitions, instance, failed_run(instance, job, tags)) is is_reported
+
+
+def test_a_job_that_the_project_defines_itself_is_reported_when_a_step_of_ours_ran(
+    definitions: dg.Definitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_INFRA_HOME", str(tmp_path))
+    with_own = dg.Definitions.merge(definitions, dg.Definitions(jobs=[dg.define_asset_job("weekly", selection="*")]))
+    with dg.DagsterInstance.ephemeral() as instance:
+        ours, foreign = failed_run(instance, "weekly"), failed_run(instance, "weekly")
+        begin(run_dir(ours.run_id), RunRecord(run_id=ours.run_id, job="weekly", started_at=datetime.now(UTC)))
+        assert reported(with_own, instance, ours)
+        assert not reported(with_own, instance, foreign)
+
+
+def test_every_job_of_the_project_names_it_in_its_runs(definitions: dg.Definitions) -> None:
+    for name in ("e2e", "smoke", "parity", "types"):
+        assert definitions.resolve_job_def(name).tags["test_infra/project"] == "test_infra.defs"
 
 
 def test_the_nightly_stack_ends_once_and_only_the_nightlys(

@@ -24,7 +24,6 @@ HEAVY = (
     "psycopg",
     "httpx",
     "azure",
-    "circus",
 )
 LOAD = f"""
 import json, socket, sys, time

@@ -7,6 +7,7 @@ import pytest
 from dagster.components.testing import create_defs_folder_sandbox
 
 from test_infra.components import CdcPipeline, ServiceStack, TestSuite
+from test_infra.components.attributes import with_absolute_paths
 
 # Dagster 1.13 parses YAML with a function that pydantic has replaced.
 pytestmark = pytest.mark.filterwarnings("ignore:`parse_obj_as` is deprecated")
@@ -112,15 +113,14 @@ def test_templates_fill_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_relative_paths_lead_from_the_yaml(tmp_path: Path) -> None:
-    from test_infra.components.cdc_pipeline import placed as pipeline_placed
-    from test_infra.components.test_suite import placed as suite_placed
-
     pipeline = CdcPipeline.from_attributes_dict(
         attributes={"name": "billing", "tables": ["invoices"], "source": {"ddl": "billing.sql"}}
     )
-    assert pipeline_placed(pipeline.spec, tmp_path).source.ddl == tmp_path / "billing.sql"
-    suite = TestSuite.from_attributes_dict(attributes={"name": "s", "paths": ["tests"]})
-    assert suite_placed(suite.spec, tmp_path).paths == [tmp_path / "tests"]
+    assert with_absolute_paths(pipeline.spec, tmp_path).source.ddl == tmp_path / "billing.sql"
+    suite = TestSuite.from_attributes_dict(attributes={"name": "s", "paths": ["tests", "/elsewhere"]})
+    assert with_absolute_paths(suite.spec, tmp_path).paths == [tmp_path / "tests", Path("/elsewhere")]
+    of_its_folder = TestSuite.from_attributes_dict(attributes={"name": "s"})
+    assert with_absolute_paths(of_its_folder.spec, tmp_path).paths == [tmp_path]
 
 
 SPARK_JOB = """type: test_infra.components.SparkJob

@@ -11,7 +11,7 @@ import pytest
 
 from test_infra.definitions import defs
 from test_infra.resources.run_folder import expected_gates
-from test_infra.runtime.docker import PROCESS_LABEL, STACK_LABEL, engine
+from test_infra.runtime.docker_engine import PROCESS_LABEL, STACK_LABEL, engine
 from test_infra_tests.e2e.shell import Shell
 
 

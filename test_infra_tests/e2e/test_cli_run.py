@@ -19,12 +19,15 @@ from xml.etree import ElementTree as ET
 import dagster as dg
 import jsonschema
 import pytest
+import tenacity
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.delta_reading import dataset_of
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec
-from test_infra.cdc.stream import control
+from test_infra.cdc.stream.stream import stream_of
 from test_infra.stack import Stack, StackFolders, attach
 from test_infra_tests.e2e import canary
 from test_infra_tests.e2e.shell import PROJECT, Shell
@@ -116,16 +119,20 @@ def test_lag_and_counts_are_numbers_in_the_check_history(kept: Kept, monkeypatch
 def add(mirror: DeltaTable, row: int, amount: str) -> None:
     """Change one amount behind the stream's back, and in between its own commits."""
     mirror.update_incremental()
-    for attempt in lake.despite_foreign_commits(mirror):
-        with attempt:
-            mirror.update(predicate=f"id = {row}", updates={"amount": f"amount + {amount}"})
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(CommitFailedError),
+        stop=tenacity.stop_after_attempt(5),
+        before_sleep=lambda _: mirror.update_incremental(),
+        reraise=True,
+    )
+    attempts(mirror.update, predicate=f"id = {row}", updates={"amount": f"amount + {amount}"})
 
 
 @pytest.mark.timeout(200)
 def test_a_spoiled_mirror_is_red_and_the_report_says_where(kept: Kept, stack: Stack, shop: PipelineSpec) -> None:
     mirror = DeltaTable(str(PipelineFolders(stack.dir, shop.name).mirror("orders")))
     # Not the first one: an idle table's first row is written again by the gate of lag, and that would mend it.
-    row = max(lake.dataset_of(mirror).to_table(columns=["id"])["id"].to_pylist())
+    row = max(dataset_of(mirror).to_table(columns=["id"])["id"].to_pylist())
     add(mirror, row, "0.01")
     try:
         ran = kept.run("run", "parity", "--json", timeout_s=150)
@@ -213,12 +220,12 @@ def test_load_then_parity_then_lag(kept: Kept) -> None:
 @pytest.mark.ci(reason="more ways to be behind")
 @pytest.mark.timeout(300)
 def test_a_stopped_stream_is_lag_and_never_missing(kept: Kept, stack: Stack, shop: PipelineSpec) -> None:
-    control.stop(stack, shop)
+    stream_of(RunningPipeline(stack, shop)).stop()
     loaded = kept.run("load", "shop", "--operations", "50")
 
     behind = kept.run("parity", "shop", "--timeout", "3s", "--json")
 
-    control.submit(stack, shop)
+    stream_of(RunningPipeline(stack, shop)).submit()
     caught_up = kept.run("parity", "shop", timeout_s=150)
     tables = json.loads(behind.stdout)["tables"]
     assert loaded.returncode == 0, loaded.stderr

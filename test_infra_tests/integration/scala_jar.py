@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from test_infra.jvm.java import find_java
-from test_infra.spark.driver.session import spark_home
+from test_infra.spark.driver.class_path import spark_home
 
 MAIN_CLASS = "org.acme.Daily"
 SOURCE = """

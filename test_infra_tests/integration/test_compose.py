@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from test_infra.runtime.docker import engine
+from test_infra.runtime.docker_engine import engine
 from test_infra.runtime.image import IMAGE_VARIABLE
 from test_infra.stack.compose import compose
-from test_infra.stack.record import Endpoint
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.services.connect import worker_answers
 from test_infra.stack.services.kafka import broker_answers
 from test_infra.stack.spec import StackSpec

@@ -11,12 +11,14 @@ import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import BadDocument
+from test_infra.cdc.load.prepare import prepare
 from test_infra.cdc.pipeline import connector
 from test_infra.cdc.pipeline.connector import ConnectClient, ConnectorFailed
 from test_infra.cdc.pipeline.names import PipelineNames
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import ConnectorSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.pipeline.topics import TopicMissing, create_topics, end_offsets, read_records
-from test_infra.cdc.sources.postgres import connect, prepare
+from test_infra.cdc.sources.postgres import Lsn, connect
 from test_infra.cdc.types.table import TableSchema
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 
@@ -27,17 +29,24 @@ STACK = "testconnector"
 class Prepared:
     """A stack with one table that nobody captures yet."""
 
-    stack: Stack
-    spec: PipelineSpec
+    pipeline: RunningPipeline
     schemas: list[TableSchema]
 
     @property
+    def stack(self) -> Stack:
+        return self.pipeline.stack
+
+    @property
     def client(self) -> ConnectClient:
-        return ConnectClient(self.stack.endpoint("connect").url)
+        return self.pipeline.connect
 
     @property
     def names(self) -> PipelineNames:
-        return PipelineNames(self.stack.id, self.spec.name)
+        return self.pipeline.names
+
+    def changed(self, **update: object) -> RunningPipeline:
+        """The pipeline with another spec."""
+        return RunningPipeline(self.stack, self.pipeline.spec.model_copy(update=update))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +56,8 @@ def prepared(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     spec = PipelineSpec(name="caught", tables=["thing"], source=SourceSpec(ddl=ddl), load=None)
     stack = up(StackSpec(), stack_id=STACK, lease=AttachedLease())
     try:
-        yield Prepared(stack, spec, prepare(stack, spec))
+        pipeline = RunningPipeline(stack, spec)
+        yield Prepared(pipeline, prepare(pipeline))
     finally:
         down(STACK)
 
@@ -55,22 +65,21 @@ def prepared(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_a_bad_configuration_is_refused_field_by_field(prepared: Prepared) -> None:
     bad = ConnectorSpec(config={"snapshot.mode": "sometimes", "database.port": "none"})
     with pytest.raises(BadDocument) as refused:
-        connector.create(prepared.stack, prepared.spec.model_copy(update={"connector": bad}), prepared.schemas)
+        connector.create(prepared.changed(connector=bad), prepared.schemas)
     assert {"snapshot.mode", "database.port"} <= {problem.where for problem in refused.value.problems}
     assert prepared.client.status(prepared.names.connector) is None
 
 
 def test_a_failed_task_is_reported_with_its_trace(prepared: Prepared) -> None:
-    broken = prepared.spec.model_copy(
-        update={"name": "broken", "connector": ConnectorSpec(config={"publication.name": "no_such_publication"})}
-    )
+    bad = ConnectorSpec(config={"publication.name": "no_such_publication"})
+    broken = prepared.changed(name="broken", connector=bad)
     with pytest.raises(ConnectorFailed, match="Publication autocreation is disabled"):
-        connector.create(prepared.stack, broken, prepared.schemas)
-    prepared.client.delete_and_wait(PipelineNames(prepared.stack.id, "broken").connector)
+        connector.create(broken, prepared.schemas)
+    prepared.client.delete_and_wait(broken.names.connector)
 
 
 def test_a_ready_connector_captures_commits_its_position_and_hides_its_password(prepared: Prepared) -> None:
-    connector.create(prepared.stack, prepared.spec, prepared.schemas)
+    connector.create(prepared.pipeline, prepared.schemas)
     name, endpoint = prepared.names.connector, prepared.stack.endpoint("postgres")
     shown = httpx.get(f"{prepared.stack.endpoint('connect').url}/connectors/{name}/config").text
     assert endpoint.secret("capture_password") not in shown
@@ -81,7 +90,7 @@ def test_a_ready_connector_captures_commits_its_position_and_hides_its_password(
     assert row is not None
 
     def committed() -> None:
-        if (lsn := prepared.client.committed_lsn(name)) is None or lsn < int(row[0]):
+        if (lsn := prepared.pipeline.committed()) is None or lsn < Lsn(int(row[0])):
             raise StillWaiting(f"it is at {lsn}")
 
     wait_for(committed, Deadline(30), what=name, awaited=f"committed LSN {row[0]}")
@@ -92,18 +101,18 @@ def test_a_ready_connector_captures_commits_its_position_and_hides_its_password(
 
 
 def test_an_idle_source_moves_its_position_by_heart_beats(prepared: Prepared) -> None:
-    connector.create(prepared.stack, prepared.spec, prepared.schemas)
-    before = prepared.client.committed_lsn(prepared.names.connector) or 0
+    connector.create(prepared.pipeline, prepared.schemas)
+    before = prepared.pipeline.committed() or Lsn(0)
 
     def moved() -> None:
-        if (prepared.client.committed_lsn(prepared.names.connector) or 0) <= before:
+        if (prepared.pipeline.committed() or Lsn(0)) <= before:
             raise StillWaiting("it stands")
 
     wait_for(moved, Deadline(30), what="the committed LSN", awaited=f"more than {before}")
 
 
 def test_a_deleted_connector_is_gone(prepared: Prepared) -> None:
-    connector.create(prepared.stack, prepared.spec, prepared.schemas)
+    connector.create(prepared.pipeline, prepared.schemas)
     prepared.client.delete_and_wait(prepared.names.connector)
     assert prepared.client.status(prepared.names.connector) is None
     prepared.client.delete_and_wait(prepared.names.connector)

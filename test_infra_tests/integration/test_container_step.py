@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from test_infra.resources.container import RUN_LABEL, ContainerStep
-from test_infra.runtime.docker import engine
+from test_infra.runtime.docker_engine import engine
 
 # Dagster's own Pipes session reads the context's run id the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext.run_id is deprecated:DeprecationWarning")

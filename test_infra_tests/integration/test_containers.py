@@ -19,7 +19,8 @@ from docker import DockerClient
 from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.sources import postgres
-from test_infra.runtime import docker
+from test_infra.runtime import docker_engine
+from test_infra.runtime.container import ContainerRefused
 from test_infra.runtime.process import ProcessSpec
 from test_infra.spark.gateway.connect_servers import ConnectServers, ConnectSpec
 from test_infra.spark.gateway.gateway import SparkGateway, SubmissionFailed
@@ -28,7 +29,8 @@ from test_infra.spark.job.spec import JobSpec, PythonFile, PythonModule, Timeout
 from test_infra.stack import AttachedLease, Stack, StackNotRunning, StackSpec, attach, down, up
 from test_infra.stack.service import ServiceFailed
 from test_infra.stack.services.kafka import broker_answers
-from test_infra.stack.spec import PostgresSettings, Services
+from test_infra.stack.services.postgres import PostgresSettings
+from test_infra.stack.spec import Services
 from test_infra.stack.sweep import stack_tag
 from test_infra_tests.jobs import awaited
 
@@ -39,8 +41,8 @@ ASKS = """
 import sys
 from pathlib import Path
 from pyspark.sql import SparkSession
-from test_infra.spark.gateway.connect_servers import address
-spark = SparkSession.builder.remote(address(int(sys.argv[1]), Path(sys.argv[2]).read_text())).getOrCreate()
+from test_infra.spark.driver.connect_address import connect_url
+spark = SparkSession.builder.remote(connect_url(int(sys.argv[1]), Path(sys.argv[2]).read_text())).getOrCreate()
 print(spark.sql("SELECT 40 + 2 AS answer").collect()[0].answer)
 """
 OURS = Path("/var/run/test_infra-dockerd")
@@ -54,7 +56,7 @@ def eventually(observe, within_s: float, awaited: str) -> None:
 
 @pytest.fixture(scope="module")
 def client(docker_image: str) -> Iterator[DockerClient]:
-    with_engine = docker.engine()
+    with_engine = docker_engine.engine()
     yield with_engine
     with_engine.close()
 
@@ -75,9 +77,9 @@ def small(docker_image: str, request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 def containers(client: DockerClient, stack_id: str) -> dict[str, dict]:
     """Process -> what the engine says of its container, ended ones included."""
-    wanted = {"label": f"{docker.STACK_LABEL}={stack_tag(stack_id)}"}
+    wanted = {"label": f"{docker_engine.STACK_LABEL}={stack_tag(stack_id)}"}
     found = client.containers.list(all=True, filters=wanted, ignore_removed=True)
-    return {one.labels[docker.PROCESS_LABEL]: one.attrs for one in found}
+    return {one.labels[docker_engine.PROCESS_LABEL]: one.attrs for one in found}
 
 
 def running(client: DockerClient, stack_id: str) -> set[str]:
@@ -85,7 +87,7 @@ def running(client: DockerClient, stack_id: str) -> set[str]:
 
 
 def nothing_is_left(client: DockerClient, stack_id: str) -> None:
-    wanted = {"label": f"{docker.STACK_LABEL}={stack_tag(stack_id)}"}
+    wanted = {"label": f"{docker_engine.STACK_LABEL}={stack_tag(stack_id)}"}
     left = [*containers(client, stack_id), *client.networks.list(filters=wanted), *client.volumes.list(filters=wanted)]
     if left:
         raise StillWaiting(str(left))
@@ -115,8 +117,8 @@ def test_containers_are_shut_in(stack: Stack, client: DockerClient) -> None:
         assert host["PidsLimit"] > 0
         assert not host["Privileged"]
         assert [binding["HostIp"] for ports in host["PortBindings"].values() for binding in ports] == ["127.0.0.1"]
-        assert seen["Config"]["Labels"][docker.OWNER_LABEL]
-        assert seen["Config"]["Labels"][docker.EXPIRES_LABEL] == "attached"
+        assert seen["Config"]["Labels"][docker_engine.OWNER_LABEL]
+        assert seen["Config"]["Labels"][docker_engine.EXPIRES_LABEL] == "attached"
         seen_of_this_machine = {Path(mount["Source"]) for mount in seen["Mounts"]}
         assert not any(path == Path("/") or "docker.sock" in path.name for path in seen_of_this_machine), name
 
@@ -314,7 +316,7 @@ def test_a_container_that_is_made_and_not_started_is_refused_and_removed(
             name="blocked", argv=(sys.executable, "-c", ""), cwd=tmp_path, log_path=tmp_path / "log",
             ports=(taken.getsockname()[1],),
         )  # fmt: skip
-        with pytest.raises(docker.ContainerRefused, match=r"address already in use|port is already allocated"):
+        with pytest.raises(ContainerRefused, match=r"address already in use|port is already allocated"):
             stack.runtime.start(spec)
     assert not stack.runtime.observe("blocked").running
     assert "blocked" not in containers(client, STACK)
@@ -352,7 +354,7 @@ def test_a_job_that_asks_for_the_spark_of_the_stacks_image_has_it(stack: Stack) 
 
 def test_without_its_image_no_stack_begins(docker_image: str, test_home: Path, client: DockerClient) -> None:
     spec = POSTGRES_ONLY.model_copy(update={"image": "no/such:image"})
-    with pytest.raises(docker.ImageMissing, match="make image"):
+    with pytest.raises(docker_engine.ImageMissing, match="make image"):
         up(spec, stack_id="noimage", lease=AttachedLease())
     nothing_is_left(client, "noimage")
 

@@ -22,14 +22,14 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import UsageError
 from test_infra.cdc.judge import parity
 from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.load.prepare import prepare
 from test_infra.cdc.pipeline import connector
 from test_infra.cdc.pipeline.connector import ConnectClient
 from test_infra.cdc.pipeline.origin import Discontinuity
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
-from test_infra.cdc.sources.postgres import prepare
-from test_infra.cdc.stream import control
 from test_infra.cdc.stream.control import StreamFailed
-from test_infra.cdc.stream.writer_lock import Taken, alone
+from test_infra.cdc.stream.writer_lock import WriterLocked, writer_lock
 from test_infra.gates.gate import JudgeContext
 from test_infra.gates.pipeline import pipeline_gates
 from test_infra.spark.gateway.gateway import SparkGateway
@@ -77,18 +77,18 @@ def held(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     ddl.write_text(DDL)
     spec = PipelineSpec(name="held", tables=["kept", "remade"], source=SourceSpec(ddl=ddl), load=None)
     with running(Held, spec, STACK) as pipeline:
-        assert parity.check(pipeline.stack, spec).green
+        assert parity.check(pipeline.pipeline).green
         yield pipeline
 
 
 def test_whole_pipeline_is_green_and_may_be_prepared_again(held: Held) -> None:
     assert held.gate().passed
-    prepare(held.stack, held.spec)
-    connector.create(held.stack, held.spec, held.schemas)
+    prepare(held.pipeline)
+    connector.create(held.pipeline, held.schemas)
 
 
 def test_publication_that_lacks_a_table_or_an_operation_is_named(held: Held) -> None:
-    publication = held.names.publication
+    publication = held.names.replication
     held.sql(f"ALTER PUBLICATION {publication} DROP TABLE kept")
     assert held.seen()["publication"] == f"publication {publication} does not contain public.kept"
     held.sql(f"ALTER PUBLICATION {publication} ADD TABLE kept WHERE (id > 5)")
@@ -97,7 +97,7 @@ def test_publication_that_lacks_a_table_or_an_operation_is_named(held: Held) -> 
     held.sql(f"ALTER PUBLICATION {publication} SET (publish = 'insert, update, truncate')")
     assert held.seen()["publication"] == f"publication {publication} does not publish delete"
     with pytest.raises(UsageError, match="does not publish delete"):
-        prepare(held.stack, held.spec)
+        prepare(held.pipeline)
     held.sql(f"ALTER PUBLICATION {publication} SET (publish = 'insert, update, delete, truncate')")
     assert held.gate().passed
 
@@ -111,17 +111,20 @@ def test_replica_identity_that_was_changed_is_named(held: Held) -> None:
 def test_table_that_was_added_later_is_refused_before_anything_starts(held: Held) -> None:
     wider = held.spec.model_copy(update={"tables": [*held.spec.tables, "later"]})
     with pytest.raises(Discontinuity, match=r"table public\.later: it was added later") as refused:
-        prepare(held.stack, wider)
+        prepare(RunningPipeline(held.stack, wider))
     assert refused.value.exit_code == 3
     assert held.gate().passed
 
 
 @pytest.mark.ci(reason="more broken continuity")
 def test_second_stream_on_the_same_checkpoint_and_tables_is_refused_and_the_first_goes_on(held: Held) -> None:
-    with pytest.raises(Taken, match="another stream already writes here"), alone(held.folders.mirror("kept")):
+    with (
+        pytest.raises(WriterLocked, match="another stream already writes here"),
+        writer_lock(held.folders.mirror("kept")),
+    ):
         pass
     gateway = SparkGateway(held.stack)
-    second = control.job_spec(held.stack, held.spec).model_copy(update={"name": "second"})
+    second = held.stream.job_spec().model_copy(update={"name": "second"})
     execution_id = gateway.submit(second, idempotency_key="second")
 
     def ended() -> str:
@@ -134,29 +137,29 @@ def test_second_stream_on_the_same_checkpoint_and_tables_is_refused_and_the_firs
     assert "another stream already writes here" in error
     assert held.gate("stream").passed
     held.sql("UPDATE kept SET v = 'after the second stream' WHERE id = 1")
-    assert parity.check(held.stack, held.spec).green
+    assert parity.check(held.pipeline).green
 
 
 def test_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from test_infra.cdc.stream.writer_lock import alone\n"
-        f"with alone(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path; from test_infra.cdc.stream.writer_lock import writer_lock\n"
+        f"with writer_lock(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(Taken) as taken, alone(tmp_path):
+        with pytest.raises(WriterLocked) as locked, writer_lock(tmp_path):
             pass
-        assert str(holder.pid) in taken.value.details["holder"]
+        assert str(holder.pid) in locked.value.details["holder"]
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
-    with alone(tmp_path):
+    with writer_lock(tmp_path):
         pass
 
 
 @pytest.mark.ci(reason="more broken continuity")
 def test_torn_checkpoint_is_named_and_refused_and_a_mended_one_goes_on(held: Held) -> None:
-    control.stop(held.stack, held.spec)
+    held.stream.stop()
     offsets = held.folders.checkpoint / "offsets"
     newest = max((path for path in offsets.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
     whole = newest.read_bytes()
@@ -179,7 +182,7 @@ def test_checkpoint_of_another_stream_is_named(held: Held) -> None:
     file.write_text(own)
     held.start_stream()
     assert held.gate().passed
-    assert parity.check(held.stack, held.spec).green
+    assert parity.check(held.pipeline).green
 
 
 def test_failed_task_is_red_at_once_and_parity_does_not_wait_for_it(held: Held) -> None:
@@ -197,7 +200,7 @@ def test_failed_task_is_red_at_once_and_parity_does_not_wait_for_it(held: Held) 
     assert finding.outcome is Outcome.FAILED
     assert "task 0 is FAILED" in finding.summary
     began = time.monotonic()
-    report = parity.check(held.stack, held.spec)
+    report = parity.check(held.pipeline)
     assert {verdict for table in report.tables.values() for verdict in table.counts} == {Verdict.LAG}
     assert time.monotonic() - began < 15
     httpx.put(f"{url}/config", json=good).raise_for_status()
@@ -208,7 +211,7 @@ def test_failed_task_is_red_at_once_and_parity_does_not_wait_for_it(held: Held) 
             raise StillWaiting(f"it is {status}")
 
     wait_for(runs, Deadline(30), what="the task", awaited="RUNNING")
-    assert parity.check(held.stack, held.spec).green
+    assert parity.check(held.pipeline).green
 
 
 def test_table_dropped_and_made_again_is_named_while_running_and_refused_at_the_next_start(held: Held) -> None:
@@ -219,7 +222,7 @@ def test_table_dropped_and_made_again_is_named_while_running_and_refused_at_the_
     assert "it was dropped and made again" in seen["table public.remade"]
     assert "does not contain public.remade" in seen["publication"]
     with pytest.raises(Discontinuity, match=r"table public\.remade: it was dropped and made again"):
-        prepare(held.stack, held.spec)
+        prepare(held.pipeline)
 
 
 def test_slot_dropped_and_made_again_is_named_and_the_connector_refused(held: Held) -> None:
@@ -227,17 +230,19 @@ def test_slot_dropped_and_made_again_is_named_and_the_connector_refused(held: He
     httpx.put(f"{url}/stop").raise_for_status()
 
     def free() -> None:
-        if held.sql("SELECT active FROM pg_replication_slots WHERE slot_name = %s", held.names.slot) != [(False,)]:
+        if held.sql("SELECT active FROM pg_replication_slots WHERE slot_name = %s", held.names.replication) != [
+            (False,)
+        ]:
             raise StillWaiting("it is read")
 
     wait_for(free, Deadline(30), what="the slot", awaited="nobody on it")
-    held.sql("SELECT pg_drop_replication_slot(%s)", held.names.slot, role="capture")
+    held.sql("SELECT pg_drop_replication_slot(%s)", held.names.replication, role="capture")
     assert "there is no slot" in held.seen()["slot"]
     held.sql("INSERT INTO kept VALUES (1001, 'lost')")
-    held.sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", held.names.slot, role="capture")
+    held.sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", held.names.replication, role="capture")
     assert "it was dropped and made again" in held.seen()["slot"]
     with pytest.raises(Discontinuity, match="it was dropped and made again"):
-        connector.create(held.stack, held.spec, held.schemas)
+        connector.create(held.pipeline, held.schemas)
     # Debezium itself refuses as well, should somebody start it by hand.
     httpx.put(f"{url}/resume").raise_for_status()
 
@@ -253,7 +258,7 @@ def test_records_past_their_retention_that_were_never_read_and_a_remade_topic_ar
     from kafka import KafkaProducer, TopicPartition
     from kafka.admin import KafkaAdminClient
 
-    control.stop(held.stack, held.spec)
+    held.stream.stop()
     bootstrap, topic = held.stack.endpoint("kafka").url, held.topic("kept")
     with closing(KafkaProducer(bootstrap_servers=bootstrap)) as producer:
         end = producer.send(topic, key=b"{}", value=b"{}").get(timeout=10).offset + 1

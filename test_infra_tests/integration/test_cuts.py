@@ -15,7 +15,7 @@ from test_infra_tests.soak.cuts import SPEC, soak
 @pytest.mark.timeout(480)
 def test_thirty_cuts_under_traffic_and_faults_are_true_and_the_oracle_agrees(test_home: Path, tmp_path: Path) -> None:
     with running(Running, SPEC, "testcuts") as pipeline:
-        found = soak(pipeline.stack, tmp_path, 30)
+        found = soak(pipeline.pipeline, tmp_path, 30)
     assert (found.false, found.apart, found.late) == ([], [], [])
     assert found.cuts == 30
     assert found.judged == 2 * (2 * 30 + 10)

@@ -23,7 +23,7 @@ from test_infra.base.paths import HOME_VARIABLE
 from test_infra.runtime.process import ProcessSpec, Restart
 from test_infra.spark.gateway.execution import Execution
 from test_infra.spark.gateway.gateway import SparkGateway
-from test_infra.spark.gateway.record import RecordUnusable
+from test_infra.spark.gateway.record_file import RecordUnusable
 from test_infra.spark.gateway.states import JobState
 from test_infra.spark.job.spec import JobSpec, PythonFile
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up

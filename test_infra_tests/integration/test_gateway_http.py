@@ -19,13 +19,15 @@ import psutil
 import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.spark.gateway.connect_servers import ConnectServer, ConnectSpec, address, connect
+from test_infra.spark.driver.connect_address import connect_url
+from test_infra.spark.gateway.connect_servers import ConnectServer, ConnectSpec, open_session
 from test_infra.spark.gateway.states import JobState
 from test_infra.spark.http.client import GatewayClient, GatewayRefused
 from test_infra.spark.http.documents import Job
 from test_infra.spark.job.spec import JobSpec, PythonFile, PythonModule, Timeouts
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
-from test_infra.stack.spec import GatewaySettings, Services
+from test_infra.stack.services.gateway import GatewaySettings
+from test_infra.stack.spec import Services
 
 STACK = "testgateway"
 SPEC = StackSpec(services=Services(postgres=None, kafka=None, connect=None, gateway=GatewaySettings()))
@@ -270,14 +272,14 @@ def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: Gate
     assert secret.stat().st_mode & 0o777 == 0o600
     assert server.endpoint.url == f"sc://localhost:{server.endpoint.port}"
     assert [one.id for one in client.clusters()] == [server.id]
-    session = connect(server)
+    session = open_session(server)
     try:
         assert session.range(100).selectExpr("sum(id)").collect()[0][0] == 4950
         # A session that may read the configuration must not find the token there.
         assert session.conf.get("spark.connect.authenticate.token", None) != server.endpoint.secret("token")
     finally:
         session.stop()
-    for url in (address(server.endpoint.port, "wrong-token"), server.endpoint.url):
+    for url in (connect_url(server.endpoint.port, "wrong-token"), server.endpoint.url):
         refused = SparkSession.builder.remote(url).create()
         try:
             with pytest.raises(Exception, match=r"(?i)unauthenticated"):
@@ -291,7 +293,7 @@ def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: Gate
         assert server.endpoint.secret("token") not in " ".join(process.info["cmdline"] or [])
     with pytest.raises(GatewayRefused, match="belongs to another team"):
         client.stop_cluster(server.id, team="theirs")
-    left = connect(server)
+    left = open_session(server)
     assert client.stop_cluster(server.id, team="ours").success
     assert client.clusters() == ()
     # Spark's own client would ask on for ten minutes.
@@ -314,7 +316,7 @@ def assert_over(client: GatewayClient, server: ConnectServer) -> None:
 def test_a_connect_server_in_use_outlives_its_idle_time_and_then_ends_by_it(client: GatewayClient) -> None:
     idle_ttl_s = 4
     server = usable(client, client.start_cluster(ConnectSpec(name="idle", idle_ttl_s=idle_ttl_s)))
-    session, in_use = connect(server), Deadline(2.5 * idle_ttl_s)
+    session, in_use = open_session(server), Deadline(2.5 * idle_ttl_s)
     while not in_use.expired:
         assert session.range(10).count() == 10
     last_use = time.time()
@@ -337,7 +339,7 @@ def test_a_connect_server_ends_at_its_longest_time_in_the_middle_of_a_query(clie
     max_ttl_s = 6
     server = usable(client, client.start_cluster(ConnectSpec(name="short", max_ttl_s=max_ttl_s, idle_ttl_s=600)))
     (attempt,) = client.describe(server.id).attempts
-    session = connect(server)
+    session = open_session(server)
     session.client.set_retry_policies([])  # the first refusal, not the end of asking again, is what is looked at
     with pytest.raises(Exception, match=r"(?i)unavailable|cancel|closed|connect"):
         session.sql("SELECT sum(a.id * b.id) FROM range(10000000) a CROSS JOIN range(10000000) b").collect()

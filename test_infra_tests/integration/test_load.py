@@ -15,9 +15,10 @@ from test_infra.base.errors import UsageError
 from test_infra.cdc.load import control, history
 from test_infra.cdc.load.control import LoadFailed
 from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, written
-from test_infra.cdc.pipeline.names import PipelineFolders
+from test_infra.cdc.load.prepare import prepare
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
-from test_infra.cdc.sources.postgres import connect, prepare
+from test_infra.cdc.sources.postgres import connect
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import Services
 
@@ -28,6 +29,10 @@ SPEC = PipelineSpec(
     source=SourceSpec(ddl=SHOP),
     load=LoadSpec(operations=2_000, rows_before=50, background_rate_per_s=100),
 )
+
+
+def shop(stack: Stack) -> RunningPipeline:
+    return RunningPipeline(stack, SPEC)
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +48,14 @@ def owner(stack: Stack) -> Iterator[psycopg.Connection]:
     """The owner of a freshly seeded shop; no load runs before or after."""
     with connect(stack.endpoint("postgres"), "owner") as connection:
         connection.execute("DROP TABLE IF EXISTS customers, orders, order_items")
-        PipelineFolders(stack.dir, "shop").history.unlink(missing_ok=True)
-        prepare(stack, SPEC)
+        shop(stack).folders.history.unlink(missing_ok=True)
+        prepare(shop(stack))
         yield connection
-    control.stop(stack, SPEC)
+    control.stop(shop(stack))
 
 
 def operations(stack: Stack) -> list[Operation]:
-    return list(history.read(PipelineFolders(stack.dir, "shop").history))
+    return list(history.read(shop(stack).folders.history))
 
 
 def contradictions(owner: psycopg.Connection, done: list[Operation]) -> list[object]:
@@ -77,10 +82,10 @@ def contradictions(owner: psycopg.Connection, done: list[Operation]) -> list[obj
 
 
 def test_history_says_what_the_tables_hold(stack: Stack, owner: psycopg.Connection) -> None:
-    control.start(stack, SPEC)
-    bulk = control.wait_bulk(stack, SPEC, Deadline(60))
+    control.start(shop(stack))
+    bulk = control.wait_bulk(shop(stack), Deadline(60))
     assert bulk.operations_done >= 2_000
-    ended = control.stop(stack, SPEC)
+    ended = control.stop(shop(stack))
     done = operations(stack)
     assert contradictions(owner, done) == []
     loaded = done[150:]
@@ -97,35 +102,35 @@ def test_history_says_what_the_tables_hold(stack: Stack, owner: psycopg.Connecti
 
 
 def test_background_goes_on_until_it_is_stopped(stack: Stack, owner: psycopg.Connection) -> None:
-    control.start(stack, SPEC, operations=10)
-    bulk = control.wait_bulk(stack, SPEC, Deadline(60))
+    control.start(shop(stack), operations=10)
+    bulk = control.wait_bulk(shop(stack), Deadline(60))
 
     def more() -> None:
-        if control.status(stack, SPEC).operations_done < bulk.operations_done + 100:
-            raise StillWaiting(str(control.status(stack, SPEC)))
+        if control.status(shop(stack)).operations_done < bulk.operations_done + 100:
+            raise StillWaiting(str(control.status(shop(stack))))
 
     wait_for(more, Deadline(20), what="load", awaited="100 more operations")
-    ended = control.stop(stack, SPEC)
+    ended = control.stop(shop(stack))
     assert contradictions(owner, operations(stack)) == []
-    assert control.stop(stack, SPEC) == ended
+    assert control.stop(shop(stack)) == ended
 
 
 def test_second_load_does_not_collide_with_the_first(stack: Stack, owner: psycopg.Connection) -> None:
     shares = []
     for _ in range(2):
-        control.start(stack, SPEC, rate_per_s=0)
-        control.wait_bulk(stack, SPEC, Deadline(60))
-        ended = control.stop(stack, SPEC)
+        control.start(shop(stack), rate_per_s=0)
+        control.wait_bulk(shop(stack), Deadline(60))
+        ended = control.stop(shop(stack))
         shares.append(ended.failed / ended.operations_done)
     assert max(shares) < 0.25
     assert contradictions(owner, operations(stack)) == []
 
 
 def test_killed_load_leaves_a_history_and_the_next_one_goes_on(stack: Stack, owner: psycopg.Connection) -> None:
-    control.start(stack, SPEC, operations=500_000)
+    control.start(shop(stack), operations=500_000)
 
     def busy() -> int:
-        if control.status(stack, SPEC).operations_done < 500:
+        if control.status(shop(stack)).operations_done < 500:
             raise StillWaiting("it has not begun")
         pid = stack.runtime.observe("load-shop").pid
         assert pid is not None
@@ -133,17 +138,17 @@ def test_killed_load_leaves_a_history_and_the_next_one_goes_on(stack: Stack, own
 
     os.kill(wait_for(busy, Deadline(30), what="load", awaited="500 operations"), signal.SIGKILL)
     with pytest.raises(LoadFailed, match="the load of shop ended after"):
-        control.wait_bulk(stack, SPEC, Deadline(20))
+        control.wait_bulk(shop(stack), Deadline(20))
     before = operations(stack)
     assert len(before) > 500
-    control.start(stack, SPEC, operations=1_000, rate_per_s=0)
-    done = control.wait_bulk(stack, SPEC, Deadline(60))
+    control.start(shop(stack), operations=1_000, rate_per_s=0)
+    done = control.wait_bulk(shop(stack), Deadline(60))
     assert done.failed / done.operations_done < 0.25
     assert [operation.number for operation in operations(stack)] == list(range(len(operations(stack))))
 
 
 def test_lost_connections_are_unknown_and_the_load_goes_on(stack: Stack, owner: psycopg.Connection) -> None:
-    control.start(stack, SPEC, operations=20_000, rate_per_s=0)
+    control.start(shop(stack), operations=20_000, rate_per_s=0)
     terminate = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE application_name = 'test_infra' AND pid <> pg_backend_pid()
             AND usename = current_user AND state <> 'idle'"""
@@ -152,7 +157,7 @@ def test_lost_connections_are_unknown_and_the_load_goes_on(stack: Stack, owner: 
 
     def terminated_and_done() -> None:
         nonlocal terminated_at
-        status = control.status(stack, SPEC)
+        status = control.status(shop(stack))
         # Until one is seen to be unknown, and never twice at one place: a load that always loses its sessions stands.
         if status.unknown == 0 and status.operations_done != terminated_at:
             terminated_at = status.operations_done
@@ -161,7 +166,7 @@ def test_lost_connections_are_unknown_and_the_load_goes_on(stack: Stack, owner: 
             raise StillWaiting(f"{status.operations_done} operations done")
 
     wait_for(terminated_and_done, Deadline(150), what="load", awaited="its end", interval_s=0.02)
-    ended = control.stop(stack, SPEC)
+    ended = control.stop(shop(stack))
     assert ended.unknown > 0
     assert ended.error == ""
     done = operations(stack)
@@ -171,4 +176,4 @@ def test_lost_connections_are_unknown_and_the_load_goes_on(stack: Stack, owner: 
 
 def test_pipeline_without_load_is_refused(stack: Stack, owner: psycopg.Connection) -> None:
     with pytest.raises(UsageError, match="pipeline shop has no load"):
-        control.start(stack, SPEC.model_copy(update={"load": None}))
+        control.start(RunningPipeline(stack, SPEC.model_copy(update={"load": None})))

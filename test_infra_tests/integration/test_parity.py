@@ -14,14 +14,13 @@ import pytest
 from test_infra.base.deadline import Deadline
 from test_infra.cdc.judge import cut, lag, offsets, parity, witness
 from test_infra.cdc.judge.compare import judge
-from test_infra.cdc.judge.differences import LOG_MIRROR, SOURCE_MIRROR, TableParity
+from test_infra.cdc.judge.differences import Compared, TableParity
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.delta_reading import dataset_of
 from test_infra.cdc.load import control as load
-from test_infra.cdc.pipeline.names import PipelineFolders
 from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
-from test_infra.cdc.sources.postgres import connect
-from test_infra.cdc.stream import control as stream
+from test_infra.cdc.sources.postgres import Lsn, connect
+from test_infra.cdc.sources.postgres.source import PostgresObserver
 from test_infra_tests.running import Running, running
 
 SHOP = Path(__file__).parents[2] / "test_infra" / "defs" / "shop" / "shop.sql"
@@ -41,7 +40,7 @@ class Live(Running):
     planted: list[tuple[Any, int]] = field(default_factory=list)
 
     def check(self, timeout_s: float = 60.0) -> dict[str, TableParity]:
-        return parity.check(self.stack, SPEC, timeout_s=timeout_s).tables
+        return parity.check(self.pipeline, timeout_s=timeout_s).tables
 
     def mirror(self, table: str) -> Any:
         """The mirror, to plant a fault in it; undone when the test ends."""
@@ -70,23 +69,23 @@ class Live(Running):
 def pipeline(test_home: Path) -> Iterator[Live]:
     """Source, connector and stream are at work, and the bulk of the load is done."""
     with running(Live, SPEC, STACK) as pipeline:
-        load.start(pipeline.stack, SPEC)
-        load.wait_bulk(pipeline.stack, SPEC, Deadline(60))
+        load.start(pipeline.pipeline)
+        load.wait_bulk(pipeline.pipeline, Deadline(60))
         yield pipeline
 
 
 @pytest.fixture
 def busy(pipeline: Live) -> Live:
     """Under live load."""
-    load.start(pipeline.stack, SPEC, operations=1)
-    load.wait_bulk(pipeline.stack, SPEC, Deadline(60))
+    load.start(pipeline.pipeline, operations=1)
+    load.wait_bulk(pipeline.pipeline, Deadline(60))
     return pipeline
 
 
 @pytest.fixture
 def quiet(pipeline: Live) -> Iterator[Live]:
     """Without load and green, before and after."""
-    load.stop(pipeline.stack, SPEC)
+    load.stop(pipeline.pipeline)
     assert {table: found.verdicts for table, found in pipeline.check().items()} == dict.fromkeys(SPEC.tables, ())
     yield pipeline
     pipeline.undo()
@@ -111,13 +110,13 @@ def test_cuts_under_live_load_are_green_and_judge_clean_and_dirty_keys(busy: Liv
 
 def test_all_witnesses_agree_under_live_load(busy: Live) -> None:
     for table in SPEC.tables:
-        account = offsets.check(busy.stack, SPEC, [table])[table]
+        account = offsets.check(busy.pipeline, [table])[table]
         assert account.green, account
         assert sum(account.counts.values()) == sum(account.upto.values()) > 0
-    for testimony in witness.check(busy.stack, SPEC).values():
+    for testimony in witness.check(busy.pipeline).values():
         assert testimony.green, testimony
         assert testimony.keys > 100
-    for measured in lag.check(busy.stack, SPEC).values():
+    for measured in lag.check(busy.pipeline).values():
         assert measured.count > 0
         assert measured.unmeasured == 0
         hops = measured.hops
@@ -134,7 +133,7 @@ def test_changed_value_is_named_with_table_key_column_and_both_values(quiet: Liv
     (difference,) = found["orders"].differences
     assert (difference.table, difference.key, difference.column) == ("public.orders", {"id": str(key)}, "status")
     assert (difference.source_value, difference.mirror_value) == (status[:400], "tampered")
-    assert difference.compared == SOURCE_MIRROR
+    assert difference.compared == Compared.SOURCE_WITH_MIRROR
 
 
 def test_dropped_row_is_missing(quiet: Live) -> None:
@@ -144,7 +143,7 @@ def test_dropped_row_is_missing(quiet: Live) -> None:
     assert found.counts == {Verdict.MISSING: 1}
     assert found.differences[0].key == {"id": str(key)}
     assert amount in (found.differences[0].source_value or "")
-    lost = witness.check(quiet.stack, SPEC)["orders"]
+    lost = witness.check(quiet.pipeline)["orders"]
     assert lost.counts == {Verdict.LOST: 1}
     assert lost.faults[0].key == (key,)
 
@@ -154,7 +153,7 @@ def test_added_row_is_extra_and_a_repeated_one_a_duplicate(quiet: Live) -> None:
     from deltalake import write_deltalake
 
     mirror = quiet.mirror("customers")
-    row = lake.dataset_of(mirror).to_table().slice(3, 1)
+    row = dataset_of(mirror).to_table().slice(3, 1)
     twice = row.column("id")[0].as_py()
     invented = row.set_column(row.schema.get_field_index("id"), row.schema.field("id"), pa.array([-77], pa.int64()))
     write_deltalake(mirror, pa.concat_tables([row, invented]), mode="append")
@@ -169,26 +168,25 @@ def test_added_row_is_extra_and_a_repeated_one_a_duplicate(quiet: Live) -> None:
 def test_row_lost_from_the_change_log_is_an_offset_that_is_nowhere(quiet: Live) -> None:
     changes = quiet.changes("orders")
     changes.delete("kafka_offset = 42")
-    found = offsets.check(quiet.stack, SPEC, ["orders"])["orders"]
+    found = offsets.check(quiet.pipeline, ["orders"])["orders"]
     assert found.verdicts == {Verdict.MISSING: 1}
     assert (found.faults[0].partition, found.faults[0].offset) == (0, 42)
 
 
 def test_dirty_key_is_compared_with_the_mirror_through_the_log(quiet: Live) -> None:
     key, _, before = some_order(quiet)
-    emit_marker = cut.postgres.emit_marker
+    emit_marker = PostgresObserver.emit_marker
     with connect(quiet.stack.endpoint("postgres"), "owner") as writer, pytest.MonkeyPatch.context() as patched:
         # Open when the snapshot is taken, committed before the marker: invisible, and in the mirror for certain.
         writer.execute("BEGIN")
         writer.execute("UPDATE orders SET status = 'open' WHERE id = %s", [key])
 
-        def commit_before(connection: Any, token: str) -> int:
+        def commit_before(observer: PostgresObserver) -> Lsn:
             writer.execute("COMMIT")
-            return emit_marker(connection, token)
+            return emit_marker(observer)
 
-        patched.setattr(cut.postgres, "emit_marker", commit_before)
-        folders = PipelineFolders(quiet.stack.dir, "shop")
-        with cut.take(quiet.stack, SPEC, ["orders"]) as taken, taken.sides(folders, "orders") as sides:
+        patched.setattr(PostgresObserver, "emit_marker", commit_before)
+        with cut.take(quiet.pipeline, ["orders"]) as taken, taken.sides(quiet.pipeline, "orders") as sides:
             schema = taken.tables["orders"].schema
             found = judge(taken.connection, sides, schema)
             assert found.green, found
@@ -200,19 +198,23 @@ def test_dirty_key_is_compared_with_the_mirror_through_the_log(quiet: Live) -> N
     quiet.sql("UPDATE orders SET status = %s WHERE id = %s", before, key)
     assert found.counts == {Verdict.VALUE: 1}
     (difference,) = found.differences
-    assert (difference.compared, difference.source_value, difference.mirror_value) == (LOG_MIRROR, "open", "tampered")
+    assert (difference.compared, difference.source_value, difference.mirror_value) == (
+        Compared.LOG_WITH_MIRROR,
+        "open",
+        "tampered",
+    )
 
 
 def test_stopped_stream_is_lag_and_never_missing(quiet: Live) -> None:
-    stream.stop(quiet.stack, SPEC)
+    quiet.stream.stop()
     quiet.sql("UPDATE orders SET status = 'late' WHERE id = %s", some_order(quiet)[0])
     found = quiet.check(timeout_s=3)
     assert found["orders"].counts == {Verdict.LAG: 1}
     assert "mirror of orders has applied" in found["orders"].reason
     assert found["customers"].green
-    assert offsets.check(quiet.stack, SPEC, ["orders"], timeout_s=3)["orders"].verdicts == {Verdict.LAG: 1}
-    stream.submit(quiet.stack, SPEC)
-    stream.wait_running(quiet.stack, SPEC, Deadline(90))
+    assert offsets.check(quiet.pipeline, ["orders"], timeout_s=3)["orders"].verdicts == {Verdict.LAG: 1}
+    quiet.stream.submit()
+    quiet.stream.wait_ready(Deadline(90))
     assert quiet.check()["orders"].green
 
 
@@ -225,7 +227,7 @@ def test_killed_connect_delays_the_cut_and_falsifies_nothing(busy: Live) -> None
 
 
 def test_table_that_stays_locked_voids_the_cut_and_is_unknown(busy: Live) -> None:
-    load.stop(busy.stack, SPEC)
+    load.stop(busy.pipeline)
     with connect(busy.stack.endpoint("postgres"), "owner") as locking:
         locking.execute("BEGIN")
         locking.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
@@ -237,14 +239,14 @@ def test_table_that_stays_locked_voids_the_cut_and_is_unknown(busy: Live) -> Non
 
 @pytest.mark.ci(reason="more faults under a cut")
 def test_idle_table_is_measured_all_the_same(quiet: Live) -> None:
-    stream.restart(quiet.stack, SPEC)
-    stream.wait_running(quiet.stack, SPEC, Deadline(90))
-    measured = lag.check(quiet.stack, SPEC)
+    quiet.stream.restart()
+    quiet.stream.wait_ready(Deadline(90))
+    measured = lag.check(quiet.pipeline)
     assert [report.count for report in measured.values()] == [1, 1, 1]
 
 
 def test_truncate_is_followed(busy: Live) -> None:
-    load.stop(busy.stack, SPEC)
+    load.stop(busy.pipeline)
     busy.sql("CREATE TABLE IF NOT EXISTS scratch AS SELECT * FROM order_items")
     busy.sql("TRUNCATE order_items")
     found = busy.check()["order_items"]

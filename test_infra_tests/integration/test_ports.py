@@ -15,7 +15,7 @@ from test_infra.stack.ports import FIRST_OWN_PORT, LOOPBACK, PortTaken, free_por
 def handed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file in which the system says which ports it hands out."""
     file = tmp_path / "ip_local_port_range"
-    monkeypatch.setattr(ports, "HANDED_OUT", file)
+    monkeypatch.setattr(ports, "ASSIGNED_RANGE", file)
     return file
 
 

@@ -12,11 +12,12 @@ from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady
 from test_infra.cdc.sources import postgres
-from test_infra.runtime import docker
-from test_infra.stack import Stack, StackFolders, StackNotRunning, StackSpec, attach, lifecycle
-from test_infra.stack.record import Endpoint
+from test_infra.runtime.docker_engine import STACK_LABEL, labels_found
+from test_infra.stack import Stack, StackFolders, StackNotRunning, StackSpec, attach, registry
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.service import ServiceFailed, ServiceSpec
-from test_infra.stack.spec import PostgresSettings, Services
+from test_infra.stack.services.postgres import PostgresSettings
+from test_infra.stack.spec import Services
 from test_infra.stack.sweep import leftovers, stack_tag
 from test_infra.testing import running_stack
 
@@ -53,7 +54,7 @@ def assert_gone(stack_id: str, backend: Backend) -> None:
 
     def nothing_is_left() -> None:
         left = [process.pid for process in leftovers(stack_tag(stack_id))]
-        if left or (backend is Backend.DOCKER and docker.labels_found(docker.STACK_LABEL, stack_tag(stack_id))):
+        if left or (backend is Backend.DOCKER and labels_found(STACK_LABEL, stack_tag(stack_id))):
             raise StillWaiting(f"processes {left}, or something on the engine")
 
     wait_for(nothing_is_left, Deadline(15), what=stack_id, awaited="nothing is left")
@@ -67,7 +68,7 @@ def newest_block() -> str:
 
 def test_a_block_has_a_usable_stack_that_is_gone_after_it(backend: Backend) -> None:
     with running_stack(POSTGRES_ONLY, backend=backend) as stack:
-        assert stack.spec.backend is backend
+        assert stack.spec.backend == backend
         assert stack.status().usable
         assert answer(stack) == 42
         assert attach(stack.id).endpoints == stack.endpoints
@@ -101,9 +102,9 @@ def test_a_service_that_never_answers_is_told_with_its_last_words_and_nothing_is
     def silent(_: Endpoint) -> str:
         raise StillWaiting("no answer to SELECT 1")
 
-    real = lifecycle.services_of(POSTGRES_ONLY)["postgres"]
+    real = registry.services_of(POSTGRES_ONLY)["postgres"]
     assert isinstance(real, ServiceSpec)
-    monkeypatch.setattr(lifecycle, "services_of", lambda _: {"postgres": replace(real, probe=silent)})
+    monkeypatch.setattr(registry, "services_of", lambda _: {"postgres": replace(real, probe=silent)})
     block = running_stack(POSTGRES_ONLY, timeout_s=NEVER_ANSWERS_WITHIN_S)
     with pytest.raises(NotReady) as late, block:
         pytest.fail("the block began without its service")

@@ -21,7 +21,7 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError
 from test_infra.cdc.judge import offsets, parity
 from test_infra.cdc.judge.compare import TableParity
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.pipeline import connector, topics
 from test_infra.cdc.pipeline.spec import ConnectorSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
@@ -66,7 +66,7 @@ class Live(Running):
                 session.execute(f"BEGIN; {text}{'' if ended else '; COMMIT'}")
 
     def judge(self) -> dict[str, TableParity]:
-        self.judged = parity.check(self.stack, self.spec, timeout_s=120).tables
+        self.judged = parity.check(self.pipeline, timeout_s=120).tables
         return self.judged
 
     def rows(self, table: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
@@ -75,12 +75,14 @@ class Live(Running):
         listed = ", ".join(f"{rule_for(column).source_select(identifier(column.name))}::text" for column in columns)
         with self.session() as session:
             source = session.execute(f"SELECT {listed} FROM {identifier(table)}").fetchall()
-        mirror = lake.dataset(self.folders.mirror(table)).to_table([column.name for column in columns]).to_pylist()
+        mirror = (
+            open_table(self.folders.mirror(table)).dataset().to_table([column.name for column in columns]).to_pylist()
+        )
         found = [tuple(map(_text, row.values())) for row in mirror]
         return sorted(source, key=repr), sorted(found, key=repr)
 
     def changes(self, table: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
-        return lake.dataset(self.folders.changes(table)).to_table(columns).to_pylist()
+        return open_table(self.folders.changes(table)).dataset().to_table(columns).to_pylist()
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def killed_halfway(live: Live) -> None:
 
     def begin() -> None:
         with suppress(InfrastructureError):
-            connector.create(live.stack, live.spec, live.schemas)
+            connector.create(live.pipeline, live.schemas)
 
     beginning = threading.Thread(target=begin)
     beginning.start()
@@ -174,7 +176,7 @@ def long_open(live: Live) -> None:
     with live.session() as session:
         session.execute("BEGIN; INSERT INTO long_open VALUES (1, 'opened first')")
         live.transactions(["INSERT INTO long_open SELECT n, 'meanwhile' FROM generate_series(2, 500) n"])
-        assert parity.check(live.stack, live.spec, ["long_open"], timeout_s=120).green
+        assert parity.check(live.pipeline, ["long_open"], timeout_s=120).green
         session.execute("UPDATE long_open SET v = 'from the open one' WHERE id = 2; COMMIT")
 
 
@@ -212,7 +214,7 @@ def test_events_delivered_again_late_change_nothing(live: Live) -> None:
         if table in before:
             assert live.rows(table)[1] == before[table]
     for table in ("moved", "emptied"):
-        account = offsets.check(live.stack, live.spec, [table])[table]
+        account = offsets.check(live.pipeline, [table])[table]
         assert account.green, account
         assert account.counts["redelivery"] > 0
 

@@ -19,13 +19,16 @@ from test_infra.base.errors import UsageError
 from test_infra.base.paths import reachable_root
 from test_infra.cdc.load import history
 from test_infra.cdc.load.history import Phase
+from test_infra.cdc.load.prepare import prepare
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
-from test_infra.cdc.pipeline.origin import Discontinuity, origin_of
+from test_infra.cdc.pipeline.origin import Discontinuity, Origin
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources import postgres
 from test_infra.cdc.sources.postgres import (
     Frozen,
     LockNotTaken,
+    Lsn,
     NoPrimaryKey,
     NoSuchTable,
     SourceUnreachable,
@@ -33,10 +36,9 @@ from test_infra.cdc.sources.postgres import (
     conninfo,
     emit_marker,
     freeze,
-    prepare,
-    schemas,
 )
 from test_infra.cdc.sources.postgres.slot import slot_breaks
+from test_infra.cdc.sources.source import CaptureNames
 from test_infra.cdc.types import identifier, rule_for
 from test_infra.cdc.types.table import TableSchema
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
@@ -98,11 +100,11 @@ def existing(*tables: str) -> PipelineSpec:
 
 def published(owner: psycopg.Connection, stack: Stack) -> set[str]:
     query = "SELECT tablename FROM pg_publication_tables WHERE pubname = %s"
-    return {row[0] for row in owner.execute(query, [PipelineNames(stack.id, "shop").publication]).fetchall()}
+    return {row[0] for row in owner.execute(query, [PipelineNames(stack.id, "shop").replication]).fetchall()}
 
 
 def test_prepare_makes_tables_publication_rights_rows_and_record(stack: Stack, owner: psycopg.Connection) -> None:
-    found = prepare(stack, shop())
+    found = prepare(RunningPipeline(stack, shop()))
     assert [schema.name for schema in found] == TABLES
     assert [schema.key_names for schema in found] == [("id",), ("id",), ("order_id", "line_no")]
     assert published(owner, stack) == set(TABLES)
@@ -115,26 +117,26 @@ def test_prepare_makes_tables_publication_rights_rows_and_record(stack: Stack, o
 
 
 def test_prepare_again_changes_nothing(stack: Stack, owner: psycopg.Connection) -> None:
-    first = prepare(stack, shop())
+    first = prepare(RunningPipeline(stack, shop()))
     # As text: Python has no date for PostgreSQL's infinities.
     before = owner.execute("SELECT customers::text FROM customers ORDER BY id").fetchall()
-    assert prepare(stack, shop()) == first
+    assert prepare(RunningPipeline(stack, shop())) == first
     assert owner.execute("SELECT customers::text FROM customers ORDER BY id").fetchall() == before
 
 
 def test_table_dropped_and_made_again_is_published_again(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)")
-    prepare(stack, existing("a", "b"))
+    prepare(RunningPipeline(stack, existing("a", "b")))
     owner.execute("DROP TABLE a; CREATE TABLE a (id int PRIMARY KEY)")
     assert published(owner, stack) == {"b"}
-    prepare(stack, existing("a", "b"))
+    prepare(RunningPipeline(stack, existing("a", "b")))
     assert published(owner, stack) == {"a", "b"}
 
 
 def test_publication_holds_exactly_the_tables_of_the_pipeline(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)")
-    prepare(stack, existing("a", "b"))
-    prepare(stack, existing("b"))
+    prepare(RunningPipeline(stack, existing("a", "b")))
+    prepare(RunningPipeline(stack, existing("b")))
     assert published(owner, stack) == {"b"}
 
 
@@ -157,7 +159,7 @@ def test_capture_role_can_read_the_captured_tables_and_nothing_else(
     stack: Stack, owner: psycopg.Connection, statement: str
 ) -> None:
     owner.execute("CREATE TABLE secrets (id int)")
-    prepare(stack, shop())
+    prepare(RunningPipeline(stack, shop()))
     with connect(stack.endpoint("postgres"), "capture") as capture:
         assert capture.execute("SELECT count(*) FROM customers").fetchone() == (30,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -166,13 +168,13 @@ def test_capture_role_can_read_the_captured_tables_and_nothing_else(
 
 def test_table_that_does_not_exist_is_named(stack: Stack, owner: psycopg.Connection) -> None:
     with pytest.raises(NoSuchTable, match=r"table public\.nowhere does not exist"):
-        prepare(stack, existing("nowhere"))
+        prepare(RunningPipeline(stack, existing("nowhere")))
 
 
 def test_table_without_primary_key_is_named(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute("CREATE TABLE keyless (id int)")
     with pytest.raises(NoPrimaryKey, match=r"table public\.keyless has no primary key"):
-        prepare(stack, existing("keyless"))
+        prepare(RunningPipeline(stack, existing("keyless")))
 
 
 @pytest.mark.parametrize(
@@ -227,18 +229,18 @@ def test_table_without_primary_key_is_named(stack: Stack, owner: psycopg.Connect
 def test_table_that_cannot_be_captured_is_named(stack, owner, ddl, message) -> None:
     owner.execute(ddl)
     with pytest.raises(UsageError, match=message):
-        prepare(stack, existing("t"))
+        prepare(RunningPipeline(stack, existing("t")))
 
 
 def test_generated_columns_are_left_out(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute("CREATE TABLE t (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)")
-    (schema,) = schemas(owner, existing("t"))
+    (schema,) = RunningPipeline(stack, existing("t")).schemas()
     assert [column.name for column in schema.columns] == ["id"]
 
 
 def test_odd_names_are_quoted_everywhere(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute('CREATE TABLE "Odd ""name"" %s" ("Key; -- " int, "b" text, PRIMARY KEY ("b", "Key; -- "))')
-    (schema,) = prepare(stack, existing('Odd "name" %s'))
+    (schema,) = prepare(RunningPipeline(stack, existing('Odd "name" %s')))
     assert schema.key_names == ("b", "Key; -- ")
 
 
@@ -247,7 +249,7 @@ def test_broken_sql_file_is_refused_and_leaves_nothing(stack: Stack, owner, tmp_
     ddl.write_text("CREATE TABLE t (id int PRIMARY KEY); CREATE TABBLE u (id int)")
     spec = PipelineSpec(name="shop", tables=["t"], source=SourceSpec(ddl=ddl), load=None)
     with pytest.raises(UsageError, match="SQL file of pipeline shop failed") as refused:
-        prepare(stack, spec)
+        prepare(RunningPipeline(stack, spec))
     assert "TABBLE" in str(refused.value)
     assert owner.execute("SELECT to_regclass('t')").fetchone() == (None,)
 
@@ -255,7 +257,7 @@ def test_broken_sql_file_is_refused_and_leaves_nothing(stack: Stack, owner, tmp_
 def test_missing_sql_file_is_refused(stack: Stack, owner, tmp_path: Path) -> None:
     spec = PipelineSpec(name="shop", tables=["t"], source=SourceSpec(ddl=tmp_path / "no.sql"), load=None)
     with pytest.raises(UsageError, match="cannot be read"):
-        prepare(stack, spec)
+        prepare(RunningPipeline(stack, spec))
 
 
 def test_exhausted_slots_are_told(stack: Stack, owner: psycopg.Connection) -> None:
@@ -266,7 +268,7 @@ def test_exhausted_slots_are_told(stack: Stack, owner: psycopg.Connection) -> No
             capture.execute("SELECT pg_create_physical_replication_slot(%s)", [f"s{number}"])
         try:
             with pytest.raises(UsageError, match=f"all {most} replication slots"):
-                prepare(stack, existing("t"))
+                prepare(RunningPipeline(stack, existing("t")))
         finally:
             for number in range(most):
                 capture.execute("SELECT pg_drop_replication_slot(%s)", [f"s{number}"])
@@ -289,7 +291,7 @@ def test_exhausted_slots_are_told(stack: Stack, owner: psycopg.Connection) -> No
 )
 def test_tables_whose_changes_can_be_told_apart_are_taken(stack: Stack, owner: psycopg.Connection, ddl: str) -> None:
     owner.execute(ddl)
-    prepare(stack, existing("t"))
+    prepare(RunningPipeline(stack, existing("t")))
     assert published(owner, stack) == {"t"}
 
 
@@ -302,30 +304,30 @@ def test_tables_whose_changes_can_be_told_apart_are_taken(stack: Stack, owner: p
 )
 def test_publication_that_keeps_changes_back_is_refused(stack: Stack, owner, change: str, message: str) -> None:
     owner.execute("CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id)")
-    prepare(stack, existing("t"))
-    owner.execute(f"ALTER PUBLICATION {PipelineNames(stack.id, 'shop').publication} {change}")
+    prepare(RunningPipeline(stack, existing("t")))
+    owner.execute(f"ALTER PUBLICATION {PipelineNames(stack.id, 'shop').replication} {change}")
     with pytest.raises(UsageError, match=message):
-        prepare(stack, existing("t"))
+        prepare(RunningPipeline(stack, existing("t")))
 
 
 def test_lake_of_another_source_is_refused(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute("CREATE TABLE t (id int PRIMARY KEY)")
-    spec, names, folders = existing("t"), PipelineNames(stack.id, "shop"), PipelineFolders(stack.dir, "shop")
-    own = origin_of(owner, spec, names)
+    pipeline = RunningPipeline(stack, existing("t"))
+    folders, own = pipeline.folders, pipeline.source.origin()
     folders.lake.mkdir(parents=True)
     try:
         for changed in (
-            {"system_identifier": "1"},
-            {"database_oid": 1},
-            {"tables": {"public.t": 1}},
+            {"server_id": "1"},
+            {"database_id": "1"},
+            {"tables": {"public.t": "1"}},
             {"tables": {}},
-            {"slot": "of_another"},
+            {"capture": {"slot": "of_another"}},
         ):
-            own.model_copy(update=changed).write(folders.lake)
+            Origin(source=own.model_copy(update=changed)).write(folders.lake)
             with pytest.raises(Discontinuity, match="cannot go on from where it was"):
-                prepare(stack, spec)
-        own.write(folders.lake)
-        prepare(stack, spec)
+                prepare(pipeline)
+        Origin(source=own).write(folders.lake)
+        prepare(pipeline)
     finally:
         shutil.rmtree(folders.lake)
 
@@ -338,7 +340,7 @@ def test_exhausted_wal_senders_are_told(stack: Stack, owner: psycopg.Connection)
         for _ in range(most):
             senders.enter_context(psycopg.connect(info, autocommit=True))
         with pytest.raises(UsageError, match=f"all {most} WAL senders"):
-            prepare(stack, existing("t"))
+            prepare(RunningPipeline(stack, existing("t")))
 
 
 def test_wal_level_that_does_not_decode_is_told(stack: Stack, owner: psycopg.Connection) -> None:
@@ -346,18 +348,18 @@ def test_wal_level_that_does_not_decode_is_told(stack: Stack, owner: psycopg.Con
     restart(stack, "wal_level = replica")
     try:
         with pytest.raises(UsageError, match="wal_level=replica, and change data capture"):
-            prepare(stack, existing("t"))
+            prepare(RunningPipeline(stack, existing("t")))
     finally:
         restart(stack, "")
-    prepare(stack, existing("t"))
+    prepare(RunningPipeline(stack, existing("t")))
 
 
 def test_slot_that_the_server_has_given_up_is_named(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
-    names = PipelineNames(stack.id, "shop")
+    names = CaptureNames("shop", "ti-shop", PipelineNames(stack.id, "shop").replication)
     with connect(stack.endpoint("postgres"), "capture") as capture:
-        capture.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [names.slot])
-    assert slot_breaks(owner, names, lambda: 2**60) == []
+        capture.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [names.replication])
+    assert slot_breaks(owner, names, lambda: Lsn(2**60)) == []
     restart(stack, "max_slot_wal_keep_size = 1MB\nwal_keep_size = 0\nmax_wal_size = 32MB")
     try:
         with connect(stack.endpoint("postgres"), "owner") as writer:
@@ -365,12 +367,12 @@ def test_slot_that_the_server_has_given_up_is_named(stack: Stack, owner: psycopg
         # The checkpoint at the end of the recovery takes the WAL away.
         restart(stack, "max_slot_wal_keep_size = 1MB\nwal_keep_size = 0\nmax_wal_size = 32MB")
         with connect(stack.endpoint("postgres"), "owner") as now:
-            (found,) = slot_breaks(now, names, lambda: 2**60)
+            (found,) = slot_breaks(now, names, lambda: Lsn(2**60))
         assert "is invalidated (wal_removed)" in found.what
     finally:
         restart(stack, "")
         with connect(stack.endpoint("postgres"), "capture") as capture:
-            capture.execute("SELECT pg_drop_replication_slot(%s)", [names.slot])
+            capture.execute("SELECT pg_drop_replication_slot(%s)", [names.replication])
 
 
 def test_wrong_password_is_never_printed(stack: Stack, tmp_path: Path) -> None:
@@ -406,7 +408,7 @@ def read(frozen: Frozen, schema: TableSchema) -> pa.Table:
 
 
 def test_rows_are_those_of_the_moment_and_typed(stack: Stack, owner: psycopg.Connection) -> None:
-    found = prepare(stack, shop())
+    found = prepare(RunningPipeline(stack, shop()))
     # Without the columns that may hold an infinity, for which Python has no date.
     looked_at = {
         "customers": ["id", "name", "email", "active"],
@@ -417,7 +419,7 @@ def test_rows_are_those_of_the_moment_and_typed(stack: Stack, owner: psycopg.Con
         name: owner.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY 1, 2").fetchall()
         for name, columns in looked_at.items()
     }
-    with freeze(stack.endpoint("postgres"), shop(), TABLES) as frozen:
+    with freeze(stack.endpoint("postgres"), "public", TABLES) as frozen:
         owner.execute(
             "UPDATE customers SET name = 'later'; DELETE FROM orders; INSERT INTO order_items VALUES (-1,1,1,1)"
         )
@@ -438,7 +440,7 @@ def test_snapshot_knows_what_is_running_and_what_comes_later(stack: Stack, owner
         running.execute("BEGIN")
         open_id = running.execute(xid).fetchone()[0]
         after = owner.execute(xid).fetchone()[0]
-        with freeze(endpoint, existing("t"), ["t"]) as frozen:
+        with freeze(endpoint, "public", ["t"]) as frozen:
             later = owner.execute(xid).fetchone()[0]
         running.execute("COMMIT")
     assert [frozen.snapshot.sees(tx_id) for tx_id in (done, open_id, after, later)] == [True, False, True, False]
@@ -450,10 +452,10 @@ def test_truncate_under_way_is_waited_for_or_told_but_never_read_as_empty(stack:
     with connect(endpoint, "owner") as truncating:
         truncating.execute("BEGIN")
         truncating.execute("TRUNCATE t")
-        with pytest.raises(LockNotTaken), freeze(endpoint, existing("t"), ["t"]):
+        with pytest.raises(LockNotTaken), freeze(endpoint, "public", ["t"]):
             pass
         truncating.execute("ROLLBACK")
-        with freeze(endpoint, existing("t"), ["t"]) as frozen:
+        with freeze(endpoint, "public", ["t"]) as frozen:
             assert read(frozen, frozen.tables[0].schema).num_rows == 100
 
 
@@ -462,7 +464,7 @@ def test_truncate_waits_while_the_moment_is_read_and_goes_on_afterwards(stack: S
     endpoint = stack.endpoint("postgres")
     truncate = threading.Thread(target=owner.execute, args=("TRUNCATE t",))
     with connect(endpoint, "owner") as observer:
-        with freeze(endpoint, existing("t"), ["t"]) as frozen:
+        with freeze(endpoint, "public", ["t"]) as frozen:
             truncate.start()
 
             def waits() -> None:
@@ -483,6 +485,6 @@ def test_marker_lies_behind_everything_committed_before(stack: Stack, owner: psy
     owner.execute("CREATE TABLE t (id int PRIMARY KEY)")
     owner.execute("INSERT INTO t VALUES (1)")
     before = owner.execute("SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint").fetchone()[0]
-    marker = emit_marker(owner, "token")
+    marker = emit_marker(owner).stored
     after = owner.execute("SELECT (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint").fetchone()[0]
     assert before <= marker <= after

@@ -15,9 +15,9 @@ import pytest
 
 from test_infra.assets.spark_job import follow, spark_job_asset
 from test_infra.base.errors import BadDocument
-from test_infra.cdc.lake.delta import dataset
+from test_infra.cdc.lake.open import open_table
 from test_infra.resources.spark_gateway import SparkGatewayResource
-from test_infra.spark.dcp.dry_run import try_manifest
+from test_infra.spark.dcp.dry_run import dry_run
 from test_infra.spark.dcp.manifest import read_job, read_manifest
 from test_infra.spark.gateway.connect_servers import ConnectServers
 from test_infra.spark.gateway.gateway import SparkGateway
@@ -96,23 +96,23 @@ def test_a_job_that_would_run_is_tested_and_then_runs(
     gateway: SparkGateway, servers: ConnectServers, lake: Path, tmp_path: Path
 ) -> None:
     path = manifest(tmp_path, MANIFEST.format(lake=lake))
-    tried = try_manifest(read_manifest(path), path, servers)
-    assert [one.step.partition(" ")[0] for one in tried] == [
+    steps = dry_run(read_manifest(path), path, servers)
+    assert [one.step.partition(" ")[0] for one in steps] == [
         "source", "source", "transformation", "transformation", "sink",
     ]  # fmt: skip
-    assert tried[-1].columns == {"name": "string", "amount": "bigint"}
-    assert "Aggregate" in tried[2].plan
+    assert steps[-1].columns == {"name": "string", "amount": "bigint"}
+    assert "Aggregate" in steps[2].plan
     assert not (lake / "totals").exists()
     [server] = servers.list()
 
     execution_id = gateway.submit(read_job(path, tmp_path), idempotency_key="totals")
     log = "".join(text for text, _ in gateway.follow(execution_id))
     assert gateway.check(execution_id).state is JobState.SUCCEEDED, log
-    rows = dataset(lake / "totals").to_table().sort_by("name").to_pylist()
+    rows = open_table(lake / "totals").dataset().to_table().sort_by("name").to_pylist()
     assert rows == [{"name": "New", "amount": 3}, {"name": "Paid", "amount": 4}]
 
     # The server of the first test is warm, and what is there now is looked at.
-    try_manifest(read_manifest(path), path, servers)
+    dry_run(read_manifest(path), path, servers)
     assert [one.id for one in servers.list()] == [server.id]
 
 
@@ -139,7 +139,7 @@ def test_what_would_not_run_is_told_with_file_and_line(
     assert old in MANIFEST
     path = manifest(tmp_path, MANIFEST.replace(old, new).format(lake=lake))
     with pytest.raises(BadDocument) as refused:
-        try_manifest(read_manifest(path), path, servers)
+        dry_run(read_manifest(path), path, servers)
     [(place, words), *_] = refused.value.details.items()
     assert place.startswith(f"{path}:{line} ")
     assert said in words

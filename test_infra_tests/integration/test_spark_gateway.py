@@ -24,7 +24,8 @@ from test_infra.spark.gateway.backend import Attempt
 from test_infra.spark.gateway.execution import Execution
 from test_infra.spark.gateway.gateway import LogsRemoved, NotYourJob, SparkGateway, SubmissionFailed
 from test_infra.spark.gateway.processes import ProcessBackend
-from test_infra.spark.gateway.record import KeyConflict, UnknownJob
+from test_infra.spark.gateway.record import KeyConflict
+from test_infra.spark.gateway.record_rows import UnknownJob
 from test_infra.spark.gateway.states import JobState
 from test_infra.spark.job.spec import (
     FromFile,
@@ -39,7 +40,8 @@ from test_infra.spark.job.spec import (
     Timeouts,
 )
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
-from test_infra.stack.spec import GatewaySettings, Services
+from test_infra.stack.services.gateway import GatewaySettings
+from test_infra.stack.spec import Services
 from test_infra_tests.jobs import awaited
 
 STACK = "testspark"
@@ -319,7 +321,7 @@ def test_what_is_kept_of_an_ended_job(
     spec = JobSpec(name="kept", application=program(tmp_path, code), retention=retention)
     execution_id = gateway.submit(spec, idempotency_key=key())
     end = ended(gateway, execution_id)
-    gateway.look()
+    gateway.advance_all()
     assert gateway.log_path(execution_id).exists() is kept
     assert gateway.check(execution_id).exit_code == end.exit_code
     if not kept:

@@ -19,6 +19,7 @@ import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError
+from test_infra.runtime import namespace
 from test_infra.runtime.process import ProcessSpec, Restart
 from test_infra.stack import (
     AttachedLease,
@@ -29,21 +30,16 @@ from test_infra.stack import (
     StackSpec,
     attach,
     down,
-    lifecycle,
+    registry,
     up,
 )
 from test_infra.stack.ports import PortTaken, free_ports
 from test_infra.stack.record import read_record, write_record
-from test_infra.stack.service import Command, Place, ServiceFailed, ServiceSpec
-from test_infra.stack.spec import (
-    ConnectSettings,
-    ExternalConnect,
-    ExternalKafka,
-    ExternalPostgres,
-    KafkaSettings,
-    PostgresSettings,
-    Services,
-)
+from test_infra.stack.service import Command, ServiceFailed, ServicePlace, ServiceSpec
+from test_infra.stack.services.connect import ConnectSettings, ExternalConnect
+from test_infra.stack.services.kafka import ExternalKafka, KafkaSettings
+from test_infra.stack.services.postgres import ExternalPostgres, PostgresSettings
+from test_infra.stack.spec import Services
 from test_infra.stack.sweep import leftovers, stack_tag
 
 POSTGRES_ONLY = StackSpec(services=Services(kafka=None, connect=None))
@@ -227,9 +223,10 @@ def test_the_capture_role_can_neither_write_nor_create_nor_drop(whole_stack: Sta
 
 
 def test_a_detached_stack_ends_by_itself_at_its_expiry(stack_id: str) -> None:
-    stack = up(POSTGRES_ONLY, lease=DetachedLease(ttl_s=3), stack_id=stack_id)
+    ttl_s = 6  # the start of PostgreSQL, 1 s on an idle machine, has to fit
+    stack = up(POSTGRES_ONLY, lease=DetachedLease(ttl_s=ttl_s), stack_id=stack_id)
     assert stack.status().leases[0].expires_at is not None
-    eventually(nothing_is_left(stack_id), 3 + GONE_WITHIN_S, "no process of the stack")
+    eventually(nothing_is_left(stack_id), ttl_s + GONE_WITHIN_S, "no process of the stack")
     ended = [event["detail"] for event in stack.events() if event["event"] == "ending"]
     assert ended == ["no lease is left"]
 
@@ -317,10 +314,10 @@ def test_a_torn_record_does_not_stop_the_next_up(stack_id: str) -> None:
 def test_a_service_that_dies_while_starting_shows_its_last_words(
     stack_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = lifecycle.services_of(POSTGRES_ONLY)["postgres"]
+    real = registry.services_of(POSTGRES_ONLY)["postgres"]
     assert isinstance(real, ServiceSpec)
 
-    def broken(place: Place) -> Command:
+    def broken(place: ServicePlace) -> Command:
         real_command = real.command(place)
         return Command((*real_command.argv, "-c", "shared_buffers=nonsense"), real_command.env, real_command.user)
 
@@ -332,7 +329,7 @@ def test_a_service_that_dies_while_starting_shows_its_last_words(
         endpoint=real.endpoint,
         probe=real.probe,
     )
-    monkeypatch.setattr(lifecycle, "services_of", lambda _: {"postgres": spec})
+    monkeypatch.setattr(registry, "services_of", lambda _: {"postgres": spec})
     with pytest.raises(ServiceFailed) as failed:
         up(POSTGRES_ONLY, lease=AttachedLease(), stack_id=stack_id)
     assert "postgres died while starting" in str(failed.value)
@@ -546,7 +543,7 @@ def test_a_wrong_password_is_told_and_never_printed(
 @pytest.fixture
 def without_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that refuses PID namespaces, such as macOS or a hardened kernel."""
-    monkeypatch.setattr(lifecycle.namespace, "entering", tuple)
+    monkeypatch.setattr(namespace, "entering", tuple)
 
 
 @pytest.mark.usefixtures("without_namespaces")

@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.schemas import TOMBSTONE
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec, StreamSpec
-from test_infra.cdc.stream import control
+from test_infra.cdc.stream.stream import stream_of
 from test_infra.cdc.types import identifier, rule_for
 from test_infra.cdc.types.table import TableSchema
 from test_infra.spark.gateway.gateway import SparkGateway
@@ -52,13 +53,13 @@ class Live(Running):
         return sorted(_plain(tuple(map(_rounded, row, single))) for row in rows)
 
     def mirror(self, schema: TableSchema) -> list[tuple[Any, ...]]:
-        rows = lake.dataset(self.folders.mirror(schema.name)).to_table().to_pylist()
+        rows = open_table(self.folders.mirror(schema.name)).dataset().to_table().to_pylist()
         texts = {column.name for column in schema.columns if column.type.startswith("numeric")}
         names = [column.name for column in schema.columns]
         return sorted(_plain(tuple(_text(row[name], name in texts) for name in names)) for row in rows)
 
     def changes(self, table: str) -> list[dict[str, Any]]:
-        rows = lake.dataset(self.folders.changes(table)).to_table().to_pylist()
+        rows = open_table(self.folders.changes(table)).dataset().to_table().to_pylist()
         return sorted(rows, key=lambda row: (row["kafka_partition"], row["kafka_offset"]))
 
     def settled(self, within_s: float = 60.0) -> None:
@@ -136,7 +137,7 @@ def test_updates_deletes_key_changes_and_reinserts_arrive(live: Live) -> None:
     live.settled()
     operations = [row["op"] for row in live.changes("orders")]
     assert operations.count("d") == 3
-    assert operations.count(lake.TOMBSTONE) == 3
+    assert operations.count(TOMBSTONE) == 3
 
 
 def test_a_delete_with_a_default_replica_identity_is_no_quarantine_case(live: Live) -> None:
@@ -182,9 +183,9 @@ def test_a_killed_driver_resumes_with_nothing_lost_or_doubled(live: Live) -> Non
     eventually(begun, 60, "the first of 20,000 rows")
     live.driver().kill()
     eventually(lambda: _ended(live), 20, "the end of the driver")
-    assert control.state(live.stack, live.spec) is JobState.EVICTED
-    control.submit(live.stack, live.spec)
-    control.wait_running(live.stack, live.spec, Deadline(90))
+    assert stream_of(live.pipeline).newest().state is JobState.EVICTED
+    stream_of(live.pipeline).submit()
+    stream_of(live.pipeline).wait_ready(Deadline(90))
     live.settled()
     _every_offset_once(live)
 
@@ -192,11 +193,11 @@ def test_a_killed_driver_resumes_with_nothing_lost_or_doubled(live: Live) -> Non
 @pytest.mark.ci(reason="more restarts of the stream")
 def test_a_stop_is_clean_and_the_next_start_goes_on(live: Live) -> None:
     live.sql("INSERT INTO orders SELECT 's', n, n, NULL FROM generate_series(1, 3000) n")
-    stopped = control.stop(live.stack, live.spec)
+    stopped = stream_of(live.pipeline).stop()
     assert (stopped.state, stopped.exit_code) == (JobState.CANCELLED, 0)
     live.sql("UPDATE orders SET total = 0 WHERE region = 's'")
-    control.submit(live.stack, live.spec)
-    control.wait_running(live.stack, live.spec, Deadline(90))
+    stream_of(live.pipeline).submit()
+    stream_of(live.pipeline).wait_ready(Deadline(90))
     live.settled()
     _every_offset_once(live)
 
@@ -212,7 +213,7 @@ def test_events_delivered_again_after_a_kill_of_connect_change_nothing(live: Liv
 
 def test_the_record_of_the_stream_is_complete(live: Live) -> None:
     gateway = SparkGateway(live.stack)
-    described = gateway.describe(control.newest(live.stack, live.spec).execution_id)
+    described = gateway.describe(stream_of(live.pipeline).newest().execution_id)
     states = [entry["state"] for entry in described["history"]]  # type: ignore[attr-defined]
     assert states[0] == "submitted"
     assert states[-1] == "running"
@@ -220,13 +221,13 @@ def test_the_record_of_the_stream_is_complete(live: Live) -> None:
 
 
 def _ended(live: Live) -> None:
-    if not control.state(live.stack, live.spec).terminal:
+    if not stream_of(live.pipeline).newest().state.terminal:
         raise StillWaiting("the driver runs")
 
 
 def _quarantined(live: Live) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in lake.dataset(live.folders.quarantine).to_table().to_pylist():
+    for row in open_table(live.folders.quarantine).dataset().to_table().to_pylist():
         found.setdefault(row["topic"], []).append(row)
     return found
 
@@ -237,5 +238,5 @@ def _every_offset_once(live: Live) -> None:
         places = [(row["kafka_partition"], row["kafka_offset"]) for row in live.changes(schema.name)]
         places += [(row["partition"], row["offset"]) for row in _quarantined(live).get(topic, [])]
         assert len(places) == len(set(places))
-        applied = lake.newest_applied(live.folders.changes(schema.name)).offsets
+        applied = open_table(live.folders.changes(schema.name)).newest_applied().offsets
         assert len(places) == sum(applied.values())

@@ -15,7 +15,7 @@ from test_infra.base.deadline import Deadline
 from test_infra.cdc.judge import parity
 from test_infra.cdc.judge.differences import TableParity
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.load import control as load
 from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra_tests.running import Running, prepared
@@ -87,11 +87,11 @@ class Live(Running):
         self.sql(*inserted(key))
 
     def check(self, table: str = "types") -> TableParity:
-        return parity.check(self.stack, SPEC, [table], timeout_s=60).tables[table]
+        return parity.check(self.pipeline, [table], timeout_s=60).tables[table]
 
     def mirror(self, key: int, *columns: str, table: str = "types") -> list[tuple[Any, ...]]:
         """Values as DuckDB writes them; the mirror has caught up when a parity check has just ended."""
-        rows = lake.dataset(self.folders.mirror(table))
+        rows = open_table(self.folders.mirror(table)).dataset()
         shown = ", ".join(f"{column}::VARCHAR" for column in columns)
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
@@ -99,7 +99,7 @@ class Live(Running):
             return connection.execute(f"SELECT {shown} FROM mirror WHERE id = {key}").fetchall()
 
     def quarantined(self) -> list[str]:
-        return [row["reason"] for row in lake.dataset(self.folders.quarantine).to_table(["reason"]).to_pylist()]
+        return [row["reason"] for row in open_table(self.folders.quarantine).dataset().to_table(["reason"]).to_pylist()]
 
 
 def inserted(key: int) -> tuple[str, *tuple[object, ...]]:
@@ -113,8 +113,8 @@ def live(test_home: Path) -> Iterator[Live]:
         pipeline.insert(BY_SNAPSHOT)
         pipeline.sql("INSERT INTO derived (id, day) VALUES (%s, '0044-03-15 BC')", BEFORE_CHRIST)
         pipeline.capture()
-        load.start(pipeline.stack, SPEC)
-        load.wait_bulk(pipeline.stack, SPEC, Deadline(120))
+        load.start(pipeline.pipeline)
+        load.wait_bulk(pipeline.pipeline, Deadline(120))
         yield pipeline
 
 
@@ -165,7 +165,7 @@ def test_an_enum_label_added_while_streaming_arrives(live: Live) -> None:
 
 def test_generated_columns_are_named_and_not_captured(live: Live) -> None:
     assert live.schema("derived").generated == ("stored", "virtual")
-    assert not {"stored", "virtual"} & set(lake.dataset(live.folders.mirror("derived")).schema.names)
+    assert not {"stored", "virtual"} & set(open_table(live.folders.mirror("derived")).schema().names)
     assert live.check("derived").changes > ROWS + OPERATIONS / 3
 
 

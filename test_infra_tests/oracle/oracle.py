@@ -8,20 +8,15 @@ every event, and come to the same verdict.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import cut
 from test_infra.cdc.judge.compare import judge
 from test_infra.cdc.judge.coverage import DEFAULT_TIMEOUT_S
 from test_infra.cdc.judge.differences import TableParity
 from test_infra.cdc.judge.sides import number
-from test_infra.cdc.lake.delta import TOMBSTONE
-from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.lake.schemas import TOMBSTONE
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra_tests.oracle.slot_moment import SlotMoment
-
-if TYPE_CHECKING:
-    from test_infra.cdc.pipeline.spec import PipelineSpec
-    from test_infra.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class Opinion:
 
 
 def ask(
-    stack: Stack, spec: PipelineSpec, tables: list[str] | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    pipeline: RunningPipeline, tables: list[str] | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
 ) -> dict[str, Opinion]:
     """Judge every table twice at one moment, under whatever load there is.
 
@@ -81,18 +76,18 @@ def ask(
         CutVoid: a truncate, a rewrite or DDL came between in three cuts.
         InfrastructureError: the source did not make a temporary slot.
     """
-    names, folders = PipelineNames(stack.id, spec.name), PipelineFolders(stack.dir, spec.name)
+    endpoint = pipeline.endpoint(pipeline.spec.source.service)
     with (
-        SlotMoment(stack.endpoint(spec.source.service), names.publication) as moment,
-        cut.take(stack, spec, list(tables or spec.tables), timeout_s, moment=moment.export) as taken,
+        SlotMoment(endpoint, pipeline.names.replication) as moment,
+        cut.take(pipeline, list(tables or pipeline.tables), timeout_s, moment=moment.export) as taken,
     ):
         since = CommittedSince(moment.committed_since())
-        return {name: _opinion(taken, folders, name, since) for name in taken.covered}
+        return {name: _opinion(taken, pipeline, name, since) for name in taken.covered}
 
 
-def _opinion(taken: cut.Cut, folders: PipelineFolders, name: str, since: CommittedSince) -> Opinion:
+def _opinion(taken: cut.Cut, pipeline: RunningPipeline, name: str, since: CommittedSince) -> Opinion:
     schema = taken.tables[name].schema
-    with taken.sides(folders, name) as sides:
+    with taken.sides(pipeline, name) as sides:
         ours, oracle = (judge(taken.connection, one, schema) for one in (sides, replace(sides, snapshot=since)))
         by_id, by_slot = taken.snapshot.sees_sql("tx_id"), since.sees_sql("tx_id")
         apart = f"""SELECT count(*) FROM {sides.changes}

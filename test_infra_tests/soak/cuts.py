@@ -19,9 +19,10 @@ from test_infra.cdc.judge import parity
 from test_infra.cdc.judge.compare import TableParity
 from test_infra.cdc.judge.coverage import Behind
 from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
-from test_infra.cdc.stream import control as stream
+from test_infra.cdc.stream.control import SparkStream
 from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.stack import Stack
 from test_infra_tests.oracle import oracle
@@ -90,27 +91,27 @@ class Soak:
         path.write_text(json.dumps([*series, own], indent=1) + "\n")
 
 
-def soak(stack: Stack, folder: Path, cuts: int, seed: int = 4) -> Soak:
+def soak(pipeline: RunningPipeline, folder: Path, cuts: int, seed: int = 4) -> Soak:
     """Take cuts under traffic and faults.
 
     Args:
-        stack: the running pipeline's.
+        pipeline: it runs, with the tables of `SPEC`.
         folder: for scripts and logs of the traffic.
         cuts: how many; in each thirty are three pauses, a kill of Connect and one of the stream's driver.
         seed: of the lengths of the pauses.
     """
-    found, began = Soak(seed=seed), time.monotonic()
-    faults = _Faults(stack, random.Random(seed), found.faults)
+    found, began, stack = Soak(seed=seed), time.monotonic(), pipeline.stack
+    faults = _Faults(pipeline, random.Random(seed), found.faults)
     before = _transactions(stack)
     with flowing(stack, folder):
         for number in range(cuts):
             faults.plan(number)
             cut_began = time.monotonic()
             if number % PLAIN_EVERY == 0:
-                for table in parity.check(stack, SPEC, timeout_s=CUT_TIMEOUT_S).tables.values():
+                for table in parity.check(pipeline, timeout_s=CUT_TIMEOUT_S).tables.values():
                     found.take(table)
             try:
-                opinions = oracle.ask(stack, SPEC, timeout_s=CUT_TIMEOUT_S)
+                opinions = oracle.ask(pipeline, timeout_s=CUT_TIMEOUT_S)
             except Behind as error:
                 found.late.append(str(error))
                 opinions = {}
@@ -131,8 +132,9 @@ def soak(stack: Stack, folder: Path, cuts: int, seed: int = 4) -> Soak:
 class _Faults:
     """What is done to the pipeline beside the cuts, one thing at a time."""
 
-    def __init__(self, stack: Stack, random_: random.Random, done: Counter[str]) -> None:
-        self._stack = stack
+    def __init__(self, pipeline: RunningPipeline, random_: random.Random, done: Counter[str]) -> None:
+        self._pipeline = pipeline
+        self._stream = SparkStream(pipeline)
         self._random = random_
         self._done = done
         self._thread: threading.Thread | None = None
@@ -159,19 +161,18 @@ class _Faults:
             self._thread.join()
 
     def _pause(self) -> None:
-        gateway, execution = SparkGateway(self._stack), stream.newest(self._stack, SPEC).execution_id
+        gateway, execution = SparkGateway(self._pipeline.stack), self._stream.newest().execution_id
         gateway.signal(execution, signal.SIGSTOP)
         time.sleep(self._random.uniform(1.0, LONGEST_PAUSE_S))
         gateway.signal(execution, signal.SIGCONT)
 
     def _kill_connect(self) -> None:
-        self._stack.runtime.signal("connect", signal.SIGKILL)
+        self._pipeline.stack.runtime.signal("connect", signal.SIGKILL)
 
     def _kill_driver(self) -> None:
-        gateway, execution = SparkGateway(self._stack), stream.newest(self._stack, SPEC).execution_id
-        gateway.signal(execution, signal.SIGKILL)
-        stream.submit_after_end(self._stack, SPEC, Deadline(20))
-        stream.wait_running(self._stack, SPEC, Deadline(90))
+        self._stream.kill()
+        self._stream.submit_after_end(Deadline(20))
+        self._stream.wait_ready(Deadline(90))
 
 
 def _transactions(stack: Stack) -> int:

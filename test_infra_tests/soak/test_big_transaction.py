@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from test_infra.cdc.judge import offsets, parity
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
 from test_infra_tests.running import Running, running
@@ -28,20 +28,19 @@ def pipeline(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_a_million_rows_of_one_transaction_arrive_exactly(pipeline: Running) -> None:
-    stack, spec = pipeline.stack, pipeline.spec
-    with connect(stack.endpoint("postgres"), "owner") as session:
+    with connect(pipeline.stack.endpoint("postgres"), "owner") as session:
         with session.transaction():
             session.execute(f"INSERT INTO big SELECT n, md5(n::text), 'a' FROM generate_series(1, {ROWS}) n")
             session.execute("UPDATE big SET w = 'b' WHERE id % 10 = 0")
             session.execute("DELETE FROM big WHERE id % 100 = 0")
-        (found,) = parity.check(stack, spec, timeout_s=600).tables.values()
+        (found,) = parity.check(pipeline.pipeline, timeout_s=600).tables.values()
         assert found.green, found
         assert found.source_rows == ROWS - ROWS // 100
-        account = offsets.check(stack, spec, ["big"], timeout_s=600)["big"]
+        account = offsets.check(pipeline.pipeline, ["big"], timeout_s=600)["big"]
         assert account.green, account
         assert account.counts["change"] == ROWS + ROWS // 10 + ROWS // 100
         # A second witness, which shares nothing with parity: one sum over the rows of each side.
         expected = session.execute("SELECT count(*), sum(id), count(*) FILTER (WHERE w = 'b') FROM big").fetchone()
-    rows = lake.dataset(pipeline.folders.mirror("big")).to_table(["id", "w"])
+    rows = open_table(pipeline.folders.mirror("big")).dataset().to_table(["id", "w"])
     ids, changed = rows["id"].to_pylist(), rows["w"].to_pylist()
     assert (len(ids), sum(ids), changed.count("b")) == expected

@@ -20,7 +20,7 @@ import pytest
 from test_infra.base.backend import Backend
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import TestInfraError
-from test_infra.runtime import docker
+from test_infra.runtime import docker_engine
 from test_infra.runtime.image import image_name
 from test_infra.spark.gateway.execution import Execution
 from test_infra.spark.gateway.gateway import SparkGateway
@@ -120,8 +120,8 @@ print(SparkSession.builder.remote(sys.argv[1]).getOrCreate().range(1).collect())
 
 def built(name: str, how: str) -> str:
     try:
-        if not docker.has_image(name):
-            raise docker.ImageMissing(f"the engine has no image {name}", hint=how)
+        if not docker_engine.has_image(name):
+            raise docker_engine.ImageMissing(f"the engine has no image {name}", hint=how)
     except TestInfraError as missing:
         pytest.skip(f"docker: {missing.what} (try: {missing.hint})")
     return name

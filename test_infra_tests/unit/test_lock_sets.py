@@ -13,7 +13,7 @@ import pytest
 from test_infra.base.errors import InfrastructureError
 from test_infra.jvm import jars
 from test_infra.jvm.jars import JarLock, LockedJar
-from test_infra.spark.driver.session import spark_home
+from test_infra.spark.driver.class_path import spark_home
 
 DOCKER = Path(__file__).parents[2] / "docker"
 

@@ -187,7 +187,7 @@ def test_delta_tables_are_read_only_where_arrow_reads_the_files_by_itself() -> N
         for path in sorted((PROJECT / folder).rglob("*.py"))
         if asks.search(path.read_text())
     ]
-    assert sources == ["test_infra/cdc/lake/delta.py"], "use delta.dataset() or delta.dataset_of(): it says why"
+    assert sources == ["test_infra/cdc/lake/delta_reading.py"], "use open_table(...).dataset(); dataset_of() says why"
 
 
 def test_lock_knows_every_dependency() -> None:

@@ -1,10 +1,11 @@
-"""What a comparison found: places where two sides differ, counted and, the first of them, kept."""
+"""What a comparison found: places where two sides differ, all counted, the first ones shown."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge.verdicts import Verdict
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
 
 MOST_DIFFERENCES = 50
 
-SOURCE_MIRROR = "source with mirror"
-SOURCE_LOG = "source with change log"
-LOG_MIRROR = "change log with mirror"
-LOG = "change log"
+
+class Compared(StrEnum):
+    """Which sides a difference is between."""
+
+    SOURCE_WITH_MIRROR = "source with mirror"
+    SOURCE_WITH_LOG = "source with change log"
+    LOG_WITH_MIRROR = "change log with mirror"
+    LOG = "change log"
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,23 @@ class Difference:
     source_value: str | None
     mirror_value: str | None
     verdict: Verdict
-    compared: str
+    compared: Compared
     skipped: int = 0
+
+
+@dataclass(frozen=True)
+class ImageChain:
+    """Which events were looked at for the chain of before-images: each event's row before is the row after the last.
+
+    Args:
+        looked_at: how many events, the newest ones.
+        events: how many the change log has.
+        since_lsn: LSN of the oldest that was looked at; None when all were.
+    """
+
+    looked_at: int
+    events: int
+    since_lsn: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,8 @@ class TableParity:
         reason: why nothing could be compared, where that is so.
         clean_keys: keys compared source with mirror.
         dirty_keys: keys compared through the change log, with both sides.
-        replayed_keys: clean keys that were compared with the whole change log as well; 0 when it is too long for that.
+        replayed_keys: clean keys that were compared with the whole change log as well; None when that is too long.
+        image_chain: which events were looked at for the chain of before-images; None where events carry none.
         source_rows: rows of the source at the snapshot.
         mirror_rows: rows of the mirror at its version.
         changes: events of the change log up to the cut.
@@ -71,7 +92,8 @@ class TableParity:
     reason: str = ""
     clean_keys: int = 0
     dirty_keys: int = 0
-    replayed_keys: int = 0
+    replayed_keys: int | None = 0
+    image_chain: ImageChain | None = None
     source_rows: int = 0
     mirror_rows: int = 0
     changes: int = 0
@@ -97,8 +119,8 @@ class TableParity:
         return sum(self.counts.values())
 
 
-class Findings:
-    """Faults as they are found; all are counted, the first ones are kept."""
+class DifferenceCollector:
+    """Takes faults as they are found: all are counted, the first ones are shown."""
 
     def __init__(self, schema: TableSchema) -> None:
         self._schema = schema
@@ -106,25 +128,25 @@ class Findings:
         self.differences: list[Difference] = []
         self.reasons: list[str] = []
 
-    def note(self, verdict: Verdict, count: int, reason: str) -> None:
-        """A fault of the whole table."""
+    def count(self, verdict: Verdict, count: int = 1) -> None:
+        """Count faults."""
+        self._counts[verdict] += count
+
+    def count_with_reason(self, verdict: Verdict, count: int, reason: str) -> None:
+        """Count faults that concern the whole table, and say why."""
         self._counts[verdict] += count
         self.reasons.append(reason)
 
-    def found(self, verdict: Verdict, count: int = 1) -> None:
-        """So many faults, kept or not."""
-        self._counts[verdict] += count
-
-    def keep(
+    def show(
         self,
         verdict: Verdict,
         key: Iterable[str | None],
         column: str,
         values: tuple[str | None, str | None],
-        compared: str,
+        compared: Compared,
         skipped: int = 0,
     ) -> None:
-        """Remember a place for the report."""
+        """Keep a place for the report, unless enough are kept."""
         if len(self.differences) < MOST_DIFFERENCES:
             named = dict(zip(self._schema.key_names, key, strict=False))
             self.differences.append(

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import coverage
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.lake import scratch_db
-from test_infra.cdc.pipeline.names import PipelineFolders
-from test_infra.cdc.sources import postgres
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.versions import Commit
+from test_infra.cdc.stream.stream import stream_of
 from test_infra.verdict.measures import Histogram, Series, bucket_s, series
 
 if TYPE_CHECKING:
-    import psycopg
     from duckdb import DuckDBPyConnection
 
-    from test_infra.cdc.judge.coverage import Covered
-    from test_infra.cdc.pipeline.spec import LagThresholds, PipelineSpec
-    from test_infra.cdc.types.table import TableSchema
-    from test_infra.stack import Stack
+    from test_infra.cdc.pipeline.running import RunningPipeline
+    from test_infra.cdc.pipeline.spec import LagThresholds
+    from test_infra.cdc.stream.stream import Covered
 
 HOPS = ("commit_to_kafka", "commit_to_changes", "commit_to_mirror")
 QUANTILES = (0.5, 0.95, 0.99)
-MOST_BYTES_IN_PLACE = 1_900
 SHORTEST_BIN_S = 0.001
 BINS_PER_DECADE = 8
 EDGES_S = (0.0, *(round(SHORTEST_BIN_S * 10 ** (place / BINS_PER_DECADE), 6) for place in range(7 * BINS_PER_DECADE)))
@@ -94,48 +91,26 @@ class LagReport:
         return {name: figure for name, figure in figures.items() if figure[0] > figure[1]}
 
 
-def check(stack: Stack, spec: PipelineSpec, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, LagReport]:
+def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, LagReport]:
     """Measure the lag of every change that was committed since the stream was ready, up to this call.
 
     An idle table proves nothing, so the owner writes one of its rows again, unchanged, and that change is measured.
 
     Args:
-        stack: the stack of the pipeline.
-        spec: the pipeline.
+        pipeline: whose changes are measured.
         timeout_s: a sink that is not there by then is LAG, seconds.
 
     Raises:
         StreamFailed: the stream was never ready.
     """
-    from test_infra.cdc.stream import control
-
-    since = control.ready_at(stack, spec)
-    reports = _measured(stack, spec, spec.tables, since, timeout_s)
+    since = stream_of(pipeline).ready_at()
+    reports = _measured(pipeline, pipeline.tables, since, timeout_s)
     if idle := [table for table, report in reports.items() if not report.count and not report.behind]:
-        with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
-            for schema in postgres.schemas(connection, spec):
-                if schema.name in idle:
-                    touch(connection, schema)
-        reports |= _measured(stack, spec, idle, since, timeout_s)
-    return {table: reports[table] for table in spec.tables}
-
-
-def touch(connection: psycopg.Connection, schema: TableSchema) -> None:
-    """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""
-    from psycopg.sql import SQL, Identifier, Literal
-
-    # A larger row may have values outside of it (TOAST), and those do not come with an update that leaves them alone.
-    connection.execute(
-        SQL(
-            "UPDATE {table} SET {column} = {column} WHERE ({key}) = "
-            "(SELECT {key} FROM {table} AS t WHERE pg_column_size(t.*) < {small} LIMIT 1)"
-        ).format(
-            table=Identifier(schema.schema, schema.name),
-            column=Identifier(schema.key_names[0]),
-            key=SQL(", ").join(map(Identifier, schema.key_names)),
-            small=Literal(MOST_BYTES_IN_PLACE),
-        )
-    )
+        for schema in pipeline.schemas():
+            if schema.name in idle:
+                pipeline.source.touch(schema)
+        reports |= _measured(pipeline, idle, since, timeout_s)
+    return {table: reports[table] for table in pipeline.tables}
 
 
 def measure(connection: DuckDBPyConnection, visible: Visible, since: datetime) -> LagReport:
@@ -229,14 +204,14 @@ def _hop(quantiles: list[float], longest: float) -> Hop:
     return Hop(p50, p95, p99, longest)
 
 
-def visible_batches(changes: list[lake.Commit], mirror: list[lake.Commit]) -> dict[int, tuple[datetime, datetime]]:
+def visible_batches(changes: list[Commit], mirror: list[Commit]) -> dict[int, tuple[datetime, datetime]]:
     """When each micro-batch of the newest stream could be seen; only batches that are in both tables.
 
     A commit of the mirror holds every micro-batch up to its own number: it may have folded several.
     """
     newest = changes[-1].applied.stream if changes else ""
 
-    def of_stream(history: list[lake.Commit]) -> dict[int, datetime]:
+    def of_stream(history: list[Commit]) -> dict[int, datetime]:
         # Numbers of micro-batches begin again with another stream id.
         return {
             commit.batch: commit.visible_at for commit in history if commit.wrote and commit.applied.stream == newest
@@ -251,20 +226,18 @@ def visible_batches(changes: list[lake.Commit], mirror: list[lake.Commit]) -> di
 
 
 def _measured(
-    stack: Stack, spec: PipelineSpec, tables: list[str], since: datetime, timeout_s: float
+    pipeline: RunningPipeline, tables: Sequence[str], since: datetime, timeout_s: float
 ) -> dict[str, LagReport]:
-    covered, behind = coverage.advance(stack, spec, tables, timeout_s)
+    covered, behind = coverage.advance(pipeline, tables, timeout_s)
     reports = {table: LagReport(since=since, behind=why) for table, why in behind.items()}
-    folders = PipelineFolders(stack.dir, spec.name)
-    for table, place in covered.items():
-        reports[table] = of_table(stack, folders, table, place, since)
-    return reports
+    return reports | {table: of_table(pipeline, table, upto, since) for table, upto in covered.items()}
 
 
-def of_table(stack: Stack, folders: PipelineFolders, table: str, place: Covered, since: datetime) -> LagReport:
+def of_table(pipeline: RunningPipeline, table: str, upto: Covered, since: datetime) -> LagReport:
     """Lag of one table's changes up to where it is covered, see `measure`."""
-    visible = visible_batches(lake.commits(folders.changes(table)), lake.commits(folders.mirror(table)))
-    with scratch_db.on_disk(stack.dir) as connection:
-        scratch_db.view(connection, "changes_files", folders.changes(table), place.changes_version)
-        connection.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {place.below_applied_sql()}")
+    changes = open_table(pipeline.changes(table), upto.changes_version)
+    visible = visible_batches(changes.commits(), open_table(pipeline.mirror(table)).commits())
+    with scratch_db.on_disk(pipeline.stack.dir) as connection:
+        scratch_db.view(connection, "changes_files", changes)
+        connection.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {upto.below_applied_sql()}")
         return measure(connection, visible, since)

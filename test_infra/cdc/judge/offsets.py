@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import coverage
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.lake import scratch_db
-from test_infra.cdc.lake.delta import TOMBSTONE
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.schemas import TOMBSTONE
 from test_infra.cdc.pipeline import topics
-from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
 from test_infra.cdc.types import literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from test_infra.cdc.pipeline.spec import PipelineSpec
+    from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.pipeline.topics import Record
-    from test_infra.stack import Stack
+    from test_infra.cdc.stream.stream import Covered
 
 MOST_FAULTS = 50
 KINDS = ("change", TOMBSTONE, "redelivery", "quarantined")
@@ -73,46 +72,41 @@ class OffsetAccount:
 
 
 def check(
-    stack: Stack, spec: PipelineSpec, tables: list[str] | None = None, timeout_s: float = coverage.DEFAULT_TIMEOUT_S
+    pipeline: RunningPipeline, tables: Sequence[str] | None = None, timeout_s: float = coverage.DEFAULT_TIMEOUT_S
 ) -> dict[str, OffsetAccount]:
     """Account for every offset of the tables' topics, up to all that is committed in the source now.
 
     Args:
-        stack: the stack of the pipeline.
-        spec: the pipeline.
+        pipeline: whose topics are accounted for.
         tables: names of captured tables; None is all.
         timeout_s: a sink that is not there by then is LAG, seconds.
     """
-    wanted = list(tables or spec.tables)
-    covered, behind = coverage.advance(stack, spec, wanted, timeout_s)
+    wanted = list(tables or pipeline.tables)
+    covered, behind = coverage.advance(pipeline, wanted, timeout_s)
     return {
-        table: OffsetAccount(_topic(stack, spec, table), verdicts={Verdict.LAG: 1}, reason=behind[table])
+        table: OffsetAccount(pipeline.topic(table), verdicts={Verdict.LAG: 1}, reason=behind[table])
         if table in behind
-        else _account(stack, spec, table, covered[table])
+        else _account(pipeline, table, covered[table])
         for table in wanted
     }
 
 
-def _account(stack: Stack, spec: PipelineSpec, table: str, covered: coverage.Covered) -> OffsetAccount:
-    folders, topic = PipelineFolders(stack.dir, spec.name), _topic(stack, spec, table)
-    bootstrap = stack.endpoint("kafka").url
+def _account(pipeline: RunningPipeline, table: str, covered: Covered) -> OffsetAccount:
+    topic, bootstrap = pipeline.topic(table), pipeline.bootstrap
 
     def reread(partition: int, first: int, end: int) -> Iterable[Record]:
         return topics.read_records(bootstrap, topic, partition, first, end)
 
-    with scratch_db.on_disk(stack.dir) as connection:
-        scratch_db.view(connection, "changes", folders.changes(table), covered.changes_version)
-        scratch_db.view(connection, "quarantine", folders.quarantine)
-        starts = lake.commits(folders.changes(table))[0]
+    with scratch_db.on_disk(pipeline.stack.dir) as connection:
+        changes = open_table(pipeline.changes(table), covered.changes_version)
+        scratch_db.view(connection, "changes", changes)
+        scratch_db.view(connection, "quarantine", open_table(pipeline.quarantine))
+        starts = changes.commits()[0]
         first = starts.offsets if starts.version == 0 else {}
-        return settle(connection, topic, first, covered.applied, reread)
+        return account_for(connection, topic, first, covered.applied, reread)
 
 
-def _topic(stack: Stack, spec: PipelineSpec, table: str) -> str:
-    return PipelineNames(stack.id, spec.name).topic(spec.source.schema_name, table)
-
-
-def settle(
+def account_for(
     connection: DuckDBPyConnection,
     topic: str,
     first: Mapping[int, int],

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import cut
 from test_infra.cdc.judge.compare import judge
-from test_infra.cdc.judge.coverage import DEFAULT_TIMEOUT_S, Behind, reason
+from test_infra.cdc.judge.coverage import DEFAULT_TIMEOUT_S, Behind, one_line
 from test_infra.cdc.judge.differences import TableParity
 from test_infra.cdc.judge.read_source_rows import NoExactForm
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.pipeline.names import PipelineFolders
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline.spec import PipelineSpec
-    from test_infra.stack import Stack
+    from test_infra.cdc.pipeline.running import RunningPipeline
+    from test_infra.cdc.sources.source import Position
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ParityReport:
         tables: table name -> what the comparison gave.
         started_at: before the source's snapshot was taken.
         snapshot: S as PostgreSQL writes it; empty when none was taken.
-        marker_lsn: an LSN behind everything in S; None when none was taken.
+        marker: a position behind everything in S; None when none was taken.
         attempts: cuts taken; more than one when a truncate or DDL made one void.
         seconds: step -> duration, ``total`` included.
     """
@@ -38,7 +38,7 @@ class ParityReport:
     tables: dict[str, TableParity]
     started_at: datetime
     snapshot: str = ""
-    marker_lsn: int | None = None
+    marker: Position | None = None
     attempts: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -49,49 +49,47 @@ class ParityReport:
 
 
 def check(
-    stack: Stack, spec: PipelineSpec, tables: list[str] | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+    pipeline: RunningPipeline, tables: Sequence[str] | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
 ) -> ParityReport:
     """Compare source and lake at one cut, under whatever load there is.
 
     Args:
-        stack: the stack of the pipeline.
-        spec: the pipeline.
+        pipeline: whose tables are compared.
         tables: names; None is all.
         timeout_s: a sink that is not there by then is LAG, seconds.
 
     Raises:
         SourceUnreachable: the source did not accept a session, so nothing could be told.
     """
-    names = list(tables or spec.tables)
-    folders = PipelineFolders(stack.dir, spec.name)
+    names = list(tables or pipeline.tables)
     started_at, began = datetime.now(UTC), time.monotonic()
     try:
-        with cut.take(stack, spec, names, timeout_s) as taken:
+        with cut.take(pipeline, names, timeout_s) as taken:
             compared = time.monotonic()
-            judged = {name: _judged(taken, folders, name) for name in names}
+            judged = {name: _judged(taken, pipeline, name) for name in names}
             now = time.monotonic()
             return ParityReport(
-                pipeline=spec.name,
+                pipeline=pipeline.spec.name,
                 tables=judged,
                 started_at=taken.started_at,
                 snapshot=str(taken.snapshot),
-                marker_lsn=taken.marker_lsn,
+                marker=taken.marker,
                 attempts=taken.attempts,
                 seconds={**taken.seconds, "compare": now - compared, "total": now - began},
             )
     except Behind as error:
-        verdict, why = Verdict.LAG, reason(error)
+        verdict, why = Verdict.LAG, one_line(error)
     except (cut.CutVoid, NoExactForm) as error:
-        verdict, why = Verdict.UNKNOWN, reason(error)
-    nothing = {name: _not_compared(spec.source.schema_name, name, verdict, why) for name in names}
-    return ParityReport(spec.name, nothing, started_at, seconds={"total": time.monotonic() - began})
+        verdict, why = Verdict.UNKNOWN, one_line(error)
+    nothing = {name: _not_compared(pipeline.spec.source.schema_name, name, verdict, why) for name in names}
+    return ParityReport(pipeline.spec.name, nothing, started_at, seconds={"total": time.monotonic() - began})
 
 
-def _judged(taken: cut.Cut, folders: PipelineFolders, name: str) -> TableParity:
+def _judged(taken: cut.Cut, pipeline: RunningPipeline, name: str) -> TableParity:
     schema = taken.tables[name].schema
     if name in taken.behind:
         return _not_compared(schema.schema, name, Verdict.LAG, taken.behind[name])
-    with taken.sides(folders, name) as sides:
+    with taken.sides(pipeline, name) as sides:
         judged = judge(taken.connection, sides, schema)
     covered = taken.covered[name]
     return replace(

@@ -1,7 +1,7 @@
-"""The rows of a frozen source as they come in: kept on disk as they are, and summed by bucket on the way.
+"""Reads the rows of a frozen source: each batch is written to disk as it is, and summed by bucket on the way.
 
-What costs is PostgreSQL's and the driver's work on each row, so several sessions read side by side. Rows are kept as
-Arrow, without compression: writing them into DuckDB's own tables took longer than reading them from PostgreSQL.
+Most time goes into PostgreSQL's and the driver's work on each row, so several sessions read side by side. The files are
+Arrow without compression: writing the rows into DuckDB's own tables took longer than reading them from PostgreSQL.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from test_infra.cdc.sources.postgres import Frozen, Part
+    from test_infra.cdc.sources.source import FrozenSource, SourcePart
     from test_infra.cdc.types.table import TableSchema
 
 
@@ -39,8 +39,8 @@ def sums_of(table: str) -> str:
     return identifier(f"sums of source of {table}")
 
 
-def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> None:
-    """Read every row of every table, with all sessions of the frozen source side by side.
+def read_source_rows(frozen: FrozenSource, folder: Path, connection: DuckDBPyConnection) -> None:
+    """Read every row of every table, by all sessions of the frozen source side by side.
 
     Args:
         frozen: the moment.
@@ -53,7 +53,7 @@ def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> Non
     """
     import pyarrow as pa
 
-    parts: SimpleQueue[tuple[Path, Part]] = SimpleQueue()
+    parts: SimpleQueue[tuple[Path, SourcePart]] = SimpleQueue()
     files: dict[str, list[Path]] = {table.schema.name: [] for table in frozen.tables}
     summed: dict[str, list[pa.Table]] = {table.schema.name: [] for table in frozen.tables}
     for number, part in enumerate(frozen.parts()):
@@ -70,13 +70,13 @@ def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> Non
                 except Empty:
                     return
                 with frozen.rows(part, session) as rows:
-                    summed[part.schema.name].append(_kept_and_summed(cursor, part.schema, rows, path))
+                    summed[part.schema.name].append(_write_and_sum(cursor, part.schema, rows, path))
 
-    with ThreadPoolExecutor(len(frozen.sessions), thread_name_prefix="intake") as pool:
+    with ThreadPoolExecutor(len(frozen.sessions), thread_name_prefix="read source rows") as pool:
         list(pool.map(read, frozen.sessions))
     for table in frozen.tables:
         name = table.schema.name
-        # Mapped: columns that a query does not ask for are never read, and the rest is the system's cache, not ours.
+        # Memory-mapped: columns that a query does not use are never read, and the rest is the system's cache.
         mapped = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in files[name]]
         connection.register(f"files of {name}", pa.concat_tables(mapped))
         typed = _typed(table.schema, identifier(f"files of {name}"))
@@ -90,21 +90,19 @@ def take_in(frozen: Frozen, folder: Path, connection: DuckDBPyConnection) -> Non
         connection.unregister(f"parts of {name}")
 
 
-def _kept_and_summed(
-    cursor: DuckDBPyConnection, schema: TableSchema, rows: pa.RecordBatchReader, path: Path
-) -> pa.Table:
-    """Write the rows to a file and return their sums; each batch is in memory once."""
+def _write_and_sum(cursor: DuckDBPyConnection, schema: TableSchema, rows: pa.RecordBatchReader, path: Path) -> pa.Table:
+    """Write rows to a file and return their sums; one batch at a time is in memory."""
     import duckdb
     import pyarrow as pa
 
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
 
-        def kept() -> Iterator[pa.RecordBatch]:
+        def written() -> Iterator[pa.RecordBatch]:
             for batch in rows:
                 writer.write_batch(batch)
                 yield batch
 
-        cursor.register("incoming", pa.RecordBatchReader.from_batches(rows.schema, kept()))
+        cursor.register("incoming", pa.RecordBatchReader.from_batches(rows.schema, written()))
         try:
             return cursor.sql(sums.sums_sql(f"({_typed(schema, 'incoming')})", schema.columns)).to_arrow_table()
         except duckdb.InvalidInputException as error:
@@ -117,6 +115,10 @@ def _kept_and_summed(
             ) from None
         finally:
             cursor.unregister("incoming")
+
+
+take_in = read_source_rows
+"""The former name, until `cut` uses the new one."""
 
 
 def _typed(schema: TableSchema, rows: str) -> str:

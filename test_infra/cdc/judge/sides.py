@@ -1,9 +1,9 @@
-"""The two or three relations of one table that a comparison looks at."""
+"""The relations of one table that a comparison reads: source, mirror, change log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -28,7 +28,7 @@ class Sides:
         mirror: rows of the mirror at its version; the table's columns and ``_lsn, _tx_id, ...``.
         changes: change log up to the offsets that the mirror has applied, exactly; columns of ``changes_schema``.
         snapshot: what the source's rows contain.
-        marker_lsn: an LSN behind everything visible; an ``r`` above it is of a later moment. None: unknown.
+        marker_lsn: an LSN behind everything visible; an ``r`` above it was read at a later moment. None: unknown.
         before_images: whether events carry the whole row before the change (REPLICA IDENTITY FULL).
         source_sums: `test_infra.cdc.judge.sums` of all columns of the source, made while it was read; None: not made.
     """
@@ -45,8 +45,3 @@ class Sides:
 def number(connection: DuckDBPyConnection, query: str) -> int:
     """The one number that a query gives."""
     return int(connection.execute(query).fetchall()[0][0])
-
-
-def first(connection: DuckDBPyConnection, query: str, most: int) -> list[tuple[Any, ...]]:
-    """The first rows that a query gives."""
-    return connection.execute(f"{query} LIMIT {most}").fetchall()

@@ -1,23 +1,22 @@
 """Rows summed by bucket: two sides with equal sums have equal rows, and unequal sums say where to look.
 
-A row gives two 64-bit hashes of its typed values; the rows of a bucket are added, not XORed, so that two equal rows
-too many do not cancel each other. No value becomes text. A difference stays unseen with a probability of about 2**-64.
+Each row has two 64-bit hashes of its typed values. The hashes of a bucket are added, not XORed: with XOR, two equal
+rows too many would cancel each other. No value becomes text. A difference stays unseen with a probability of about
+2**-64.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.types import identifier, rule_for
+from test_infra.cdc.types import FLOATS, element_of, field_sql, fields_of, identifier, rule_for
 
 if TYPE_CHECKING:
     from test_infra.cdc.types.table import Column
 
 BUCKET_BITS = 12
 SECOND_SEED = 7
-FLOATS = ("FLOAT", "DOUBLE")
 
 
 def sums_sql(rows: str, columns: Sequence[Column]) -> str:
@@ -50,7 +49,7 @@ def unequal_sql(plus: Sequence[str], minus: Sequence[str]) -> str:
 
 def row_hash_sql(row: str, columns: Sequence[Column]) -> str:
     """A 64-bit hash of a struct that has the columns; NULL has one of its own."""
-    values = [value for column in columns for value in _parts(f"{row}.{identifier(column.name)}", _kind(column))]
+    values = [value for column in columns for value in _parts(field_sql(row, column.name), _kind(column))]
     return f"hash(hash({row} IS NULL, {', '.join(values)}))"
 
 
@@ -64,11 +63,10 @@ def _parts(value: str, kind: str) -> list[str]:
     DuckDB's own hash is not enough for that: 0.0 and -0.0 have one, as have the lists NULL, [], [NULL] and [0, NULL],
     [0] and [0, 0], and a struct of NULLs and NULL.
     """
-    if kind.endswith("[]"):
-        element = ", ".join(_parts("one", kind.removesuffix("[]")))
-        hashes = f"list_transform({value}, lambda one, place: hash(hash({element}, place, {SECOND_SEED})))"
+    if element := element_of(kind):
+        parts = ", ".join(_parts("one", element))
+        hashes = f"list_transform({value}, lambda one, place: hash(hash({parts}, place, {SECOND_SEED})))"
         return [f"len({value})", f"list_sum({hashes})"]
-    if struct := re.fullmatch(r"STRUCT\((.+)\)", kind):
-        fields = [field.split(" ", 1) for field in struct[1].split(", ")]
-        return [f"{value} IS NULL", *(part for name, of in fields for part in _parts(f"{value}.{name}", of))]
+    if fields := fields_of(kind):
+        return [f"{value} IS NULL", *(part for name, of in fields for part in _parts(field_sql(value, name), of))]
     return [value, f"signbit({value})"] if kind in FLOATS else [value]

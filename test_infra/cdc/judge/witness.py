@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from test_infra.cdc.judge import coverage
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.load import history
 from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, Phase, written
-from test_infra.cdc.pipeline.names import PipelineFolders
-from test_infra.cdc.sources import postgres
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from test_infra.cdc.pipeline.spec import PipelineSpec
-    from test_infra.stack import Stack
+    from test_infra.cdc.lake.table import LakeTable
+    from test_infra.cdc.pipeline.running import RunningPipeline
 
 MOST_FAULTS = 50
 _FOREIGN = "written by somebody else"
@@ -88,25 +84,23 @@ class Testimony:
         return not self.counts
 
 
-def check(stack: Stack, spec: PipelineSpec, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, Testimony]:
+def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, Testimony]:
     """Compare the history of the load with every mirror, as of this call.
 
     Args:
-        stack: the stack of the pipeline.
-        spec: the pipeline.
+        pipeline: with the history of its load.
         timeout_s: a sink that is not there by then is LAG, seconds.
     """
-    folders = PipelineFolders(stack.dir, spec.name)
+    tables = pipeline.tables
     asked_at = time.time()
-    covered, behind = coverage.advance(stack, spec, spec.tables, timeout_s)
+    covered, behind = coverage.advance(pipeline, tables, timeout_s)
     # The history is read after the mirrors' versions are fixed, so it knows of everything that they may show.
-    of_table: dict[str, list[Operation]] = {table: [] for table in spec.tables}
-    for operation in history.read(folders.history):
+    of_table: dict[str, list[Operation]] = {table: [] for table in tables}
+    for operation in history.read(pipeline.folders.history):
         of_table.setdefault(operation.table, []).append(operation)
-    with postgres.connect(stack.endpoint(spec.source.service), "owner") as connection:
-        key_names = {schema.name: schema.key_names for schema in postgres.schemas(connection, spec)}
+    key_names = {schema.name: schema.key_names for schema in pipeline.schemas()}
     testimonies = {}
-    for table in spec.tables:
+    for table in tables:
         if table in behind:
             testimonies[table] = Testimony(table, counts={Verdict.LAG: 1}, reason=behind[table])
             continue
@@ -114,7 +108,7 @@ def check(stack: Stack, spec: PipelineSpec, timeout_s: float = coverage.DEFAULT_
         keys = {operation.key for operation in operations}
         mirror = {
             key: seen
-            for key, seen in _rows(folders.mirror(table), covered[table].mirror_version, key_names[table])
+            for key, seen in _rows(open_table(pipeline.mirror(table), covered[table].mirror_version), key_names[table])
             if key in keys
         }
         testimonies[table] = testify(table, operations, mirror, asked_at)
@@ -204,9 +198,9 @@ def _contradiction(key: Key, operations: list[Operation], last: Operation | None
     return _FOREIGN
 
 
-def _rows(table_dir: Path, version: int, key_names: Sequence[str]) -> Iterator[tuple[Key, Seen]]:
+def _rows(table: LakeTable, key_names: Sequence[str]) -> Iterator[tuple[Key, Seen]]:
     columns = [*key_names, "_tx_id", "_snapshot", "_commit_ts"]
-    for batch in lake.dataset(table_dir, version).to_batches(columns=columns):
+    for batch in table.rows(columns):
         values = [batch.column(name).to_pylist() for name in columns]
         *keys, tx_ids, snapshots, commits = values
         for tx_id, snapshot, commit, *key in zip(tx_ids, snapshots, commits, *keys, strict=True):

@@ -1,26 +1,25 @@
-"""A DuckDB on disk for the time of one comparison: memory is bounded, the rest is spilled."""
+"""A DuckDB on disk for the time of one comparison: its memory is bounded, what needs more goes to disk."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from test_infra.base.paths import private_dir
-from test_infra.cdc.lake import delta as lake
 from test_infra.cdc.types import identifier, literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from test_infra.cdc.lake.table import LakeTable
+
 MEMORY_LIMIT = "256MB"
 SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
-"""Of every DuckDB connection and cursor: else a query of some seconds draws a bar on our standard output."""
-COLUMN_MAPPING_READER = 2
+"""Of every DuckDB connection and cursor. Without the second, a query of some seconds draws a bar on standard output."""
 
 
 @contextmanager
@@ -33,7 +32,7 @@ def on_disk(stack_dir: Path) -> Iterator[DuckDBPyConnection]:
 @contextmanager
 def folder_below(stack_dir: Path) -> Iterator[Path]:
     """A private folder below the stack's, gone after the block."""
-    folder = Path(tempfile.mkdtemp(prefix="spool-", dir=private_dir(stack_dir / "spool")))
+    folder = Path(tempfile.mkdtemp(prefix="scratch-", dir=private_dir(stack_dir / "scratch")))
     try:
         yield folder
     finally:
@@ -57,32 +56,46 @@ def database_in(folder: Path) -> Iterator[DuckDBPyConnection]:
         yield connection
 
 
-def view(connection: DuckDBPyConnection, name: str, table_dir: Path, version: int | None = None) -> None:
-    """Name the rows of a Delta table at a version, or at its newest, for SQL of this connection.
+def view(connection: DuckDBPyConnection, name: str, table: LakeTable) -> None:
+    """Name the rows of a table for SQL of this connection.
 
-    DuckDB reads the files itself: so its memory limit holds, and only the columns and row groups that a query needs
-    are read. Tables that need more of a reader than files (deletion vectors, column mapping) go through delta-rs.
+    DuckDB reads the files itself where they hold the rows as they are: so its memory limit holds, and only the columns
+    and row groups that a query needs are read. The rows of other tables (partitions, deletion vectors, column mapping)
+    are copied into the database once, batch by batch.
+
+    Args:
+        connection: of `on_disk` or `database_in`.
+        name: of the view; one of that name is replaced.
+        table: opened at the version that is wanted.
 
     Raises:
-        TableMissing: there is no table.
+        TableUnreadable: the table uses a feature that it cannot be read with.
     """
-    import pyarrow as pa
-
-    table = lake.open_table(table_dir, version)
-    protocol, files = table.protocol(), [unquote(uri) for uri in table.file_uris()]
-    needed = set(protocol.reader_features or ()) - {"timestampNtz"}
-    more_than_files = (
-        protocol.min_reader_version == COLUMN_MAPPING_READER or needed or table.metadata().partition_columns
-    )
-    # DuckDB takes these in a path for a pattern.
-    if more_than_files or any(sign in str(table_dir) for sign in "*?[{"):
-        connection.register(name, lake.dataset_of(table))
-        return
-    # The files may be none, and may lack a column that the table got later.
-    shape = lake.plain(pa.schema(table.schema().to_arrow())).empty_table()
-    connection.register(f"shape of {name}", shape)
-    rows = f"SELECT * FROM {identifier(f'shape of {name}')}"
-    if files:
-        listed = ", ".join(map(literal, files))
-        rows = f"{rows} UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true)"
+    if (files := table.files()) is None:
+        rows = _copied(connection, name, table)
+    else:
+        rows = _read_from(connection, name, table, files)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS {rows}")
+
+
+def _copied(connection: DuckDBPyConnection, name: str, table: LakeTable) -> str:
+    """A query of the table's rows, which lie in the database."""
+    copy, given = identifier(f"rows of {name}"), f"given rows of {name}"
+    connection.register(given, table.rows())
+    try:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {copy} AS FROM {identifier(given)}")
+    finally:
+        connection.unregister(given)
+    return f"FROM temp.{copy}"
+
+
+def _read_from(connection: DuckDBPyConnection, name: str, table: LakeTable, files: Sequence[str]) -> str:
+    """A query of the rows in the table's files."""
+    # The files may be none, and may lack a column that the table got later.
+    shape = f"shape of {name}"
+    connection.register(shape, table.schema().empty_table())
+    rows = f"SELECT * FROM {identifier(shape)}"
+    if not files:
+        return rows
+    listed = ", ".join(map(literal, files))
+    return f"{rows} UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true)"

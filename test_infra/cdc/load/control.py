@@ -11,14 +11,11 @@ from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.cdc.load import history
 from test_infra.cdc.load.run import LoadConfig, LoadStatus
-from test_infra.cdc.pipeline.names import PipelineFolders
-from test_infra.cdc.sources import postgres
 from test_infra.runtime.local import UnknownProcess
 from test_infra.runtime.process import ProcessSpec
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline.spec import PipelineSpec
-    from test_infra.stack import Stack
+    from test_infra.cdc.pipeline.running import RunningPipeline
 
 MEMORY_LIMIT_MIB = 512
 WRITERS = 2
@@ -30,30 +27,28 @@ class LoadFailed(InfrastructureError):
     """The load ended before it had written what it was asked for."""
 
 
-def start(stack: Stack, spec: PipelineSpec, operations: int | None = None, rate_per_s: float | None = None) -> None:
+def start(pipeline: RunningPipeline, operations: int | None = None, rate_per_s: float | None = None) -> None:
     """Start the load; one that runs already goes on.
 
     Args:
-        stack: the stack of the pipeline.
-        spec: the pipeline.
+        pipeline: whose tables are written.
         operations: of the first, fast part; None is the pipeline's own number.
         rate_per_s: operations per second after it; None is the pipeline's own rate.
 
     Raises:
         UsageError: the pipeline has no load, or a column for which no values can be made.
     """
+    stack, spec, folders = pipeline.stack, pipeline.spec, pipeline.folders
     if spec.load is None:
         raise UsageError(f"pipeline {spec.name} has no load", hint="give it one under `load:`")
-    if _running(stack, spec):
+    if _running(pipeline):
         return
-    endpoint, folders = stack.endpoint(spec.source.service), PipelineFolders(stack.dir, spec.name)
-    with postgres.connect(endpoint, "owner") as connection:
-        schemas = postgres.schemas(connection, spec)
+    schemas = pipeline.schemas()
     phases = [operation.phase for operation in history.read(folders.history)]
     loaded = phases.count(history.Phase.LOAD)
     seeded = spec.load.rows_before if len(phases) > loaded else 0
     config = LoadConfig(
-        endpoint=endpoint,
+        endpoint=pipeline.endpoint(spec.source.service),
         schemas=schemas,
         seed=spec.load.seed,
         operations=spec.load.operations if operations is None else operations,
@@ -64,25 +59,25 @@ def start(stack: Stack, spec: PipelineSpec, operations: int | None = None, rate_
         first_key=spec.load.rows_before + (WRITERS * loaded + KILLED_MEANWHILE if loaded else 0),
         adopted_keys=0 if loaded else seeded,
         history=folders.history,
-        status=_status_path(stack, spec),
+        status=_status_path(pipeline),
     )
-    config_path = _folder(stack, spec) / "config.json"
-    _status_path(stack, spec).unlink(missing_ok=True)
+    config_path = _folder(pipeline) / "config.json"
+    _status_path(pipeline).unlink(missing_ok=True)
     write_private(config_path, config.model_dump_json(indent=1))
     stack.host_runtime.start(
         ProcessSpec(
-            name=_name(spec),
+            name=_name(pipeline),
             argv=(sys.executable, "-m", "test_infra.cdc.load.run", str(config_path)),
             env=stack.process_env(),
-            cwd=_folder(stack, spec),
-            log_path=log_path(stack, spec),
+            cwd=_folder(pipeline),
+            log_path=log_path(pipeline),
             memory_limit_mib=MEMORY_LIMIT_MIB,
             stop_timeout_s=10.0,
         )
     )
 
 
-def wait_bulk(stack: Stack, spec: PipelineSpec, deadline: Deadline) -> LoadStatus:
+def wait_bulk(pipeline: RunningPipeline, deadline: Deadline) -> LoadStatus:
     """Wait until the first, fast part is done.
 
     Raises:
@@ -91,57 +86,59 @@ def wait_bulk(stack: Stack, spec: PipelineSpec, deadline: Deadline) -> LoadStatu
     """
 
     def done() -> LoadStatus:
-        alive = _running(stack, spec)
-        seen = status(stack, spec)
+        alive = _running(pipeline)
+        seen = status(pipeline)
         if seen.bulk_done_at is not None:
             return seen
         if seen.error or seen.ended_at is not None or (not alive and seen.started_at is not None):
             raise LoadFailed(
-                f"the load of {spec.name} ended after {seen.operations_done} operations",
+                f"the load of {pipeline.spec.name} ended after {seen.operations_done} operations",
                 details={"error": seen.error or "it was stopped"},
-                log=log_path(stack, spec),
+                log=log_path(pipeline),
             )
         raise StillWaiting(f"{seen.operations_done} operations done")
 
-    return wait_for(done, deadline, what=f"the load of {spec.name}", awaited="its bulk", log=log_path(stack, spec))
+    return wait_for(
+        done, deadline, what=f"the load of {pipeline.spec.name}", awaited="its bulk", log=log_path(pipeline)
+    )
 
 
-def status(stack: Stack, spec: PipelineSpec) -> LoadStatus:
+def status(pipeline: RunningPipeline) -> LoadStatus:
     """How far the load is; all zero before it began."""
     try:
-        return LoadStatus.model_validate_json(_status_path(stack, spec).read_bytes())
+        return LoadStatus.model_validate_json(_status_path(pipeline).read_bytes())
     except FileNotFoundError:
         return LoadStatus()
 
 
-def stop(stack: Stack, spec: PipelineSpec) -> LoadStatus:
+def stop(pipeline: RunningPipeline) -> LoadStatus:
     """End the load after its running transactions; one that ended, or never began, is left as it is."""
     try:
-        stack.host_runtime.stop(_name(spec))
+        pipeline.stack.host_runtime.stop(_name(pipeline))
     except UnknownProcess:
         return LoadStatus()
-    return status(stack, spec)
+    return status(pipeline)
 
 
-def _running(stack: Stack, spec: PipelineSpec) -> bool:
+def _running(pipeline: RunningPipeline) -> bool:
     try:
-        return stack.host_runtime.observe(_name(spec)).running
+        return pipeline.stack.host_runtime.observe(_name(pipeline)).running
     except UnknownProcess:
         return False
 
 
-def _name(spec: PipelineSpec) -> str:
-    return f"load-{spec.name}"
+def _name(pipeline: RunningPipeline) -> str:
+    return f"load-{pipeline.spec.name}"
 
 
-def _folder(stack: Stack, spec: PipelineSpec) -> Path:
-    return private_dir(stack.dir / "jobs" / _name(spec))
+def _folder(pipeline: RunningPipeline) -> Path:
+    return private_dir(pipeline.stack.dir / "jobs" / _name(pipeline))
 
 
-def _status_path(stack: Stack, spec: PipelineSpec) -> Path:
-    return _folder(stack, spec) / "status.json"
+def _status_path(pipeline: RunningPipeline) -> Path:
+    return _folder(pipeline) / "status.json"
 
 
-def log_path(stack: Stack, spec: PipelineSpec) -> Path:
+def log_path(pipeline: RunningPipeline) -> Path:
     """What the load's process says."""
-    return stack.logs / f"{_name(spec)}.log"
+    return pipeline.stack.logs / f"{_name(pipeline)}.log"

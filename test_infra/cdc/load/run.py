@@ -12,9 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from test_infra.base.deadline import Deadline, wait_for
+from test_infra.base.document import Document
 from test_infra.base.paths import write_private
 from test_infra.base.redaction import redact
 from test_infra.cdc.load.execute import Executor
@@ -31,7 +30,7 @@ RECONNECT_WITHIN_S = 60.0
 STATUS_INTERVAL_S = 0.1
 
 
-class LoadConfig(BaseModel):
+class LoadConfig(Document):
     """What the process is to do.
 
     Args:
@@ -48,8 +47,6 @@ class LoadConfig(BaseModel):
         status: where `LoadStatus` is kept.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     endpoint: Endpoint
     schemas: list[TableSchema]
     seed: int
@@ -63,7 +60,7 @@ class LoadConfig(BaseModel):
     status: Path
 
 
-class LoadStatus(BaseModel):
+class LoadStatus(Document):
     """How far the process is.
 
     Args:
@@ -77,8 +74,6 @@ class LoadStatus(BaseModel):
         ended_at: epoch seconds; None while the process runs.
         error: why it ended early; empty when it did not.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     operations_done: int = 0
     ok: int = 0

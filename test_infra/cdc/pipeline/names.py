@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from test_infra.cdc.pipeline.spec import PipelineSpec
-
 
 @dataclass(frozen=True)
 class PipelineNames:
@@ -21,14 +19,9 @@ class PipelineNames:
         return f"ti-{self.stack_id}-{self.pipeline}"
 
     @property
-    def slot(self) -> str:
-        """Replication slot in PostgreSQL."""
+    def replication(self) -> str:
+        """What the source keeps for the connector; in PostgreSQL slot and publication."""
         return f"ti_{self.stack_id}_{self.pipeline}".replace("-", "_")
-
-    @property
-    def publication(self) -> str:
-        """Publication in PostgreSQL."""
-        return self.slot
 
     @property
     def topic_prefix(self) -> str:
@@ -84,11 +77,3 @@ class PipelineFolders:
     def quarantine(self) -> Path:
         """What could not be parsed, of all topics of the pipeline."""
         return self.lake / "quarantine"
-
-
-def recorded(stack_dir: Path) -> list[PipelineSpec]:
-    """The pipelines whose source was prepared in a stack, by name."""
-    folder = PipelineFolders(stack_dir, "any").record.parent
-    # Beside `shop.json` lie documents of its parts, such as `shop.release.json`.
-    records = [path for path in sorted(folder.glob("*.json")) if "." not in path.stem]
-    return [PipelineSpec.model_validate_json(path.read_bytes()) for path in records]

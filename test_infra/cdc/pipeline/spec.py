@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from test_infra.base.document import Document
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
@@ -21,13 +23,10 @@ YamlPath = Annotated[Path, BeforeValidator(_text)]
 """A path as somebody writes it in YAML."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SourceSpec(_Part):
+class SourceSpec(Document):
     """Where the rows come from."""
 
+    kind: Literal["postgres"] = Field(default="postgres", description="Kind of the source database.")
     service: Name = Field(default="postgres", description="Service of the stack that holds the tables.")
     schema_name: str = Field(default="public", description="Schema of the captured tables.")
     ddl: YamlPath | None = Field(
@@ -36,7 +35,7 @@ class SourceSpec(_Part):
     )
 
 
-class ConnectorSpec(_Part):
+class ConnectorSpec(Document):
     """How Debezium reads the source."""
 
     poll_interval_ms: int = Field(default=5, ge=1, le=10_000, description="Longest wait for new changes, milliseconds.")
@@ -49,7 +48,7 @@ class ConnectorSpec(_Part):
     config: dict[str, str] = Field(default_factory=dict, description="Further Debezium properties; they win over ours.")
 
 
-class StreamSpec(_Part):
+class StreamSpec(Document):
     """How Spark reads the topics."""
 
     max_offsets_per_trigger: int = Field(default=60_000, ge=1, description="Most records of one micro-batch.")
@@ -63,7 +62,7 @@ class StreamSpec(_Part):
     conf: dict[str, str] = Field(default_factory=dict, description="Further Spark properties; they win over ours.")
 
 
-class LagThresholds(_Part):
+class LagThresholds(Document):
     """The longest lag, commit in the source to the named place, that is still green. Seconds."""
 
     changes_p95_s: float = Field(default=5.0, gt=0, description="95th percentile until durable in the change log.")
@@ -71,7 +70,7 @@ class LagThresholds(_Part):
     mirror_max_s: float = Field(default=60.0, gt=0, description="Longest until visible in the mirror.")
 
 
-class LoadSpec(_Part):
+class LoadSpec(Document):
     """A seeded workload on the captured tables."""
 
     seed: int = Field(default=20_261_121, description="Same seed, same operations.")
@@ -87,7 +86,7 @@ class LoadSpec(_Part):
     )
 
 
-class PipelineSpec(_Part):
+class PipelineSpec(Document):
     """Source tables -> connector -> topics -> stream -> change log and mirror."""
 
     name: Name = Field(description="Name of the pipeline; unique in the project.")

@@ -1,8 +1,8 @@
 """The Spark application of a stream: ``python -m test_infra.cdc.stream.application CONFIG``.
 
-Only ever loaded in a driver process. It opens its Spark session at once, warms the code of a micro-batch while the
-source is still being prepared, waits for its release, and then applies micro-batches until SIGTERM: the running one is
-finished, its offsets are committed, the query is stopped, the exit code is 0.
+Loaded in a driver process only. It opens its Spark session at once, runs the code of a micro-batch once while the
+source is still being prepared, waits for its release, and then applies micro-batches until SIGTERM. Then it finishes
+the running micro-batch, commits its offsets, stops the query and ends with exit code 0.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady, TestInfraError
-from test_infra.base.redaction import RedactingFilter, redact
-from test_infra.cdc.pipeline.connector import ConnectClient
+from test_infra.base.logs import log_to_stderr
+from test_infra.base.redaction import redact
+from test_infra.cdc.pipeline.connect_client import ConnectClient
 from test_infra.cdc.pipeline.topics import end_offsets_of, extents_of, wait_for_topics
+from test_infra.cdc.sources import source_class
 from test_infra.cdc.stream.apply import Applier
 from test_infra.cdc.stream.checkpoint import make_stream_id
+from test_infra.cdc.stream.continuity import check_continuity
 from test_infra.cdc.stream.spec import Release, StreamConfig
 from test_infra.cdc.stream.warm import warm_up
-from test_infra.cdc.stream.writer_lock import claim
-from test_infra.spark.driver.session import DriverStatus, job_dir, session, write_status
+from test_infra.cdc.stream.writer_lock import hold_writer_locks
+from test_infra.spark.driver.job_folder import job_dir
+from test_infra.spark.driver.session import session
+from test_infra.spark.driver.status import DriverStatus, write_status
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,7 +43,7 @@ COMMITTED_WITHIN_S = 5.0
 FETCHED_RECORDS = 10_000
 FETCHED_BYTES = 16 * 1024 * 1024
 FETCH_WAIT_MS = 10
-SETTLED_WITHIN_S = 5.0
+MERGED_WITHIN_S = 5.0
 TOPICS_WITHIN_S = 120.0
 
 log = logging.getLogger("test_infra.stream")
@@ -72,7 +77,7 @@ class Stream:
             Exception: whatever ended the query.
         """
         spark = session(self._folder)
-        self._tell(driver_ready_at=time.time())
+        self._report(driver_ready_at=time.time())
         log.info("driver ready")
         try:
             if not self._config.release_path.exists():
@@ -86,7 +91,7 @@ class Stream:
     def fail(self, error: BaseException) -> None:
         """Leave the reason of the end in the status file."""
         text = str(error) if isinstance(error, TestInfraError) else f"{type(error).__name__}: {error}"
-        self._tell(error=redact(text)[:4_000])
+        self._report(error=redact(text)[:4_000])
 
     def _released(self) -> Release | None:
         """The release, or None when the stop comes first."""
@@ -103,7 +108,8 @@ class Stream:
 
     def _stream(self, spark: SparkSession, release: Release) -> None:
         wait_for_topics(release.bootstrap, release.schemas, Deadline(TOPICS_WITHIN_S))
-        with claim(release, extents_of(release.bootstrap, release.schemas)):
+        with hold_writer_locks(release):
+            check_continuity(release, extents_of(release.bootstrap, release.schemas))
             self._apply_all(spark, release)
 
     def _apply_all(self, spark: SparkSession, release: Release) -> None:
@@ -131,8 +137,8 @@ class Stream:
             # The defaults fetch 500 records and 1 MiB at a time: a backlog would wait for round trips.
             .option("kafka.max.poll.records", FETCHED_RECORDS)
             .option("kafka.max.partition.fetch.bytes", FETCHED_BYTES)
-            # Spark asks for the ends of a topic after each fetch, which leaves a fetch for a place without data at the
-            # broker; the next micro-batch stands behind it for Kafka's default of 500 ms.
+            # After each fetch, Spark asks for the ends of a topic. That leaves a fetch open at the broker for an offset
+            # without data, and the next micro-batch would wait behind it for Kafka's default of 500 ms.
             .option("kafka.fetch.max.wait.ms", FETCH_WAIT_MS)
             .option("maxOffsetsPerTrigger", self._config.max_offsets_per_trigger)
             .load()
@@ -182,16 +188,16 @@ class Stream:
             if self._status.ready_at is None and "Waiting for data" in query.status["message"]:
                 # Nothing to read yet: the query has looked at the topics and is ready for the first record.
                 self._status = self._status.model_copy(update={"ready_at": time.time()})
-            self._tell()
+            self._report()
             if release.connect_url and time.monotonic() - asked_at > FORGET_INTERVAL_S:
                 asked_at = time.monotonic()
-                bound_memory(applier, release)
+                forget_old_deletes(applier, release)
         self._finish(query, release.checkpoint)
         try:
-            applier.settle(Deadline(SETTLED_WITHIN_S))
+            applier.wait_for_mirrors(Deadline(MERGED_WITHIN_S))
         except NotReady as error:
             log.info("%s; the next start merges it", error.what)
-        self._tell()
+        self._report()
 
     def _finish(self, query: StreamingQuery, checkpoint: Path) -> None:
         with self._batch:
@@ -206,37 +212,33 @@ class Stream:
         query.stop()
         log.info("stopped after micro-batch %s", last)
 
-    def _tell(self, **changed: object) -> None:
+    def _report(self, **changed: object) -> None:
         self._status = self._status.model_copy(update=changed)
         if self._status != self._written:
             write_status(self._folder, self._status)
             self._written = self._status
 
 
-def bound_memory(applier: Applier, release: Release) -> None:
-    """Let the applier forget deletes that can never come again; a Connect that is away is asked later."""
+def forget_old_deletes(applier: Applier, release: Release) -> None:
+    """Let the applier forget deletes that no older event can undo any more; tried again later when Connect is away."""
     try:
-        committed = ConnectClient(str(release.connect_url)).committed_lsn(release.connector)
+        offset = ConnectClient(str(release.connect_url)).offsets(release.connector)
+        committed = source_class(release.source_kind).committed_position(offset)
         if committed is not None:
-            applier.may_forget(committed, end_offsets_of(release.bootstrap, release.schemas))
+            applier.forget_deletes(committed.stored, end_offsets_of(release.bootstrap, release.schemas))
     except TestInfraError as error:
         log.info("deletes are remembered longer: %s", error.what)
 
 
 def main(argv: list[str]) -> int:
     """Run the stream that the config file describes; 0 after a requested stop, 1 after a failure."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RedactingFilter())
-    logging.getLogger("kafka").setLevel(logging.WARNING)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr("kafka", "py4j", "httpx")
     stream = Stream(StreamConfig.model_validate_json(Path(argv[0]).read_text()), job_dir())
     signal.signal(signal.SIGTERM, stream.request_stop)
     try:
         stream.run()
     except Exception as error:
-        # The last line of defence of a process: say why, then exit 1.
+        # Nothing above this catches it: say why, then exit 1.
         traceback.print_exc()
         stream.fail(error)
         return 1

@@ -1,4 +1,4 @@
-"""One micro-batch of Kafka records -> change log and quarantine; the mirrors follow. No Spark here: Arrow comes in.
+"""One micro-batch of Kafka records -> change log and quarantine; the mirrors follow. No Spark here: records are Arrow.
 
 Every commit carries the application transaction (stream, micro-batch), so a micro-batch that Spark runs again after a
 crash adds nothing, wherever between the commits of its tables the crash fell.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.open import create_table
+from test_infra.cdc.lake.schemas import changes_schema, mirror_schema, quarantine_schema
+from test_infra.cdc.lake.versions import Applied
 from test_infra.cdc.stream.mirror import Mirror, Pending
 from test_infra.cdc.stream.parse import Parsed, connect, parse
 
@@ -22,7 +23,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from test_infra.base.deadline import Deadline
+    from test_infra.cdc.lake.location import Location
+    from test_infra.cdc.lake.table import LakeTable
     from test_infra.cdc.types.table import TableSchema
+
+COMPACT_EVERY = 64
+"""Micro-batches between two compactions of a change log: small files make every later read slower."""
+
+
+class CreateTable(Protocol):
+    """Opens the table at a location; makes it first when there is none."""
+
+    def __call__(self, where: Location, schema: pa.Schema, applied: Applied, /) -> LakeTable:
+        """The table, opened; a new one says in its first version what it contains."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,14 +44,14 @@ class Targets:
     """Where the tables of one pipeline lie.
 
     Args:
-        changes: table name -> folder of its change log.
-        mirror: table name -> folder of its mirror.
-        quarantine: folder of the pipeline's quarantine.
+        changes: table name -> its change log.
+        mirror: table name -> its mirror.
+        quarantine: the pipeline's quarantine.
     """
 
-    changes: Mapping[str, Path]
-    mirror: Mapping[str, Path]
-    quarantine: Path
+    changes: Mapping[str, Location]
+    mirror: Mapping[str, Location]
+    quarantine: Location
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ class Applier:
         stream_id: changes when the checkpoint does, so that batch numbers that begin again are not taken for replays.
         tx_id_reference: a 64-bit transaction id of about now.
         mirror_interval_s: shortest time between two merges into a mirror, seconds.
+        create: opens or makes a table; Delta tables by default.
     """
 
     def __init__(
@@ -76,42 +91,31 @@ class Applier:
         stream_id: str,
         tx_id_reference: int,
         mirror_interval_s: float = 0.0,
+        create: CreateTable = create_table,
     ) -> None:
         self._stream_id = stream_id
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(schemas)), thread_name_prefix="apply")
-        start = lake.Applied(stream=stream_id, batch=-1, offsets={0: 0})
-        self._changes = dict(
-            zip(
-                schemas,
-                self._pool.map(
-                    lambda schema: ChangeLog(schema, targets.changes[schema.name], start, tx_id_reference),
-                    schemas.values(),
-                ),
-                strict=True,
-            )
-        )
-        self._mirrors = dict(
-            zip(
-                schemas,
-                self._pool.map(
-                    lambda schema: Mirror(
-                        schema,
-                        targets.mirror[schema.name],
-                        targets.changes[schema.name],
-                        start,
-                        interval_s=mirror_interval_s,
-                    ),
-                    schemas.values(),
-                ),
-                strict=True,
-            )
-        )
-        self._quarantine = lake.create_table(targets.quarantine, lake.quarantine_schema(), start)
+        start = Applied(stream=stream_id, batch=-1, offsets={0: 0})
+
+        def change_log(schema: TableSchema) -> LakeTable:
+            return create(targets.changes[schema.name], changes_schema(schema), start)
+
+        def opened_changes(schema: TableSchema) -> ChangeLog:
+            return ChangeLog(schema, change_log(schema), tx_id_reference)
+
+        def opened_mirror(schema: TableSchema) -> Mirror:
+            table = create(targets.mirror[schema.name], mirror_schema(schema), start)
+            # The change log is opened a second time: the mirror's thread reads it.
+            return Mirror(schema, table, change_log(schema), interval_s=mirror_interval_s)
+
+        self._changes = dict(zip(schemas, self._pool.map(opened_changes, schemas.values()), strict=True))
+        self._mirrors = dict(zip(schemas, self._pool.map(opened_mirror, schemas.values()), strict=True))
+        self._quarantine = create(targets.quarantine, quarantine_schema(), start)
 
     def apply(self, records: pa.Table, batch_id: int) -> BatchReport:
         """Make one micro-batch durable: quarantine, then the change log of every table it touches.
 
-        The mirrors follow on their own; `settle` waits for them.
+        The mirrors follow on their own; `wait_for_mirrors` waits for them.
 
         Raises:
             BaseException: whatever ended the merging into a mirror.
@@ -149,11 +153,11 @@ class Applier:
         return BatchReport(batch_id, records.num_rows, fresh, steps)
 
     def check(self) -> None:
-        """Raise what ended the merging into a mirror, if anything did; an idle stream would not notice otherwise."""
+        """Raise what ended the merging into a mirror, if anything did; called also while no records come."""
         for mirror in self._mirrors.values():
             mirror.check()
 
-    def settle(self, deadline: Deadline) -> None:
+    def wait_for_mirrors(self, deadline: Deadline) -> None:
         """Return when every mirror has what its change log has.
 
         Raises:
@@ -161,15 +165,15 @@ class Applier:
             BaseException: whatever ended the merging into a mirror.
         """
         for mirror in self._mirrors.values():
-            mirror.settle(deadline)
+            mirror.wait_merged(deadline)
 
-    def may_forget(self, committed_lsn: int, end_offsets: Mapping[str, dict[int, int]]) -> None:
+    def forget_deletes(self, committed_lsn: int, end_offsets: Mapping[str, dict[int, int]]) -> None:
         """Deletes up to the connector's committed LSN may be forgotten once these end offsets per topic are applied."""
         for topic, ends in end_offsets.items():
             self._mirrors[topic].deleted_keys.forget_after(committed_lsn, ends)
 
     def close(self) -> None:
-        """End the threads and close what they used; merges that are pending are left to the next start."""
+        """End the threads and close what they used. Rows that are not merged yet are merged at the next start."""
         self._pool.shutdown()
         for mirror in self._mirrors.values():
             mirror.close()
@@ -177,24 +181,26 @@ class Applier:
             changes.close()
 
     def _quarantined(self, refused: pa.Table, batch_id: int) -> int:
-        from deltalake import write_deltalake
-
-        if lake.has_batch(self._quarantine, self._stream_id, batch_id):
+        if self._quarantine.has_batch(self._stream_id, batch_id):
             return 0
-        applied = lake.Applied(stream=self._stream_id, batch=batch_id, offsets={})
-        properties = lake.commit_properties(applied, self._stream_id)
-        write_deltalake(self._quarantine, refused, mode="append", commit_properties=properties)
+        self._quarantine.append(refused, Applied(stream=self._stream_id, batch=batch_id, offsets={}))
         return int(refused.num_rows)
 
 
 class ChangeLog:
-    """The change log of one table, kept open between micro-batches."""
+    """The change log of one table, kept open between micro-batches.
 
-    def __init__(self, schema: TableSchema, changes_dir: Path, start: lake.Applied, tx_id_reference: int) -> None:
+    Args:
+        schema: the captured table.
+        table: its change log.
+        tx_id_reference: a 64-bit transaction id of about now.
+    """
+
+    def __init__(self, schema: TableSchema, table: LakeTable, tx_id_reference: int) -> None:
         self._schema = schema
         self._connection = connect()
-        self._table = lake.create_table(changes_dir, lake.changes_schema(schema), start)
-        self._applied = lake.newest_applied(changes_dir)
+        self._table = table
+        self._applied = table.newest_applied()
         self._tx_id_reference = max(tx_id_reference, self._applied.max_tx_id)
 
     def parse(self, records: pa.Table, batch_id: int) -> Parsed:
@@ -205,26 +211,15 @@ class ChangeLog:
         self._tx_id_reference = max(self._tx_id_reference, parsed.max_tx_id)
         return parsed
 
-    def append(self, batch: Parsed, app_id: str, batch_id: int) -> lake.Applied | None:
+    def append(self, batch: Parsed, stream_id: str, batch_id: int) -> Applied | None:
         """Add the rows; returns what the change log contains then, or None when this micro-batch was there already."""
-        from deltalake import write_deltalake
-
-        self._table.update_incremental()
-        if lake.has_batch(self._table, app_id, batch_id):
+        self._table.refresh()
+        if self._table.has_batch(stream_id, batch_id):
             return None
-        self._applied = _advanced(self._applied, batch, app_id, batch_id)
-        properties = lake.commit_properties(self._applied, app_id)
-        for attempt in lake.despite_foreign_commits(self._table):
-            with attempt:
-                write_deltalake(
-                    self._table,
-                    batch.changes,
-                    mode="append",
-                    commit_properties=properties,
-                    writer_properties=lake.written_as(),
-                )
-        if batch_id % lake.COMPACT_EVERY == lake.COMPACT_EVERY - 1:
-            lake.compact(self._table)
+        self._applied = _advanced(self._applied, batch, stream_id, batch_id)
+        self._table.append(batch.changes, self._applied)
+        if batch_id % COMPACT_EVERY == COMPACT_EVERY - 1:
+            self._table.compact()
         return self._applied
 
     def close(self) -> None:
@@ -232,10 +227,10 @@ class ChangeLog:
         self._connection.close()
 
 
-def _advanced(applied: lake.Applied, batch: Parsed, stream: str, batch_id: int) -> lake.Applied:
+def _advanced(applied: Applied, batch: Parsed, stream: str, batch_id: int) -> Applied:
     """What a table contains after one more micro-batch; never less than before."""
     partitions = {*applied.offsets, *batch.end_offsets}
-    return lake.Applied(
+    return Applied(
         stream=stream,
         batch=batch_id,
         offsets={

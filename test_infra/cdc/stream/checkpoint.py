@@ -1,4 +1,4 @@
-"""Spark's checkpoint of a stream, read without Spark: whole or torn, and how far it says the stream is.
+"""Spark's checkpoint of a stream, read without Spark: whether it is whole, and how far the stream is.
 
 Spark keeps one file per micro-batch in ``offsets`` (written before it is run) and in ``commits`` (after it).
 """
@@ -15,8 +15,8 @@ STREAM_ID_FILE = "test_infra_stream_id"
 _VERSION = "v1"
 
 
-class Torn(Exception):
-    """A file of the checkpoint is missing or cannot be read; the text names it."""
+class CheckpointDamaged(Exception):
+    """A file of the checkpoint is missing or cannot be read; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -39,28 +39,28 @@ class Checkpoint:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """What the checkpoint says; one that was never used is empty.
+    """What the checkpoint says. One that was never used is empty.
 
     Raises:
-        Torn: a file is missing or cannot be read.
+        CheckpointDamaged: a file is missing or cannot be read.
     """
     stream_id = existing_stream_id(folder)
     offsets, commits = _batches(folder / "offsets"), _batches(folder / "commits")
     if not offsets:
         if commits:
-            raise Torn(f"{folder / 'offsets'} is empty, but micro-batch {max(commits)} was committed")
+            raise CheckpointDamaged(f"{folder / 'offsets'} is empty, but micro-batch {max(commits)} was committed")
         return Checkpoint(stream_id)
     if not stream_id:
-        raise Torn(f"{folder / STREAM_ID_FILE} is missing")
+        raise CheckpointDamaged(f"{folder / STREAM_ID_FILE} is missing")
     _json(folder / "metadata", (folder / "metadata").read_text() if (folder / "metadata").is_file() else "")
     planned, committed = max(offsets), max(commits, default=-1)
     for kind, numbers in (("offsets", offsets), ("commits", commits)):
         if missing := set(range(min(numbers, default=0), max(numbers, default=-1) + 1)) - set(numbers):
-            raise Torn(f"{folder / kind / str(min(missing))} is missing")
+            raise CheckpointDamaged(f"{folder / kind / str(min(missing))} is missing")
     # Spark begins no micro-batch before the one before it is committed.
     if not planned - 1 <= committed <= planned:
         newer, older = ("offsets", planned) if committed < planned else ("commits", committed)
-        raise Torn(f"{folder / newer} ends at micro-batch {older}, the other at {min(planned, committed)}")
+        raise CheckpointDamaged(f"{folder / newer} ends at micro-batch {older}, the other at {min(planned, committed)}")
     read = {number: _offsets(folder / "offsets" / str(number)) for number in offsets}
     for number in commits:
         _lines(folder / "commits" / str(number), 1)
@@ -73,14 +73,14 @@ def existing_stream_id(folder: Path) -> str:
     """The id that lives and dies with the checkpoint; empty when it has none yet.
 
     Raises:
-        Torn: the file is there and holds no id.
+        CheckpointDamaged: the file is there and holds no id.
     """
     path = folder / STREAM_ID_FILE
     if not path.exists():
         return ""
     found = path.read_text().strip()
     if not found:
-        raise Torn(f"{path} is empty")
+        raise CheckpointDamaged(f"{path} is empty")
     return found
 
 
@@ -104,13 +104,13 @@ def _offsets(path: Path) -> dict[str, dict[int, int]]:
     try:
         return {topic: {int(part): int(end) for part, end in ends.items()} for topic, ends in source.items()}
     except (AttributeError, ValueError, TypeError) as error:
-        raise Torn(f"{path} holds no Kafka offsets") from error
+        raise CheckpointDamaged(f"{path} holds no Kafka offsets") from error
 
 
 def _lines(path: Path, documents: int) -> list[Any]:
     version, *lines = path.read_text().splitlines() or [""]
     if version != _VERSION or len(lines) != documents:
-        raise Torn(f"{path} is cut off: {len(lines)} of {documents} documents after {version[:10]!r}")
+        raise CheckpointDamaged(f"{path} is cut off: {len(lines)} of {documents} documents after {version[:10]!r}")
     return [_json(path, line) for line in lines]
 
 
@@ -118,4 +118,4 @@ def _json(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise Torn(f"{path} is no JSON: {text[:40]!r}") from error
+        raise CheckpointDamaged(f"{path} is no JSON: {text[:40]!r}") from error

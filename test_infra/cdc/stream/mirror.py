@@ -1,8 +1,8 @@
-"""The mirror of one table, merged from its change log on a cadence of its own.
+"""The mirror of one table, merged from its change log by a thread of its own.
 
-A micro-batch is done when the change log has it. The mirror follows in a thread: whatever came while the last merge ran
-is folded into the next one. So the change log's lag does not depend on the size of the mirror, and a backlog is merged
-in few, large steps. After a crash the change log says what the mirror lacks.
+A micro-batch is done when the change log has it. Rows that come while a merge runs are merged together by the next
+one. So the change log's lag does not depend on the size of the mirror, and a backlog is merged in few, large steps.
+After a crash, what the mirror lacks is read from the change log.
 """
 
 from __future__ import annotations
@@ -11,28 +11,31 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import NotReady
-from test_infra.cdc.lake import delta as lake
-from test_infra.cdc.lake.unchanged_values import carried
+from test_infra.cdc.lake.schemas import changes_schema, mirror_schema
+from test_infra.cdc.lake.table import MergeRule
+from test_infra.cdc.lake.unchanged_values import with_unchanged_values
 from test_infra.cdc.stream.order import DELETED, NEWER, DeletedKeys
 from test_infra.cdc.stream.parse import connect
 from test_infra.cdc.types import identifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from deltalake import CommitProperties, DeltaTable
     from pyarrow.dataset import Expression
 
     from test_infra.base.deadline import Deadline
+    from test_infra.cdc.lake.table import LakeTable
+    from test_infra.cdc.lake.versions import Applied
     from test_infra.cdc.types.table import TableSchema
 
 MOST_PENDING_BYTES = 64 * 1024 * 1024
-"""Rows that wait for a merge; beyond it the stream waits, so that its memory is bounded."""
+"""Most rows that wait for a merge; the stream waits when there are more, so that its memory is bounded."""
 CATCH_UP_RECORDS = 60_000
-"""Records that a mirror which lags behind its change log takes from it at once."""
+"""Records that are merged at once when a mirror is behind its change log at a start."""
+COMPACT_EVERY = 64
+"""Merges between two compactions: small files make every later merge and read slower."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Pending:
     """
 
     changes: pa.Table
-    applied: lake.Applied
+    applied: Applied
 
 
 class Mirror:
@@ -53,23 +56,19 @@ class Mirror:
 
     Args:
         schema: the captured table.
-        mirror_dir: folder of the mirror; made when missing.
-        changes_dir: folder of the change log, which is there.
-        start: what an empty mirror contains.
+        table: the mirror.
+        changes: the change log, opened for this mirror alone: its thread reads it.
         interval_s: shortest time between two merges, seconds.
     """
 
-    def __init__(
-        self, schema: TableSchema, mirror_dir: Path, changes_dir: Path, start: lake.Applied, *, interval_s: float = 0.0
-    ) -> None:
+    def __init__(self, schema: TableSchema, table: LakeTable, changes: LakeTable, *, interval_s: float = 0.0) -> None:
         self._schema = schema
-        self._table = lake.create_table(mirror_dir, lake.mirror_schema(schema), start)
+        self._table = table
         self._interval_s = interval_s
         self._connection = connect()
-        changes = lake.open_table(changes_dir)
-        self.deleted_keys = DeletedKeys(self._connection, _graves_in(changes), _generation_in(changes))
+        self.deleted_keys = DeletedKeys(self._connection, _deletes_in(changes), _generation_in(changes))
         self._generation = -1
-        self._lacks = lacking(changes_dir, lake.newest_applied(mirror_dir))
+        self._lacks = lacking(changes, table.newest_applied())
         self._changes = changes
         self._changed = threading.Condition()
         self._pending: list[Pending] = []
@@ -98,7 +97,7 @@ class Mirror:
         with self._changed:
             self._check()
 
-    def settle(self, deadline: Deadline) -> None:
+    def wait_merged(self, deadline: Deadline) -> None:
         """Return when the mirror has all that was handed over, and all that the change log had at the start.
 
         Raises:
@@ -118,7 +117,7 @@ class Mirror:
                 )
 
     def close(self) -> None:
-        """End the thread after the running merge; what is pending is left to the next start."""
+        """End the thread after the running merge. Rows that are not merged yet are merged at the next start."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -146,13 +145,13 @@ class Mirror:
                     self._changed.notify_all()
                 started = time.monotonic()
                 self._merge(taken)
-                self._rest(started + self._interval_s)
+                self._wait_until(started + self._interval_s)
         except BaseException as error:
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
 
-    def _rest(self, until: float) -> None:
+    def _wait_until(self, until: float) -> None:
         with self._changed:
             self._idle()
             while not self._closed and (left := until - time.monotonic()) > 0:
@@ -166,39 +165,36 @@ class Mirror:
         """What the change log had at the start and the mirror had not, in pieces."""
         import pyarrow as pa
 
+        wanted = changes_schema(self._schema)
         for applied, where in self._lacks:
-            wanted = lake.changes_schema(self._schema)
-            rows = lake.dataset_of(self._changes).to_table(columns=wanted.names, filter=where)
+            rows = self._changes.rows(wanted.names, where).read_all()
             yield Pending(pa.table(rows.columns, names=rows.column_names).cast(wanted), applied)
 
     def _merge(self, parts: list[Pending]) -> None:
         """Bring the newest event of each key into the mirror."""
         import pyarrow as pa
-        from deltalake import write_deltalake
 
         changes = pa.concat_tables([part.changes for part in parts])
-        self._table.update_incremental()
-        changes = carried(self._connection, changes, self._schema, lambda: lake.dataset_of(self._table))
+        self._table.refresh()
+        changes = with_unchanged_values(self._connection, changes, self._schema, self._table.dataset)
         newest = self.deleted_keys.newest(changes, self._schema)
         applied = parts[-1].applied
         if "t" in changes["op"].unique().to_pylist():
             # A commit of its own; a crash after it is harmless, as the same rows come again and delete the same.
-            self._delete(f"_snapshot OR _lsn < {self.deleted_keys.truncated_lsn}", applied.batch)
+            self._table.delete(f"_snapshot OR _lsn < {self.deleted_keys.truncated_lsn}", applied.batch)
         self._end_older_generations(applied.batch)
-        properties = lake.commit_properties(applied, applied.stream)
         if newest.num_rows:
-            self._merged(newest, properties)
-        if not lake.has_batch(self._table, applied.stream, applied.batch):
+            self._table.merge(newest, _merge_rule(newest, self._schema), applied)
+        if not self._table.has_batch(applied.stream, applied.batch):
             # A merge that changes no row makes no commit; the applied offsets must advance all the same.
-            empty = lake.mirror_schema(self._schema).empty_table()
-            write_deltalake(self._table, empty, mode="append", commit_properties=properties)
+            self._table.append(mirror_schema(self._schema).empty_table(), applied)
         self._merges += 1
-        if self._merges % lake.COMPACT_EVERY == 0:
-            lake.compact(self._table)
+        if self._merges % COMPACT_EVERY == 0:
+            self._table.compact()
         self.deleted_keys.forget(applied.offsets)
 
     def _end_older_generations(self, batch_id: int) -> None:
-        """When the initial snapshot was repeated: what only the interrupted one has read was deleted meanwhile."""
+        """After a repeated initial snapshot, remove rows that only the interrupted one has read: they were deleted."""
         import pyarrow.compute as pc
 
         # Also at the first merge of a start: the driver before may have died between change log and mirror.
@@ -206,34 +202,24 @@ class Mirror:
             return
         self._generation = self.deleted_keys.generation
         older = pc.field("_snapshot") & (pc.field("_lsn") < self._generation)
-        if lake.dataset_of(self._table).count_rows(filter=older):
-            self._delete(f"_snapshot AND _lsn < {self._generation}", batch_id)
+        if self._table.dataset().count_rows(filter=older):
+            self._table.delete(f"_snapshot AND _lsn < {self._generation}", batch_id)
 
-    def _delete(self, where: str, batch_id: int) -> None:
-        properties = lake.begins_batch(batch_id)
-        self._table.delete(where, commit_properties=properties, writer_properties=lake.written_as())
 
-    def _merged(self, newest: pa.Table, properties: CommitProperties) -> None:
-        same_key = " AND ".join(f"t.{name} = s.{name}" for name in map(identifier, self._schema.key_names))
-        touched = " AND ".join([*_ranges(newest, self._schema), same_key])
-        values = {identifier(name): f"s.{identifier(name)}" for name in lake.mirror_schema(self._schema).names}
-        for attempt in lake.despite_foreign_commits(self._table):
-            with attempt:
-                merge = self._table.merge(
-                    newest,
-                    touched,
-                    source_alias="s",
-                    target_alias="t",
-                    commit_properties=properties,
-                    writer_properties=lake.written_as(),
-                )
-                merge = merge.when_matched_delete(f"s.{DELETED} AND {NEWER}")
-                merge = merge.when_matched_update(values, f"NOT s.{DELETED} AND {NEWER}")
-                merge.when_not_matched_insert(values, f"NOT s.{DELETED}").execute()
+def _merge_rule(newest: pa.Table, schema: TableSchema) -> MergeRule:
+    """The newest event ``s`` of a key replaces or removes the mirror's row ``t``, unless that is newer."""
+    same_key = [f"t.{name} = s.{name}" for name in map(identifier, schema.key_names)]
+    return MergeRule(
+        same=" AND ".join([*_ranges(newest, schema), *same_key]),
+        delete=f"s.{DELETED} AND {NEWER}",
+        update=f"NOT s.{DELETED} AND {NEWER}",
+        insert=f"NOT s.{DELETED}",
+        values={identifier(name): f"s.{identifier(name)}" for name in mirror_schema(schema).names},
+    )
 
 
 def _ranges(newest: pa.Table, schema: TableSchema) -> list[str]:
-    """Where the keys of a merge lie, as conditions on the mirror: files that end before or begin after are left alone.
+    """The range of the merged keys, as conditions on the mirror: files without a key of the range are not rewritten.
 
     Only for integers, which is what most growing keys are: of other types the statistics of a file are rounded or cut.
     """
@@ -248,18 +234,18 @@ def _ranges(newest: pa.Table, schema: TableSchema) -> list[str]:
     return ranges
 
 
-def lacking(changes_dir: Path, applied: lake.Applied) -> list[tuple[lake.Applied, Expression]]:
+def lacking(changes: LakeTable, applied: Applied) -> list[tuple[Applied, Expression]]:
     """What a mirror that has ``applied`` lacks of its change log: pieces to merge one after the other.
 
     Returns:
         What the change log contained at the end of a piece, and the condition on its rows.
     """
-    pieces: list[tuple[lake.Applied, Expression]] = []
+    pieces: list[tuple[Applied, Expression]] = []
     begin = dict(applied.offsets)
-    behind = [commit.applied for commit in lake.commits(changes_dir) if not applied.covers(commit.offsets)]
-    for place, upto in enumerate(behind):
+    behind = [commit.applied for commit in changes.commits() if not applied.covers(commit.offsets)]
+    for number, upto in enumerate(behind, 1):
         records = sum(upto.offsets.values()) - sum(begin.values())
-        if records < CATCH_UP_RECORDS and place + 1 < len(behind):
+        if records < CATCH_UP_RECORDS and number < len(behind):
             continue
         pieces.append((upto, _between(begin, upto.offsets)))
         begin = dict(upto.offsets)
@@ -277,16 +263,15 @@ def _between(begin: dict[int, int], end: dict[int, int]) -> Expression:
     return where
 
 
-def _graves_in(changes: DeltaTable) -> pa.Table:
+def _deletes_in(changes: LakeTable) -> pa.Table:
     import pyarrow.compute as pc
 
-    rows = lake.dataset_of(changes)
-    return rows.to_table(columns=["op", "key", "lsn"], filter=pc.field("op").isin(["d", "t"]))
+    return changes.rows(["op", "key", "lsn"], pc.field("op").isin(["d", "t"])).read_all()
 
 
-def _generation_in(changes: DeltaTable) -> int:
+def _generation_in(changes: LakeTable) -> int:
     import pyarrow.compute as pc
 
-    reads = lake.dataset_of(changes).to_table(columns=["lsn"], filter=pc.field("op") == "r")
-    newest = pc.max(reads["lsn"]).as_py()
+    lsns = changes.rows(["lsn"], pc.field("op") == "r").read_all()["lsn"]
+    newest = pc.max(lsns).as_py()
     return -1 if newest is None else int(newest)

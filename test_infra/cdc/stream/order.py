@@ -1,10 +1,10 @@
 """Which event of a key wins. The order is the source's, never Kafka's: a re-delivered old event has a newer offset.
 
-Per key, streamed events come after snapshot reads, and among each the higher LSN is the newer. A deleted key and a
-truncated table are remembered, so that an older event that comes again brings nothing back.
+Per key, streamed events come after snapshot reads, and within each kind the higher LSN is newer. Deletes and truncates
+are remembered, so that an older event that is delivered again brings no row back.
 
-All reads of one initial snapshot have one LSN: its *generation*. A snapshot that was interrupted is repeated with a
-higher one, and rows that were deleted meanwhile are in the older generation only: a newer one ends it, whole.
+All reads of one initial snapshot have the same LSN: its *generation*. An interrupted snapshot is repeated with a higher
+one. Rows that were deleted in between are in the older generation only, so a newer generation removes all of its rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.lake.delta import mirror_schema
+from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.types import identifier
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class DeletedKeys:
 
     Args:
         connection: DuckDB that holds them; from `test_infra.cdc.stream.parse.connect`.
-        changes: the change log so far: Arrow with ``op, key, lsn``; the deleted_keys are dug from it again at a start.
+        changes: deletes and truncates of the change log so far, ``op, key, lsn``: what is remembered after a start.
         generation: LSN of the newest initial snapshot in it; -1 for none.
     """
 
@@ -52,7 +52,7 @@ class DeletedKeys:
     def newest(self, changes: pa.Table, schema: TableSchema) -> pa.Table:
         """The newest event of each key in a micro-batch, as rows of the mirror plus ``_deleted``.
 
-        Left out are events that a remembered delete or truncate has overtaken; the micro-batch's own deletes and
+        Left out are events older than a remembered delete or truncate; the micro-batch's own deletes and
         truncates are remembered first.
         """
         import pyarrow as pa
@@ -103,14 +103,14 @@ def _newest_sql(schema: TableSchema) -> str:
     WITH newest AS (
         SELECT * FROM changes WHERE op IN ('c', 'u', 'd') OR (op = 'r' AND lsn >= $generation)
         QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY snapshot, lsn DESC, kafka_offset DESC) = 1
-    ), buried AS (
-        SELECT "key" AS grave_key, max(lsn) AS grave_lsn FROM deleted_keys
+    ), deletes AS (
+        SELECT "key" AS deleted_key, max(lsn) AS deleted_lsn FROM deleted_keys
         WHERE "key" IN (SELECT "key" FROM newest) GROUP BY "key"
     )
     SELECT {columns}, lsn AS _lsn, tx_id AS _tx_id, commit_ts AS _commit_ts, snapshot AS _snapshot,
         op = 'd' AS {DELETED}
-    FROM newest LEFT JOIN buried ON "key" = grave_key
+    FROM newest LEFT JOIN deletes ON "key" = deleted_key
     WHERE op = 'd' OR NOT (
-        (snapshot AND grave_lsn IS NOT NULL) OR coalesce(NOT snapshot AND lsn <= grave_lsn, false)
+        (snapshot AND deleted_lsn IS NOT NULL) OR coalesce(NOT snapshot AND lsn <= deleted_lsn, false)
         OR (snapshot AND $truncated >= 0) OR (NOT snapshot AND lsn < $truncated)
     )"""

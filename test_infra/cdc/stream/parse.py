@@ -1,7 +1,7 @@
 """Kafka records of one table's topic -> typed change rows, and the records that had to be refused.
 
-Pure: Arrow in, Arrow out; DuckDB does the work over the JSON. Nothing turns into NULL in silence: a value that
-was there and cannot be read, a column too many or one too few refuse the record and name the column.
+No side effects: Arrow in, Arrow out; DuckDB reads the JSON. No value is silently replaced by NULL: when a value is
+there and cannot be read, or a column is missing or unknown, the record is refused and the reason names the column.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.lake.delta import TOMBSTONE, changes_schema, quarantine_schema
+from test_infra.cdc.lake.schemas import TOMBSTONE, changes_schema, quarantine_schema
 from test_infra.cdc.lake.scratch_db import SETTINGS
 from test_infra.cdc.types import UNAVAILABLE, identifier, literal, rule_for, widen_sql
 
@@ -32,7 +32,7 @@ _UNCHANGED = (
     json.dumps([UNAVAILABLE]),  # arrays of texts
     json.dumps(list(UNAVAILABLE.encode()), separators=(",", ":")),  # arrays of numbers
 )
-"""Every form in which Debezium writes that a value was not sent because it did not change; tried on the real stack."""
+"""Every form in which Debezium writes that a value was not sent because it did not change; seen on a real stack."""
 _REFUSED = ("topic", "kafka_partition", "kafka_offset", "reason", "raw_key", "raw_value", "kafka_ts", "batch_id")
 
 
@@ -56,7 +56,7 @@ class Parsed:
 
 
 def connect() -> DuckDBPyConnection:
-    """A DuckDB of its own, in memory, in UTC, without a way to the network. One thread may use it at a time."""
+    """A new DuckDB in memory, in UTC, that fetches nothing. One thread may use it at a time."""
     import duckdb
 
     connection = duckdb.connect(
@@ -176,7 +176,7 @@ class _Image:
         return f"CASE WHEN {self.name} IS NOT NULL AND len({listed}) > 0 THEN {listed} END"
 
     def good(self) -> str:
-        """SQL that is true when no column has a problem; cheaper than `problems`, and false when in doubt."""
+        """SQL that is true when no column has a problem. Faster than `problems`; may be false for a good record."""
         return " AND ".join(self._good(*placed) for placed in self.placed())
 
     def _good(self, column: Column, value: str, kind: str) -> str:
@@ -210,7 +210,7 @@ class _Image:
 
 @cache
 def quick_sql(schema: TableSchema) -> str:
-    """The query for the many good records: typed columns and ``good``, false wherever `full_sql` should decide."""
+    """The fast query: typed columns and ``good``, which is false for every record that `full_sql` must decide on."""
     images = _Images.of(schema)
     key_is_good = f"key_row IS NOT NULL AND len(key_names) = {len(schema.key)} AND {images.key.good()}"
     changed = f"""after IS NOT NULL AND len(after_names) = {len(schema.columns)} AND {images.after.good()}
@@ -225,9 +225,9 @@ def quick_sql(schema: TableSchema) -> str:
 
 @cache
 def full_sql(schema: TableSchema) -> str:
-    """The query that decides: typed columns and ``reason``, NULL for a record that is no quarantine case."""
+    """The query that decides: typed columns and ``reason``, NULL for a record that belongs into the change log."""
     images = _Images.of(schema)
-    strangers = f"list_filter(after_names, lambda name: name NOT IN {_tuple(c.name for c in schema.columns)})"
+    unknown = f"list_filter(after_names, lambda name: name NOT IN {_tuple(c.name for c in schema.columns)})"
     return f"""
     WITH {images.typed()}, checked AS (
         SELECT *, CASE WHEN key_row IS NOT NULL THEN {images.key.problems()} ELSE '' END AS key_problems,
@@ -253,7 +253,7 @@ def full_sql(schema: TableSchema) -> str:
             WHEN len(key_names) <> {len(schema.key)} THEN 'key has other columns: ' || array_to_string(key_names, ', ')
             WHEN op = '{TOMBSTONE}' THEN NULL
             WHEN op IN ('c', 'u', 'r') AND after IS NULL THEN 'after is missing'
-            WHEN len({strangers}) > 0 THEN 'after has unknown columns: ' || array_to_string({strangers}, ', ')
+            WHEN len({unknown}) > 0 THEN 'after has unknown columns: ' || array_to_string({unknown}, ', ')
             WHEN after_problems <> '' THEN after_problems
             WHEN before_problems <> '' THEN before_problems
             WHEN after IS NOT NULL AND NOT ({images.key_of_after()}) THEN 'key differs from the after image'
@@ -332,13 +332,13 @@ def _json_name(name: str) -> str:
 
 
 def _searched(schema: TableSchema) -> tuple[str, ...]:
-    """Texts of which one is in every record with a value that was not sent; the fewer, the faster."""
+    """Texts to search a record for: one of them is in it when a value was not sent. The fewer, the faster."""
     text, binary, _, numbers = _UNCHANGED
     return (text, binary, *([numbers] if any("ARRAY" in rule_for(c).json_types for c in schema.columns) else []))
 
 
 def _unsent(value: str) -> str:
-    """SQL that is true for a value that Debezium did not get."""
+    """SQL that is true for a value that was not sent because it did not change."""
     return f"coalesce({value} IN {_tuple(_UNCHANGED)}, false)"
 
 

@@ -1,13 +1,14 @@
-"""What the stream's driver is told: at its submission, and when its source is ready."""
+"""What the stream's driver reads: a config at its submission, and a release when its source is ready."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
+from test_infra.base.document import Document
+from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import write_private
+from test_infra.cdc.lake.location import TableLocation
 from test_infra.cdc.pipeline.origin import Origin
 from test_infra.cdc.types.table import TableSchema
 
@@ -15,11 +16,7 @@ if TYPE_CHECKING:
     from test_infra.cdc.stream.apply import Targets
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StreamConfig(_Document):
+class StreamConfig(Document):
     """Known at the submission, before there is a topic or a table.
 
     Args:
@@ -37,24 +34,32 @@ class StreamConfig(_Document):
     mirror_interval_ms: int
 
 
-class TopicOfTable(_Document):
-    """A topic, its table and where the table's rows go."""
+class TopicOfTable(Document):
+    """A topic, its table and where the table's rows go.
+
+    Args:
+        topic: of the table's change events.
+        table: the captured table.
+        changes: where its change log lies; a folder's path is one, too.
+        mirror: where its mirror lies.
+    """
 
     topic: str
     table: TableSchema
-    changes: Path
-    mirror: Path
+    changes: TableLocation
+    mirror: TableLocation
 
 
-class Release(_Document):
+class Release(Document):
     """Known when the source is prepared: the driver may begin.
 
     Args:
         bootstrap: Kafka brokers.
         tables: what to read and where to write.
-        quarantine: folder of the refused records.
+        quarantine: where the table of the refused records lies.
         checkpoint: folder of Spark's checkpoint.
         origin: the source that the topics come from.
+        source_kind: kind of that source.
         tx_id_reference: a 64-bit transaction id of the source, of about now.
         connect_url: Kafka Connect, asked now and then for the committed LSN; None: deletes are remembered for ever.
         connector: name of the connector.
@@ -62,9 +67,10 @@ class Release(_Document):
 
     bootstrap: str
     tables: tuple[TopicOfTable, ...]
-    quarantine: Path
+    quarantine: TableLocation
     checkpoint: Path
     origin: Origin
+    source_kind: str
     tx_id_reference: int
     connect_url: str | None
     connector: str
@@ -73,6 +79,20 @@ class Release(_Document):
     def schemas(self) -> dict[str, TableSchema]:
         """Topic -> captured table."""
         return {entry.topic: entry.table for entry in self.tables}
+
+    @property
+    def lake_dir(self) -> Path:
+        """Folder that the tables lie in; the origin of the lake is written there.
+
+        Raises:
+            InfrastructureError: the lake is in an object store.
+        """
+        if (folder := self.quarantine.folder) is None:
+            raise InfrastructureError(
+                f"the lake must be in a folder, and {self.quarantine} is in none",
+                hint="an object store can be read, but our stream does not write to one yet",
+            )
+        return folder.parent
 
     def targets(self) -> Targets:
         """Where the tables lie."""

@@ -1,4 +1,4 @@
-"""Runs a micro-batch's code once on made-up records, so that the first real one is not three times slower."""
+"""Runs a micro-batch's code once on made-up records; otherwise the first real one is three times slower."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline
+from test_infra.cdc.lake.location import Location
 from test_infra.cdc.stream.apply import Applier, Targets
 from test_infra.cdc.types.table import Column, TableSchema
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-SETTLED_WITHIN_S = 30.0
+MERGED_WITHIN_S = 30.0
 
 _SCHEMA = TableSchema("warm", "warm", (Column("id", "bigint", nullable=False, key_position=1), Column("v", "text")))
 
@@ -26,11 +27,12 @@ def warm_up(spark: SparkSession) -> None:
     spark.range(1).selectExpr("CAST('a' AS BINARY) AS key", "id").toArrow()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        targets = Targets({"warm": folder / "changes"}, {"warm": folder / "mirror"}, folder / "quarantine")
+        changes, mirror, quarantine = (Location.of(folder / name) for name in ("changes", "mirror", "quarantine"))
+        targets = Targets({"warm": changes}, {"warm": mirror}, quarantine)
         applier = Applier({"warm": _SCHEMA}, targets, stream_id="warm", tx_id_reference=1)
         for batch in range(2):
             applier.apply(_records(batch), batch)
-        applier.settle(Deadline(SETTLED_WITHIN_S))
+        applier.wait_for_mirrors(Deadline(MERGED_WITHIN_S))
         applier.close()
 
 

@@ -1,149 +1,58 @@
-"""What a stream makes sure of before its first micro-batch: it is alone, and everything it goes on from is its own."""
+"""One writer at a time: a stream locks its checkpoint and its tables before its first micro-batch."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import InfrastructureError
-from test_infra.cdc.lake import delta as lake
-from test_infra.cdc.pipeline.origin import Break, Discontinuity, Origin
-from test_infra.cdc.stream.checkpoint import Checkpoint, Torn, read_checkpoint
+from test_infra.base.file_lock import LockHeld, take_lock
 
 if TYPE_CHECKING:
-    from test_infra.cdc.pipeline.topics import TopicExtent
     from test_infra.cdc.stream.spec import Release
 
 LOCK_FILE = ".test_infra.lock"
 
 
-class Taken(InfrastructureError):
+class WriterLocked(InfrastructureError):
     """Another living process writes with this checkpoint or into this table."""
 
 
 @contextmanager
-def claim(release: Release, extents: Mapping[str, TopicExtent]) -> Iterator[None]:
-    """Own the stream's checkpoint and tables for the time of the block; they belong to this source and these topics.
-
-    Args:
-        release: what the stream was told.
-        extents: topic -> its id and which offsets it has.
+def hold_writer_locks(release: Release) -> Iterator[None]:
+    """Hold the locks of the stream's checkpoint and of its tables on disk for the time of the block.
 
     Raises:
-        Taken: another stream has the checkpoint or a table.
-        Discontinuity: source, topics, checkpoint and lake do not belong together.
+        WriterLocked: another stream has the checkpoint or a table.
     """
-    folders = [release.checkpoint, *(path for entry in release.tables for path in (entry.changes, entry.mirror))]
+    tables = (location for entry in release.tables for location in (entry.changes, entry.mirror))
+    folders = [release.checkpoint, *(location.folder for location in tables if location.folder is not None)]
     with ExitStack() as held:
         for folder in folders:
-            held.enter_context(alone(folder))
-        now = release.origin.model_copy(
-            update={"topics": {topic: extents[topic].topic_id for topic in release.schemas}}
-        )
-        lake_dir = release.quarantine.parent
-        changes = {entry.topic: entry.changes for entry in release.tables}
-        if found := breaks(now, lake_dir, release.checkpoint, changes, extents):
-            raise Discontinuity(release.connector, found)
-        for folder in (lake_dir, release.checkpoint):
-            if Origin.read(folder) is None:
-                now.write(folder)
+            held.enter_context(writer_lock(folder))
         yield
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; the kernel lets go of it when this process dies, however it dies.
+def writer_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock for the time of the block. The kernel releases it when this process dies, however it dies.
 
     Raises:
-        Taken: another process holds it; says which.
+        WriterLocked: another process holds it; names its pid.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 200).decode(errors="replace") or "unknown"
-            raise Taken(
-                "another stream already writes here",
-                details={"folder": str(folder), "holder": holder},
-                hint="one writer per checkpoint and table: stop the other stream first",
-            ) from None
-        os.ftruncate(handle, 0)
-        os.write(handle, json.dumps({"pid": os.getpid()}).encode())
+        lock = take_lock(folder / LOCK_FILE)
+    except LockHeld as held:
+        raise WriterLocked(
+            "another stream already writes here",
+            details={"folder": str(folder), "holder": held.holder or "unknown"},
+            hint="one writer per checkpoint and table: stop the other stream first",
+        ) from None
+    with lock:
+        lock.write_holder(json.dumps({"pid": os.getpid()}))
         yield
-    finally:
-        os.close(handle)
-
-
-def breaks(
-    now: Origin, lake_dir: Path, checkpoint_dir: Path, changes: Mapping[str, Path], extents: Mapping[str, TopicExtent]
-) -> list[Break]:
-    """Where source, topics, checkpoint and lake do not belong together.
-
-    Args:
-        now: source and topics as they are.
-        lake_dir: folder of the lake.
-        checkpoint_dir: folder of Spark's checkpoint.
-        changes: topic -> folder of its change log.
-        extents: topic -> its id and offsets; a topic that does not exist is left out.
-    """
-    found: list[Break] = []
-    for place, folder in (("lake", lake_dir), ("checkpoint", checkpoint_dir)):
-        recorded = Origin.read(folder)
-        if recorded is not None:
-            found += [item for item in recorded.breaks(now) if item not in found]
-        elif place == "lake" and any(_applied(table) for table in changes.values()):
-            found.append(Break("lake", f"{folder} holds changes, but nothing says where they come from"))
-    try:
-        checkpoint = read_checkpoint(checkpoint_dir)
-    except Torn as error:
-        return [*found, Break("checkpoint", str(error))]
-    if strangers := checkpoint.topics - set(changes):
-        found.append(Break("checkpoint", f"it is of another stream, which reads {', '.join(sorted(strangers))}"))
-    for topic, table in changes.items():
-        found += _table_breaks(topic, table, checkpoint, extents.get(topic))
-    return found
-
-
-def _table_breaks(topic: str, table: Path, checkpoint: Checkpoint, extent: TopicExtent | None) -> list[Break]:
-    applied = _applied(table)
-    offsets = applied.offsets if applied else {}
-    found = []
-    if applied and applied.stream != checkpoint.stream_id:
-        said = f"this checkpoint is of stream {checkpoint.stream_id or 'none'}"
-        found.append(Break("checkpoint", f"the change log {table.name} was written by stream {applied.stream}; {said}"))
-    elif applied and applied.batch > checkpoint.planned:
-        # Its micro-batch numbers would come again with other records, and be taken for replays.
-        said = f"it ends at micro-batch {checkpoint.planned}"
-        found.append(Break("checkpoint", f"{said}, but the change log {table.name} has {applied.batch}"))
-    for part, end in checkpoint.ends.get(topic, {}).items():
-        if offsets.get(part, 0) < end:
-            said = f"the checkpoint has read partition {part} up to {end}"
-            found.append(Break("lake", f"{said}, the change log {table.name} has it up to {offsets.get(part, 0)}"))
-    if extent is None:
-        return [*found, Break(f"topic {topic}", "it does not exist")]
-    for part, start in extent.starts.items():
-        if start > offsets.get(part, 0):
-            gone = f"offsets {offsets.get(part, 0)} to {start - 1} of partition {part} are gone"
-            found.append(Break(f"topic {topic}", f"{gone} (deleted or past its retention) and were never read"))
-    for part, end in offsets.items():
-        there = extent.ends.get(part, 0)
-        if there < end:
-            said = f"partition {part} ends at {there}, but the change log has it up to {end}"
-            found.append(Break(f"topic {topic}", f"{said}: the topic was cut or made again"))
-    return found
-
-
-def _applied(table: Path) -> lake.Applied | None:
-    """What a change log has applied; None when there is none or it never applied anything."""
-    try:
-        applied = lake.newest_applied(table)
-    except lake.TableMissing:
-        return None
-    return applied if applied.batch >= 0 else None

@@ -16,11 +16,13 @@ from test_infra.cdc.types.families import (
     check_supported,
     rule_for,
 )
-from test_infra.cdc.types.rule import NO_EXACT_FORM, UNAVAILABLE, TypeRule, identifier, literal
+from test_infra.cdc.types.nested import element_of, fields_of
+from test_infra.cdc.types.rule import FLOATS, NO_EXACT_FORM, UNAVAILABLE, TypeRule, field_sql, identifier, literal
 from test_infra.cdc.types.transactions import widen, widen_sql
 
 __all__ = [
     "FAMILIES",
+    "FLOATS",
     "NO_EXACT_FORM",
     "REFUSED",
     "SUPPORTED",
@@ -30,6 +32,9 @@ __all__ = [
     "TypeRule",
     "UnsupportedColumn",
     "check_supported",
+    "element_of",
+    "field_sql",
+    "fields_of",
     "identifier",
     "literal",
     "rule_for",

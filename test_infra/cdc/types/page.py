@@ -19,15 +19,15 @@ with the stack's own Debezium and PostgreSQL, for the initial snapshot and for t
 places.
 
 - A domain, also a domain of a domain, has the rule of the type below it; an enum is `enum`.
-- Source and lake are compared as typed values. Where the Delta type is string, the value either is a text, or has a
-  canonical text: two values are equal exactly when their texts are. NULL equals NULL and nothing else.
+- Source and lake are compared as typed values. Where the Delta type is string, the value either is a text or has a
+  canonical text: two values are equal exactly when their texts are equal. NULL equals NULL and nothing else.
 - A value that Delta cannot hold never becomes another value: the record goes to `quarantine` with column and reason,
   which turns the gate `quarantine` red, and while the source holds the value parity is UNKNOWN and names it.
-- Where Debezium itself changes a value in silence, no pipeline behind it can tell; parity compares with the source
+- Where Debezium itself changes a value in silence, nothing behind it can notice; parity compares with the source
   and says VALUE, with key and column. The remarks name these cases.
 - Generated columns are not replicated by PostgreSQL. They are left out of snapshot and mirror and named in the
-  metadata of the asset `<pipeline>/source/<table>`. Refused are a
-  primary key with one, and REPLICA IDENTITY FULL on a table with one (PostgreSQL 18 would refuse every update).
+  metadata of the asset `<pipeline>/source/<table>`. Refused: a primary key with one, and REPLICA IDENTITY FULL on a
+  table with one (PostgreSQL 18 would refuse every update).
 - Unlogged tables are refused.
 - A column added later of a type that Debezium does not know is not left out in silence (`include.unknown.datatypes`):
   its records go to `quarantine`.

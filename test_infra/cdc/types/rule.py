@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from test_infra.cdc.types.nested import element_of, fields_of
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -98,25 +100,31 @@ class TypeRule:
 
     def differs(self, left: str, right: str) -> str:
         """DuckDB SQL that is true when two values of the type are not the same; 0.0 is not -0.0."""
-        pairs = zip([left, *self.besides(left)], [right, *self.besides(right)], strict=True)
+        pairs = zip([left, *self.also_compared(left)], [right, *self.also_compared(right)], strict=True)
         return f"({' OR '.join(f'{one} IS DISTINCT FROM {other}' for one, other in pairs)})"
 
-    def besides(self, expr: str) -> list[str]:
+    def also_compared(self, expr: str) -> list[str]:
         """DuckDB SQL that tells apart what DuckDB's equality or hash does not: 0.0 and -0.0; NULL, [] and [NULL]."""
-        if self.duckdb in _FLOATS:
+        if self.duckdb in FLOATS:
             return [_is_negative_zero(expr)]
-        if self.duckdb.removesuffix("[]") in _FLOATS:
-            return [f"len({expr})", f"list_transform({expr}, lambda one: {_is_negative_zero('one')})"]
-        if self.duckdb.endswith("[]"):
-            return [f"len({expr})"]
-        return [_is_negative_zero(f"{expr}.{name}") for name in re.findall(r"(\w+) DOUBLE", self.duckdb)]
+        if element := element_of(self.duckdb):
+            zeros = [f"list_transform({expr}, lambda one: {_is_negative_zero('one')})"] if element in FLOATS else []
+            return [f"len({expr})", *zeros]
+        floats = [name for name, kind in fields_of(self.duckdb) if kind in FLOATS]
+        return [_is_negative_zero(field_sql(expr, name)) for name in floats]
+
+
+def field_sql(struct: str, name: str) -> str:
+    """DuckDB SQL of a struct's field; a dot would be read as table and column where a table has the struct's name."""
+    return f"struct_extract({struct}, {literal(name)})"
 
 
 def _is_negative_zero(expr: str) -> str:
     return f"({expr} = 0 AND signbit({expr}))"
 
 
-_FLOATS = ("FLOAT", "DOUBLE")
+FLOATS = ("FLOAT", "DOUBLE")
+"""DuckDB types that tell 0.0 from -0.0 and know NaN."""
 _DELTA = {
     "SMALLINT": "short",
     "INTEGER": "integer",
@@ -132,19 +140,11 @@ _DELTA = {
 }
 
 
-def _fields(duckdb: str) -> list[tuple[str, str]] | None:
-    """Fields of a struct of scalars; None for another type."""
-    if not (struct := re.fullmatch(r"STRUCT\((.+)\)", duckdb)):
-        return None
-    named = (field.split(" ", 1) for field in struct[1].split(", "))
-    return [(name.strip('"'), kind) for name, kind in named]
-
-
 def delta_type(duckdb: str) -> str:
     """Delta's name of a DuckDB type."""
-    if duckdb.endswith("[]"):
-        return f"array<{delta_type(duckdb.removesuffix('[]'))}>"
-    if fields := _fields(duckdb):
+    if element := element_of(duckdb):
+        return f"array<{delta_type(element)}>"
+    if fields := fields_of(duckdb):
         return f"struct<{', '.join(f'{name}: {delta_type(kind)}' for name, kind in fields)}>"
     return _DELTA.get(duckdb, duckdb.lower())
 
@@ -153,9 +153,9 @@ def arrow_type(duckdb: str) -> pa.DataType:
     """Arrow type of a DuckDB type."""
     import pyarrow as pa
 
-    if duckdb.endswith("[]"):
-        return pa.list_(arrow_type(duckdb.removesuffix("[]")))
-    if fields := _fields(duckdb):
+    if element := element_of(duckdb):
+        return pa.list_(arrow_type(element))
+    if fields := fields_of(duckdb):
         return pa.struct([(name, arrow_type(kind)) for name, kind in fields])
     if sized := re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", duckdb):
         return pa.decimal128(int(sized[1]), int(sized[2]))

@@ -1,1 +1,1 @@
-"""DCP manifests and CoreETL: read, checked, tried without writing a row, run."""
+"""DCP manifests and CoreETL jobs: read, checked, run dry, run."""

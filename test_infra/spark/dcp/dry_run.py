@@ -1,4 +1,4 @@
-"""The verb ``test`` of a CoreETL job: would it run? Answered over Spark Connect, without computing or writing a row."""
+"""The dry run of a CoreETL job: every step is checked over Spark Connect, and no row is computed or written."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from test_infra.base.deadline import Deadline
 from test_infra.base.errors import BadDocument, FieldProblem
 from test_infra.spark.dcp import etl
 from test_infra.spark.dcp.manifest import Manifest, resources_of
-from test_infra.spark.dcp.yaml_document import Located, Place
-from test_infra.spark.gateway.connect_servers import ConnectServers, ConnectSpec, connect
+from test_infra.spark.dcp.yaml_document import FieldPath, YamlDocument
+from test_infra.spark.gateway.connect_servers import ConnectServers, ConnectSpec, open_session
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-AT: tuple[str, ...] = ("spec", "coreEtl", "jobSpec")
+JOB_SPEC: tuple[str, ...] = ("spec", "coreEtl", "jobSpec")
+"""Where a manifest holds its CoreETL specification."""
 READY_WITHIN_S = 180.0
 HOT_IDLE_TTL_S = 1_800.0
+"""How long an unused Connect server is kept for the next dry run, seconds."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class DryRunStep:
 
     Args:
         step: such as ``source orders``.
-        columns: name -> Spark type of what it gives, or of what the sink gets.
+        columns: name -> Spark type of its rows; of a sink: of the rows that it gets.
         plan: Spark's plan of a transformation; empty for the others.
     """
 
@@ -38,13 +40,13 @@ class DryRunStep:
     plan: str = ""
 
 
-def try_manifest(manifest: Manifest, path: Path, servers: ConnectServers) -> list[DryRunStep]:
-    """Check a manifest's CoreETL job against the data that is there: schemas, EXPLAIN, LIMIT 0, sinks.
+def dry_run(manifest: Manifest, path: Path, servers: ConnectServers) -> list[DryRunStep]:
+    """Check a manifest's CoreETL job against the existing data: schemas, EXPLAIN, LIMIT 0, columns of the sinks.
 
     Args:
         manifest: as it was read.
-        path: its file, for the lines of what is wrong.
-        servers: where a Connect server of the same size and properties is started, or found while it is warm.
+        path: its file, to name the line of a mistake.
+        servers: where a Connect server of the same size and properties is found or started.
 
     Raises:
         BadDocument: names what would not work, with file and line.
@@ -61,18 +63,18 @@ def try_manifest(manifest: Manifest, path: Path, servers: ConnectServers) -> lis
         jar_groups=(etl.DELTA_JARS,) if spec.uses_delta else (),
         idle_ttl_s=HOT_IDLE_TTL_S,
     )
-    server = servers.like(wanted) or servers.start(wanted)
-    session = connect(servers.wait_ready(server.id, Deadline(READY_WITHIN_S)))
+    server = servers.find_like(wanted) or servers.start(wanted)
+    session = open_session(servers.wait_ready(server.id, Deadline(READY_WITHIN_S)))
     try:
-        return tried(session, spec, Located(path))
+        return dry_run_steps(session, spec, YamlDocument(path))
     finally:
         session.stop()
         if not manifest.spec.testing_mode.use_hot_cluster:
             servers.stop(server.id, team=manifest.metadata.team)
 
 
-def tried(spark: SparkSession, spec: etl.EtlSpec, document: Located) -> list[DryRunStep]:
-    """Every step of a specification, tried in order; the first that fails ends it.
+def dry_run_steps(spark: SparkSession, spec: etl.EtlSpec, document: YamlDocument) -> list[DryRunStep]:
+    """Check every step of a specification in order, up to the first that fails.
 
     Raises:
         BadDocument: names the step, with file and line and Spark's own words.
@@ -83,24 +85,24 @@ def tried(spark: SparkSession, spec: etl.EtlSpec, document: Located) -> list[Dry
         rows = _or_refused(document, ("sources", number), partial(_read, spark, source))
         found.append(DryRunStep(f"source {source.name or etl.SOURCE}", _columns(rows)))
     for number, transformation in enumerate(spec.transformations):
-        place = ("transformations", number, "query")
-        plan = _or_refused(document, place, partial(_explained, spark, etl.select(transformation)))
-        rows = _or_refused(document, place, partial(_transformed, spark, transformation))
+        query = ("transformations", number, "query")
+        plan = _or_refused(document, query, partial(_explained, spark, etl.select(transformation)))
+        rows = _or_refused(document, query, partial(_transformed, spark, transformation))
         found.append(DryRunStep(f"transformation {transformation.name or number + 1}", _columns(rows), plan))
     for number, sink in enumerate(spec.sinks):
         problems = _or_refused(document, ("sinks", number), partial(sink_problems, spark, sink, _columns(rows)))
         if problems:
-            places = [document.problem((*AT, "sinks", number, *field), text) for field, text in problems]
-            raise BadDocument(str(document.path), places)
+            found_in = [document.problem((*JOB_SPEC, "sinks", number, *field), text) for field, text in problems]
+            raise BadDocument(str(document.path), found_in)
         found.append(DryRunStep(f"sink {sink.path or sink.identifier}", _columns(rows)))
     return found
 
 
 def sink_problems(spark: SparkSession, sink: etl.Sink, columns: dict[str, str]) -> list[tuple[Sequence[str], str]]:
-    """Why a sink would not take rows of these columns: field of the sink, and what is wrong.
+    """Why a sink would refuse rows of these columns: field of the sink, and what is wrong.
 
     Args:
-        spark: to look at what is there already.
+        spark: a session, to read the columns that the sink has already.
         sink: where the rows are to go.
         columns: of the rows, name -> Spark type.
     """
@@ -111,7 +113,7 @@ def sink_problems(spark: SparkSession, sink: etl.Sink, columns: dict[str, str]) 
     ]
     if sink.mode is etl.SinkMode.OVERWRITE or sink.type in {etl.Format.CSV, etl.Format.JSON}:
         return found
-    for name, kind in _columns_there(spark, sink).items():
+    for name, kind in _existing_columns(spark, sink).items():
         if name not in columns:
             found.append(((), f"it has a column {name!r} ({kind}) which the result lacks"))
         elif columns[name] != kind:
@@ -119,8 +121,8 @@ def sink_problems(spark: SparkSession, sink: etl.Sink, columns: dict[str, str]) 
     return found
 
 
-def _columns_there(spark: SparkSession, sink: etl.Sink) -> dict[str, str]:
-    """Columns of what is there; none where there is nothing yet."""
+def _existing_columns(spark: SparkSession, sink: etl.Sink) -> dict[str, str]:
+    """Columns that the sink has; none where it does not exist yet."""
     from pyspark.errors import AnalysisException
 
     try:
@@ -128,12 +130,12 @@ def _columns_there(spark: SparkSession, sink: etl.Sink) -> dict[str, str]:
             return _columns(spark.table(sink.identifier))
         return _columns(spark.read.format(sink.type.value).load(sink.path))
     except AnalysisException as error:
-        if error.getCondition() in _NOTHING_THERE:
+        if error.getCondition() in _DOES_NOT_EXIST:
             return {}
         raise
 
 
-_NOTHING_THERE = {
+_DOES_NOT_EXIST = {
     "TABLE_OR_VIEW_NOT_FOUND",
     "PATH_NOT_FOUND",
     "UNABLE_TO_INFER_SCHEMA",
@@ -144,15 +146,15 @@ _NOTHING_THERE = {
 
 
 def _read(spark: SparkSession, source: etl.Source) -> DataFrame:
-    return _looked_at(etl.read(spark, source))
+    return _after_reading_no_rows(etl.read(spark, source))
 
 
 def _transformed(spark: SparkSession, transformation: etl.Transformation) -> DataFrame:
-    return _looked_at(etl.transform(spark, transformation))
+    return _after_reading_no_rows(etl.transform(spark, transformation))
 
 
-def _looked_at(rows: DataFrame) -> DataFrame:
-    """The same rows, after a query that reads none of them: files, columns and rights are there."""
+def _after_reading_no_rows(rows: DataFrame) -> DataFrame:
+    """The same rows, after a LIMIT 0 query: it fails where files, columns or rights are missing."""
     rows.limit(0).collect()
     return rows
 
@@ -165,12 +167,12 @@ def _columns(rows: DataFrame) -> dict[str, str]:
     return {field.name: field.dataType.simpleString() for field in rows.schema.fields}
 
 
-def _or_refused(document: Located, place: Place, act: Callable[[], Any]) -> Any:
+def _or_refused(document: YamlDocument, field: FieldPath, check: Callable[[], Any]) -> Any:
     from pyspark.errors import PySparkException
 
     try:
-        return act()
+        return check()
     except PySparkException as error:
-        said = str(error).strip().partition("\n")[0]
-        problem: FieldProblem = document.problem((*AT, *place), said)
+        first_line = str(error).strip().partition("\n")[0]
+        problem: FieldProblem = document.problem((*JOB_SPEC, *field), first_line)
         raise BadDocument(str(document.path), [problem]) from error

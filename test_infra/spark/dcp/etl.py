@@ -1,4 +1,4 @@
-"""CoreETL job specifications: sources, transformations, sinks."""
+"""CoreETL jobs: the specification (sources, transformations, sinks), and how Spark carries each part out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from test_infra.base.document import Document
 from test_infra.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,14 +17,10 @@ if TYPE_CHECKING:
 
 MODULE = "test_infra.spark.dcp.core_etl"
 SOURCE = "source"
-"""The view that a transformation reads where nothing has a name of its own: the one source, then each result."""
+"""View of what has no name of its own: the only source, then the result of each transformation."""
 
 ViewName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Format(StrEnum):
@@ -37,7 +34,7 @@ class Format(StrEnum):
     TABLE = "table"
 
 
-class _Dataset(_Part):
+class _Dataset(Document):
     """Files of a path, or a table of a catalogue."""
 
     type: Format = Field(description="delta, parquet, csv, json (by path) or iceberg, table (by name).")
@@ -69,7 +66,7 @@ class Source(_Dataset):
     filter: str | None = Field(default=None, description="SQL condition on its rows.")
 
 
-class Transformation(_Part):
+class Transformation(Document):
     """A query over the sources and the results before it."""
 
     type: Literal["sql"] = Field(description="sql")
@@ -78,7 +75,7 @@ class Transformation(_Part):
 
 
 class SinkMode(StrEnum):
-    """What happens to rows that are there already."""
+    """What happens to existing rows."""
 
     APPEND = "append"
     OVERWRITE = "overwrite"
@@ -90,19 +87,19 @@ class Sink(_Dataset):
     mode: SinkMode = Field(default=SinkMode.APPEND, description="append or overwrite.")
     partition_by: tuple[str, ...] = Field(default=(), alias="partitionBy", description="Columns.")
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
-class EtlSpec(_Part):
+class EtlSpec(Document):
     """One CoreETL job."""
 
-    name: str = Field(default="", description="For people.")
+    name: str = Field(default="", description="Shown to people only.")
     sources: tuple[Source, ...] = Field(min_length=1, description="Read in order.")
     transformations: tuple[Transformation, ...] = Field(default=(), description="Applied in order.")
     sinks: tuple[Sink, ...] = Field(min_length=1, description="Each gets the last result.")
 
     @model_validator(mode="after")
-    def _names_are_clear(self) -> Self:
+    def _source_names_differ(self) -> Self:
         names = [source.name or SOURCE for source in self.sources]
         if len(set(names)) < len(names):
             raise ValueError(f"several sources are called {max(names, key=names.count)!r}; give each a name")
@@ -114,7 +111,7 @@ class EtlSpec(_Part):
         return any(part.type is Format.DELTA for part in (*self.sources, *self.sinks))
 
     def filled(self) -> EtlSpec:
-        """With the values of environment variables in its paths.
+        """The specification with the values of environment variables in its paths.
 
         Raises:
             UsageError: one is not set.
@@ -150,12 +147,12 @@ def transform(spark: SparkSession, transformation: Transformation) -> DataFrame:
     """The result of a query, as a view; nothing is computed yet."""
     view = transformation.name or SOURCE
     spark.sql(select(transformation)).createOrReplaceTempView(view)
-    # Over Spark Connect the query would be resolved anew, and might read the very view that it made.
+    # Over Spark Connect the query itself would be resolved again, and could read the view that it just replaced.
     return spark.table(view)
 
 
 def select(transformation: Transformation) -> str:
-    """The query in brackets: a statement that is no query does not parse there, so that nothing is changed by it."""
+    """The query in parentheses, where only a query parses: any other statement fails and changes nothing."""
     return f"SELECT * FROM (\n{transformation.query.strip().rstrip(';')}\n)"  # noqa: S608 - it is the user's own query
 
 

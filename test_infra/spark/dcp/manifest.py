@@ -1,7 +1,7 @@
 """DCP manifests (``dcp.pedregal.doordash.com/v1``, kind SparkJob): read, checked, turned into a Spark job.
 
 Field names are those of the published example (github:laxmanmamididd/spark-platform-docker-images
-dcp-example/manifest.yaml). Memory is written as Spark writes it: ``4g``, ``512m``.
+dcp-example/manifest.yaml).
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from test_infra.base.document import Document
 from test_infra.base.errors import BadDocument
 from test_infra.base.paths import private_dir, write_private
 from test_infra.spark.dcp.etl import DELTA_CONF, DELTA_JARS, MODULE, EtlSpec
-from test_infra.spark.dcp.yaml_document import Located
-from test_infra.spark.job.conf import holes
+from test_infra.spark.dcp.yaml_document import YamlDocument
+from test_infra.spark.job.conf import refused_properties
 from test_infra.spark.job.spec import (
     ConfKey,
     Driver,
@@ -38,21 +39,23 @@ from test_infra.spark.job.spec import (
 _MEMORY = re.compile(r"(\d+)([mg])")
 
 
-def _memory(text: str) -> str:
-    if not _MEMORY.fullmatch(text):
+def _mib(text: object) -> int:
+    size = _MEMORY.fullmatch(text) if isinstance(text, str) else None
+    if size is None:
         raise ValueError(f"{text!r} is no size such as 512m or 4g")
-    return text
+    return int(size[1]) * (1_024 if size[2] == "g" else 1)
 
 
-Memory = Annotated[str, AfterValidator(_memory)]
+MemoryMib = Annotated[int, BeforeValidator(_mib)]
+"""MiB, written as Spark writes sizes: ``4g``, ``512m``."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+class _Part(Document):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class Metadata(_Part):
-    """Who it is and whose it is."""
+    """Name and owners."""
 
     name: JobName
     namespace: str = "default"
@@ -61,7 +64,7 @@ class Metadata(_Part):
 
 
 class Engine(_Part):
-    """Which Spark."""
+    """Version of Spark."""
 
     version: str = Field(default="", pattern=r"^(\d+\.\d+(\.\d+)?)?$")
     image_override: str | None = Field(default=None, alias="image_override")
@@ -71,8 +74,8 @@ class DriverResources(_Part):
     """Size of the driver."""
 
     cores: int = Field(default=2, ge=1)
-    memory: Memory = "1g"
-    memory_overhead: Memory = "512m"
+    memory: MemoryMib = 1_024
+    memory_overhead: MemoryMib = 512
 
 
 class ExecutorResources(_Part):
@@ -80,26 +83,26 @@ class ExecutorResources(_Part):
 
     instances: int = Field(default=0, ge=0)
     cores: int = Field(default=1, ge=1)
-    memory: Memory = "1g"
-    memory_overhead: Memory = "384m"
+    memory: MemoryMib = 1_024
+    memory_overhead: MemoryMib = 384
 
 
 class ManifestResources(_Part):
-    """What it may use."""
+    """Sizes of driver and executors."""
 
     driver: DriverResources = DriverResources()
     executors: ExecutorResources = ExecutorResources()
 
 
 class SparkConnect(_Part):
-    """Whether people work with it over Spark Connect; the verb ``test`` does in any case."""
+    """Whether people use it over Spark Connect; a dry run does in any case."""
 
     enabled: bool = False
     port: int | None = Field(default=None, ge=1, le=65535)
 
 
 class TestingMode(_Part):
-    """How the verb ``test`` finds a Connect server."""
+    """Whether dry runs keep a Connect server."""
 
     __test__ = False
 
@@ -123,14 +126,14 @@ class RetryPolicy(_Part):
 
 
 class Alerting(_Part):
-    """Whom a scheduler tells."""
+    """Whom a scheduler notifies."""
 
     on_failure: bool = False
     channels: tuple[str, ...] = ()
 
 
 class Orchestration(_Part):
-    """When it runs; the schedule and the channels are a scheduler's business and become labels."""
+    """When it runs. Schedule and channels are for a scheduler: they become labels of the job."""
 
     schedule: str | None = None
     retry_policy: RetryPolicy = RetryPolicy()
@@ -138,7 +141,7 @@ class Orchestration(_Part):
 
 
 class Observability(_Part):
-    """What a platform collects; it becomes labels."""
+    """What a platform collects; it becomes labels of the job."""
 
     otel_enabled: bool = False
     metrics_prefix: str = ""
@@ -146,7 +149,7 @@ class Observability(_Part):
 
 
 class ManifestSpec(_Part):
-    """What runs, and how."""
+    """The job, and how it runs."""
 
     engine: Engine = Engine()
     resources: ManifestResources = ManifestResources()
@@ -168,6 +171,23 @@ class Manifest(_Part):
     spec: ManifestSpec
 
 
+def read_job(path: Path, folder: Path) -> JobSpec:
+    """The Spark job of a file: a DCP manifest, or a `JobSpec` as YAML or JSON. Relative paths start at its folder.
+
+    Args:
+        path: the file.
+        folder: for the CoreETL specification of a manifest.
+
+    Raises:
+        UsageError: the file does not exist, or a variable that it refers to is not set.
+        BadDocument: names every field that is refused, with file and line.
+    """
+    document = YamlDocument(path)
+    if "apiVersion" in document.values or "kind" in document.values:
+        return job_of(read_manifest(path), folder, base=path.resolve().parent)
+    return document.read(JobSpec).placed(path.resolve().parent)
+
+
 def read_manifest(path: Path) -> Manifest:
     """The manifest of a file.
 
@@ -175,11 +195,11 @@ def read_manifest(path: Path) -> Manifest:
         UsageError: the file cannot be read.
         BadDocument: names every field that is refused, with file and line.
     """
-    document = Located(path)
+    document = YamlDocument(path)
     manifest = document.read(Manifest)
     problems = [
         document.problem(("spec", "sparkConfig", found.where.removeprefix("conf.")), found.message)
-        for found in holes(manifest.spec.spark_config)
+        for found in refused_properties(manifest.spec.spark_config)
     ]
     core = manifest.spec.core_etl
     if (core.jar_path is None) is not (core.main_class is None):
@@ -194,14 +214,14 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def job_of(manifest: Manifest, folder: Path, *, base: Path) -> JobSpec:
-    """The Spark job of a manifest. Its CoreETL specification, paths filled in, is written below ``folder``.
+    """The Spark job of a manifest; writes its CoreETL specification, with variables replaced, below ``folder``.
 
     Without a jar `test_infra.spark.dcp.core_etl` runs the specification; a jar gets the file as its argument.
 
     Args:
         manifest: as it was read.
-        folder: for the specification's file; it is named by its content.
-        base: folder that a relative jarPath leads from.
+        folder: for the specification's file, whose name is made from its content.
+        base: folder from which a relative jarPath is taken.
 
     Raises:
         UsageError: a path refers to an environment variable that is not set.
@@ -244,12 +264,12 @@ def resources_of(manifest: Manifest) -> Resources:
     """A manifest's resources as a job's."""
     driver, executors = manifest.spec.resources.driver, manifest.spec.resources.executors
     return Resources(
-        driver=Driver(cores=driver.cores, memory_mib=_mib(driver.memory), overhead_mib=_mib(driver.memory_overhead)),
+        driver=Driver(cores=driver.cores, memory_mib=driver.memory, overhead_mib=driver.memory_overhead),
         executor=Executors(
             instances=executors.instances,
             cores=executors.cores,
-            memory_mib=_mib(executors.memory),
-            overhead_mib=_mib(executors.memory_overhead),
+            memory_mib=executors.memory,
+            overhead_mib=executors.memory_overhead,
         ),
     )
 
@@ -263,26 +283,3 @@ def _labels(manifest: Manifest) -> dict[str, str]:
         "metrics-prefix": observability.metrics_prefix,
     }
     return {name: text for name, text in labels.items() if text}
-
-
-def _mib(text: str) -> int:
-    match = _MEMORY.fullmatch(text)
-    assert match is not None, text
-    return int(match[1]) * (1024 if match[2] == "g" else 1)
-
-
-def read_job(path: Path, folder: Path) -> JobSpec:
-    """The Spark job of a file: a DCP manifest, or a `JobSpec` as YAML or JSON. Relative paths lead from the file.
-
-    Args:
-        path: the file.
-        folder: for the CoreETL specification of a manifest.
-
-    Raises:
-        UsageError: the file, or a variable that it refers to, is not there.
-        BadDocument: names every field that is refused, with file and line.
-    """
-    document = Located(path)
-    if "apiVersion" in document.values or "kind" in document.values:
-        return job_of(read_manifest(path), folder, base=path.resolve().parent)
-    return document.read(JobSpec).placed(path.resolve().parent)

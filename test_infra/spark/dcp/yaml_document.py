@@ -1,4 +1,4 @@
-"""YAML documents whose mistakes are told with file and line."""
+"""YAML documents whose mistakes are reported with file and line."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from pydantic import BaseModel, ValidationError
 from test_infra.base.errors import BadDocument, FieldProblem, UsageError
 
 M = TypeVar("M", bound=BaseModel)
-Place = Sequence[str | int]
+FieldPath = Sequence[str | int]
+"""Keys and list indexes from the root to one field."""
 
 
-class Located:
-    """A YAML file, and where in it each field stands.
+class YamlDocument:
+    """A YAML file, with the line of each field.
 
     Args:
         path: the file.
 
     Raises:
         UsageError: it cannot be read.
-        BadDocument: it is no YAML, or no mapping.
+        BadDocument: it is not YAML, or not a mapping.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,19 +42,19 @@ class Located:
         if not isinstance(self.values, dict):
             raise BadDocument(str(path), [FieldProblem(f"{path}:1", "is no mapping of fields")])
 
-    def where(self, place: Place) -> str:
-        """``file:line`` of a field; of the nearest thing around it where it is not there."""
+    def where(self, field: FieldPath) -> str:
+        """``file:line`` of a field; of the nearest field around it where it does not exist."""
         node, line = self._root, 1
-        for part in place:
+        for part in field:
             found = _child(node, part)
             if found is None:
                 break
             line, node = found
         return f"{self.path}:{line}"
 
-    def problem(self, place: Place, message: str) -> FieldProblem:
+    def problem(self, field: FieldPath, message: str) -> FieldProblem:
         """A mistake in one field."""
-        return FieldProblem(f"{self.where(place)} {'.'.join(map(str, place))}", message)
+        return FieldProblem(f"{self.where(field)} {'.'.join(map(str, field))}", message)
 
     def read(self, model: type[M]) -> M:
         """The document as a model.
@@ -65,15 +66,16 @@ class Located:
             return model.model_validate(self.values)
         except ValidationError as error:
             raise BadDocument(
-                str(self.path), [self.problem(_plain(one["loc"], self.values), one["msg"]) for one in error.errors()]
+                str(self.path),
+                [self.problem(_without_union_tags(one["loc"], self.values), one["msg"]) for one in error.errors()],
             ) from error
 
 
-def _plain(place: Place, values: object) -> Place:
-    """The place without the names that pydantic puts in for the members of a union."""
+def _without_union_tags(field: FieldPath, values: object) -> FieldPath:
+    """The field's path without the names that pydantic inserts for the members of a union."""
     kept: list[str | int] = []
-    for number, part in enumerate(place):
-        last = number == len(place) - 1
+    for number, part in enumerate(field):
+        last = number == len(field) - 1
         if isinstance(values, dict) and (part in values or last):
             kept, values = [*kept, part], values.get(part)
         elif isinstance(values, list) and isinstance(part, int) and part < len(values):

@@ -1,1 +1,1 @@
-"""What runs inside a driver, and how its process begins."""
+"""The driver's process: its command, properties, session and status; our own applications."""

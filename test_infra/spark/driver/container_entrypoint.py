@@ -1,7 +1,7 @@
-"""Begins a driver where it runs: ``python -m test_infra.spark.driver.container_entrypoint FOLDER [UI_PORT]``.
+"""Starts a driver in its container: ``python -m test_infra.spark.driver.container_entrypoint FOLDER [UI_PORT]``.
 
-A container has its own Spark, jars and Java at places of its own, so the properties are written there and not by the
-gateway; then this process becomes the driver.
+A container has its own Spark, jars and Java at other paths than this machine, so the properties are written there and
+not by the gateway. Then this process becomes the driver.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import os
 import sys
 from pathlib import Path
 
-from test_infra.spark.driver.session import command, job_spec, spark_environment, wheel_of, write_properties
+from test_infra.spark.driver.command import command, spark_environment, wheel_of
+from test_infra.spark.driver.job_folder import job_spec
+from test_infra.spark.driver.spark_properties import write_properties
 
 VALUES = "values.json"
-"""In the job's folder, until the driver begins: what its environment references stand for."""
+"""File in the job's folder that holds the values of its environment references; removed when the driver begins."""
 
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - in a container, whose ports are published on loopback
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - inside a container whose ports are published on loopback
 
 
 def main(argv: list[str]) -> None:
-    """Write the properties, become the driver.
+    """Write the properties, then become the driver.
 
     Raises:
         JarUnavailable: a jar of the spec's groups is not in the image.
@@ -34,7 +36,7 @@ def main(argv: list[str]) -> None:
         values
         | spark_environment(properties)
         | {
-            "SPARK_LOCAL_IP": EVERY_ADDRESS,
+            "SPARK_LOCAL_IP": ALL_ADDRESSES,
             "PYSPARK_PYTHON": sys.executable,
             "PYTHONPATH": os.pathsep.join(filter(None, (wheel_of(spec), os.environ.get("PYTHONPATH")))),
         }

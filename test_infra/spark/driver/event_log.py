@@ -1,4 +1,4 @@
-"""What Spark's own event log says of an application: whether its session is up, and whether it works."""
+"""Spark's event log of an application: whether its session is up, and whether it has begun to work."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 FOLDER = "events"
 HEAD_BYTES = 1024 * 1024
-"""Enough for the first job: before it Spark logs its environment, once."""
+"""Enough to reach the first job: only the application's environment is logged before it."""
 
 
 @dataclass(frozen=True)
 class EventLogStatus:
-    """What was read.
+    """What the log says so far.
 
     Args:
         ready: the Spark context is up.
-        at_work: it has begun a Spark job.
+        at_work: the application has begun a Spark job.
         application_id: Spark's own id of the application; empty before it is known.
     """
 
@@ -27,7 +27,7 @@ class EventLogStatus:
 
 
 def properties(folder: Path) -> dict[str, str]:
-    """The Spark properties that have an application write its events below ``folder``, uncompressed, in pieces."""
+    """Spark properties with which an application logs its events below ``folder``, uncompressed, in 10 MiB pieces."""
     return {
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": (folder / FOLDER).as_uri(),
@@ -37,20 +37,20 @@ def properties(folder: Path) -> dict[str, str]:
     }
 
 
-def heard(folder: Path) -> EventLogStatus:
+def read_event_log(folder: Path) -> EventLogStatus:
     """Read what an attempt's application has logged so far."""
     for log in _logs(folder):
         first = next(iter(_pieces(log)), None)
         head = _head(first) if first is not None else b""
         if b'"Event":"SparkListenerApplicationStart"' in head:
-            # Streaming queries may run long before their first batch has a Spark job: the rest of the log is asked too.
+            # A streaming query may log much before the first Spark job of a batch, so further pieces count as work too.
             at_work = b'"Event":"SparkListenerJobStart"' in head or len(_pieces(log)) > 1
             return EventLogStatus(ready=True, at_work=at_work, application_id=log.name.removeprefix("eventlog_v2_"))
     return EventLogStatus()
 
 
-def forget_old(folder: Path) -> None:
-    """Delete closed pieces but the first: the log of a job that runs for weeks must not fill the disk."""
+def delete_old_pieces(folder: Path) -> None:
+    """Delete all closed pieces but the first and the newest, so that a job of weeks does not fill the disk."""
     for log in _logs(folder):
         for piece in _pieces(log)[1:-2]:
             with suppress(FileNotFoundError):

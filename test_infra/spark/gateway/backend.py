@@ -1,6 +1,6 @@
 """The seam to where drivers run: what a backend does for one attempt of a Spark job.
 
-`test_infra.spark.gateway.processes` runs drivers as processes of a stack; another cluster plugs in here.
+`test_infra.spark.gateway.processes` runs drivers as processes of a stack; a cluster is another implementation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from test_infra.spark.job.spec import JobSpec
 class Refused(InfrastructureError):
     """A backend will certainly not start this driver.
 
-    Any other error of `Backend.start` means "unknown": the driver may start nevertheless, and observation decides.
+    Any other error of `DriverBackend.start` means that nobody knows: the driver may start, and observations decide.
     """
 
 
@@ -31,7 +31,7 @@ class Attempt:
         spec: what was submitted.
         folder: of this attempt alone: status, event log, exit record, scratch.
         log_path: stdout and stderr of all attempts of the job.
-        ui_port: where Spark's UI shall listen; None when it shall not.
+        ui_port: port of Spark's UI; None when the UI is off.
     """
 
     execution_id: str
@@ -47,23 +47,23 @@ class Attempt:
         return f"spark-{self.execution_id}" + ("" if self.number == 1 else f"-{self.number}")
 
 
-class Backend(Protocol):
+class DriverBackend(Protocol):
     """Where drivers run."""
 
     name: str
 
     def start(self, attempt: Attempt) -> None:
-        """Ask for the driver's process. Asked again for the same attempt, it starts nothing a second time.
+        """Request the driver's process. A second request for the same attempt starts nothing.
 
         Raises:
             Refused: it will certainly not start.
         """
 
     def observe(self, attempts: list[Attempt]) -> list[Observation]:
-        """What is seen of each now; never raises for one that is not there."""
+        """The present state of each driver, in the order of ``attempts``; an absent one is no error."""
 
     def stop(self, attempt: Attempt, timeout_s: float) -> None:
-        """End the driver: asked first, then killed. One that never ran or has ended is left as it is.
+        """End the driver: SIGTERM first, then SIGKILL. Does nothing to one that never ran or has ended.
 
         Raises:
             NotReady: it still runs after ``timeout_s``.

@@ -1,4 +1,4 @@
-"""Spark Connect servers: Spark jobs that many clients share, each with a token and an end of its own."""
+"""Spark Connect servers: Spark jobs that many clients use; each has its own token and ends when it is idle or old."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.document import Document
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import token
 from test_infra.base.paths import private_dir, write_private
-from test_infra.base.redaction import redact
+from test_infra.spark.driver.connect_address import CLIENT_HOST, TOKEN_VARIABLE, connect_url
 from test_infra.spark.gateway.execution import Execution
-from test_infra.spark.gateway.record import UnknownJob
+from test_infra.spark.gateway.record_rows import UnknownJob
 from test_infra.spark.gateway.states import JobState
 from test_infra.spark.job.spec import (
     ConfKey,
@@ -28,8 +29,8 @@ from test_infra.spark.job.spec import (
     TeamName,
     Timeouts,
 )
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import free_ports
-from test_infra.stack.record import Endpoint
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -37,27 +38,21 @@ if TYPE_CHECKING:
     from test_infra.spark.gateway.gateway import Cancellation, SparkGateway
     from test_infra.stack import Stack
 
-MODULE = "test_infra.spark.driver.connect_server"
-LABEL = "test_infra.spark-connect"
-TOKEN_VARIABLE = "CONNECT_TOKEN"  # noqa: S105 - the variable's name
+APPLICATION = PythonModule(module="test_infra.spark.driver.connect_server")
 MOST_RETRIES = 4
 LONGEST_BACKOFF_MS = 5_000
-"""A server of this machine that is silent for five seconds is gone. Spark's client would ask on for ten minutes, and
-once more when the process of an open session ends."""
-CLIENT_HOST = "localhost"
-"""The only name to which Spark's client sends a token without TLS; the server listens on 127.0.0.1."""
+"""A server on this machine that is silent for five seconds is gone. By default Spark's client would retry for ten
+minutes, and again when a process with an open session ends."""
 
 
 class ServerFailed(InfrastructureError):
     """A Connect server ended before it was ready."""
 
 
-class ConnectSpec(BaseModel):
+class ConnectSpec(Document):
     """A Spark Connect server as its user describes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: JobName = Field(default="connect", description="Name of the job that it is.")
+    name: JobName = Field(default="connect", description="Name of its Spark job.")
     team: TeamName = Field(default="test_infra", description="Who may stop it.")
     owner: str = Field(default="", max_length=200, description="Who answers for it.")
     user: str = Field(default="", max_length=200, description="Who started it.")
@@ -65,13 +60,13 @@ class ConnectSpec(BaseModel):
     resources: Resources = Resources()
     jar_groups: tuple[str, ...] = Field(default=(), description="Groups of the jar lock on the server's class path.")
     idle_ttl_s: float = Field(
-        default=1_800.0, gt=0, description="It ends when no session was used for so long, seconds."
+        default=1_800.0, gt=0, description="It ends when no session was used for this long, seconds."
     )
-    max_ttl_s: float = Field(default=14_400.0, gt=0, description="It ends after so long in any case, seconds.")
+    max_ttl_s: float = Field(default=14_400.0, gt=0, description="It ends after this long in any case, seconds.")
     ready_timeout_s: float = Field(default=180.0, gt=0, description="Longest time until a session answers, seconds.")
 
 
-class ConnectServer(BaseModel):
+class ConnectServer(Document):
     """A Connect server as it is now.
 
     Args:
@@ -80,8 +75,6 @@ class ConnectServer(BaseModel):
         endpoint: ``sc://`` address, and the file of mode 0600 that holds its token.
         error: why it ended, where it did.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     name: str
@@ -94,7 +87,7 @@ class ConnectServer(BaseModel):
 
     @property
     def ready(self) -> bool:
-        """Whether clients may come."""
+        """Whether a session answers."""
         return self.state is JobState.RUNNING
 
 
@@ -115,11 +108,11 @@ class ConnectServers:
 
         Args:
             spec: the server.
-            idempotency_key: the same key is the same server; None makes another one.
+            idempotency_key: the same key finds the same server; None starts another one.
 
         Raises:
             BadDocument: the spec sets Spark properties that are refused.
-            SubmissionFailed: the backend did not take it.
+            SubmissionFailed: the backend did not start it.
         """
         key = f"connect/{idempotency_key or uuid.uuid4().hex}"
         known = next((one for one in self._gateway.list(name=spec.name) if one.idempotency_key == key), None)
@@ -133,13 +126,13 @@ class ConnectServers:
             team=spec.team,
             owner=spec.owner,
             user=spec.user,
-            application=PythonModule(module=MODULE),
+            application=APPLICATION,
             args=(str(port), str(spec.idle_ttl_s), str(spec.max_ttl_s)),
             conf=spec.conf,
             resources=spec.resources,
             jar_groups=spec.jar_groups,
             type=JobType.STREAMING,
-            labels={LABEL: str(port)},
+            ports=(port,),
             environment={TOKEN_VARIABLE: FromFile(from_file=str(secret))},
             timeouts=Timeouts(ready_s=spec.ready_timeout_s, stop_s=5.0),
             retention=Retention(),
@@ -157,15 +150,15 @@ class ConnectServers:
         Raises:
             UnknownJob: there is none of this id.
         """
-        return _server(_only_servers(self._gateway.check(server_id)))
+        return _server(_check_server(self._gateway.check(server_id)))
 
     def list(self, *, team: str | None = None) -> list[ConnectServer]:
         """Servers that have not ended, oldest first."""
         found = self._gateway.list(team=team)
-        return [_server(one) for one in found if LABEL in one.spec.labels and not one.state.terminal]
+        return [_server(one) for one in found if _is_server(one.spec) and not one.state.terminal]
 
-    def like(self, spec: ConnectSpec) -> ConnectServer | None:
-        """A server that lives and was started with this very spec; the newest of several."""
+    def find_like(self, spec: ConnectSpec) -> ConnectServer | None:
+        """The newest server that has not ended and has the name, team, properties, size and jars of this spec."""
         found = [one for one in self.list(team=spec.team) if one.name == spec.name]
         for server in reversed(found):
             job = self._gateway.check(server.id).spec
@@ -174,13 +167,13 @@ class ConnectServers:
         return None
 
     def stop(self, server_id: str, *, team: str) -> Cancellation:
-        """End a server and wait until it did; its token is of no use from then on.
+        """End a server and wait until it ended; its token is worthless afterwards.
 
         Raises:
             UnknownJob: there is none of this id.
             NotYourJob: it belongs to another team.
         """
-        _only_servers(self._gateway.check(server_id))
+        _check_server(self._gateway.check(server_id))
         return self._gateway.cancel(server_id, team=team)
 
     def wait_ready(self, server_id: str, deadline: Deadline) -> ConnectServer:
@@ -209,32 +202,32 @@ class ConnectServers:
         )
 
 
-def connect(server: ConnectServer) -> SparkSession:
+def open_session(server: ConnectServer) -> SparkSession:
     """A new session of a server; ``stop()`` ends the session, not the server."""
     from pyspark.sql.connect.client.retries import DefaultPolicy
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    url = address(server.endpoint.port, server.endpoint.secret("token"))
+    url = connect_url(server.endpoint.port, server.endpoint.secret("token"))
     session = ConnectSession.builder.remote(url).create()
     session.client.set_retry_policies([DefaultPolicy(max_retries=MOST_RETRIES, max_backoff=LONGEST_BACKOFF_MS)])
-    # Typed as the session that everybody knows: it has the same methods, and PySpark's types do not say so.
+    # It has the methods of the classic session, which PySpark's types do not say.
     return cast("SparkSession", session)
 
 
-def address(port: int, secret: str) -> str:
-    """The ``sc://`` address of a server with its token in it: for a client, never for an output."""
-    redact.learn(secret)
-    return f"sc://{CLIENT_HOST}:{port}/;token={secret}"
+def _is_server(spec: JobSpec) -> bool:
+    """Whether a job has what `ConnectServers.start` gives to a server; anybody may submit the same module otherwise."""
+    has_token = isinstance(spec.environment.get(TOKEN_VARIABLE), FromFile)
+    return spec.application == APPLICATION and len(spec.ports) == 1 and has_token
 
 
-def _only_servers(execution: Execution) -> Execution:
-    if LABEL not in execution.spec.labels:
+def _check_server(execution: Execution) -> Execution:
+    if not _is_server(execution.spec):
         raise UnknownJob(f"Spark job {execution.execution_id} is no Spark Connect server", hint="GET /api/v1/clusters")
     return execution
 
 
 def _server(execution: Execution) -> ConnectServer:
-    port = int(execution.spec.labels[LABEL])
+    (port,) = execution.spec.ports
     reference = execution.spec.environment[TOKEN_VARIABLE]
     assert isinstance(reference, FromFile)
     return ConnectServer(

@@ -1,4 +1,4 @@
-"""What is on record of a Spark job: the execution, its attempts, its history."""
+"""What the record holds of a Spark job: its execution, its attempts, its history."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Execution:
         submitted_at: epoch seconds.
         ended_at: epoch seconds; None while it is not terminal.
         exit_code: of the driver; None when it has none.
-        error: what went wrong, in words; empty when nothing did.
-        attempt: which attempt is on; 1 is the first.
-        due_at: epoch seconds before which a queued job is not started; None is at once.
-        cancel_at: epoch seconds when its end was asked for; None when it was not.
+        error: what went wrong, for people; empty when nothing did.
+        attempt: number of the current or last attempt; 1 is the first.
+        due_at: epoch seconds before which a queued job is not started; None when it may start at once.
+        cancel_at: epoch seconds of the request to cancel it; None when there was none.
         removed_at: epoch seconds when its files were removed; None while they are kept.
     """
 
@@ -43,7 +43,7 @@ class Execution:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it came to its end with exit code 0."""
+        """Whether it ended with exit code 0."""
         return self.state is JobState.SUCCEEDED
 
 
@@ -53,13 +53,13 @@ class AttemptTimes:
 
     Args:
         number: 1 is the first.
-        requested_at: its driver was asked for.
+        requested_at: its driver was requested.
         started_at: its process was first seen to run.
         ready_at: its Spark session was first seen to answer.
-        running_at: its application was first seen at work.
-        ended_at: its end, by its keeper's clock where that saw it.
+        running_at: its application was first seen to work.
+        ended_at: its end, by the clock of the process that waited for it where there was one.
         exit_code: of the driver.
-        outcome: the terminal state it would have had as the last attempt.
+        outcome: the terminal state that the job has, or would have had without another attempt.
         reason: of the outcome.
         ui_port: port of Spark's UI on loopback.
     """
@@ -81,10 +81,10 @@ class Event:
     """One entry of a job's history.
 
     Args:
-        state: the state it came to.
+        state: the job's new state.
         at: epoch seconds.
-        attempt: of which attempt.
-        reason: why.
+        attempt: number of the attempt.
+        reason: why, for people.
     """
 
     state: JobState
@@ -93,8 +93,21 @@ class Event:
     reason: str
 
 
+@dataclass(frozen=True)
+class Submission:
+    """The answer to a submit.
+
+    Args:
+        execution: the job.
+        created: whether this submit made it; False when an earlier one with the same key did.
+    """
+
+    execution: Execution
+    created: bool
+
+
 def summary(execution: Execution) -> dict[str, Any]:
-    """What a list shows of an execution, ready for JSON."""
+    """The fields of an execution that a list shows, ready for JSON."""
     spec = execution.spec
     return {
         "execution_id": execution.execution_id,

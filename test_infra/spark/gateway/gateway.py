@@ -1,50 +1,43 @@
 """The gateway: every Spark job is submitted, checked, cancelled, listed, followed and described here.
 
-State lives in the record alone. A gateway may be killed at any moment, and any number may work on one record: what a
-gateway does to a job it first records, and of those that want to record the same step one succeeds.
+The way of a job: `submit` records it and starts its driver (`JobDrivers.start_if_due`). Then `check`, `list` and
+`advance_all` record what the backend sees of the driver (`JobDrivers.record_observations`), and start the drivers of
+jobs that had to wait or that are tried again. All state is in the record, so a gateway may be killed at any moment, and
+any number of gateways may work on one record.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from test_infra.base.errors import (
-    BadDocument,
-    FieldProblem,
-    InfrastructureError,
-    NotReady,
-    TestInfraError,
-    UsageError,
-)
+from test_infra.base.errors import BadDocument, FieldProblem, InfrastructureError, UsageError
 from test_infra.base.paths import private_dir
 from test_infra.base.redaction import redact
-from test_infra.spark.driver.session import DriverStatus, read_status
-from test_infra.spark.gateway.backend import Attempt, Backend, Refused
-from test_infra.spark.gateway.execution import AttemptTimes, Execution, summary
+from test_infra.spark.driver.status import DriverStatus, read_status
+from test_infra.spark.gateway.backend import DriverBackend, Refused
+from test_infra.spark.gateway.drivers import JobDrivers
+from test_infra.spark.gateway.environment import values_of
+from test_infra.spark.gateway.execution import AttemptTimes, Execution, Submission, summary
+from test_infra.spark.gateway.job_files import JobFiles, removal_is_due
 from test_infra.spark.gateway.logs import whole_lines
-from test_infra.spark.gateway.processes import ProcessBackend, values_of
-from test_infra.spark.gateway.record import JobRecord, StaleAttempt
-from test_infra.spark.gateway.restarts import pause_before_restart
-from test_infra.spark.gateway.states import Clock, IllegalTransition, JobState, Observation, Step, observed
+from test_infra.spark.gateway.processes import ProcessBackend
+from test_infra.spark.gateway.record import JobRecord
+from test_infra.spark.gateway.states import IllegalTransition, JobState
 from test_infra.spark.job.conf import check_conf
-from test_infra.spark.job.spec import JobSpec, Retain
-from test_infra.stack.ports import free_ports
-from test_infra.stack.spec import GatewaySettings
+from test_infra.spark.job.spec import JobSpec
+from test_infra.stack.services.gateway import GatewaySettings
 
 if TYPE_CHECKING:
     from test_infra.stack import Stack
 
 LOG_CHUNK_BYTES = 64 * 1024
 FOLLOW_INTERVAL_S = 0.2
-STOP_GRACE_S = 10.0
-"""How much longer than the keeper's own patience we wait for an end."""
 
 
 class NotYourJob(UsageError):
@@ -52,7 +45,7 @@ class NotYourJob(UsageError):
 
 
 class SubmissionFailed(InfrastructureError):
-    """The backend did not take a Spark job."""
+    """The backend did not start a Spark job."""
 
 
 class LogsRemoved(UsageError):
@@ -64,7 +57,7 @@ class Cancellation:
     """The answer to `SparkGateway.cancel`.
 
     Args:
-        success: whether the job was ended by this.
+        success: whether this cancel ended the job.
         message: what was done, or why nothing was.
         execution: the job as it is now.
     """
@@ -79,53 +72,66 @@ class SparkGateway:
 
     Args:
         stack: whose folder holds the record and whose keeper keeps the drivers.
-        backend: where drivers run; None is where the stack's processes do.
-        settings: limits; None takes the stack's, without a limit of jobs at once where it has no gateway service.
+        backend: where drivers run; None is where the stack's processes run.
+        settings: limits; None takes the stack's, and no limit of jobs at once where the stack has no gateway service.
     """
 
     def __init__(
-        self, stack: Stack, *, backend: Backend | None = None, settings: GatewaySettings | None = None
+        self, stack: Stack, *, backend: DriverBackend | None = None, settings: GatewaySettings | None = None
     ) -> None:
-        self._backend: Backend = backend or ProcessBackend(stack)
+        self._backend: DriverBackend = backend or ProcessBackend(stack)
         self._settings = settings or stack.spec.services.gateway or GatewaySettings(most_active=None)
-        self._jobs = private_dir(stack.dir / "jobs")
-        self._record = JobRecord(self._jobs / "record.sqlite")
+        self._files = JobFiles(private_dir(stack.dir / "jobs"))
+        self._record = JobRecord(self.folder / "record.sqlite")
+        self._drivers = JobDrivers(self._record, self._backend, self._files, most_active=self._settings.most_active)
 
     @property
     def folder(self) -> Path:
-        """Where it keeps the record and the files of jobs, 0700."""
-        return self._jobs
+        """The folder of the record and of the files of jobs, 0700."""
+        return self._files.folder
 
     def submit(self, spec: JobSpec, *, idempotency_key: str) -> str:
-        """Start a Spark job and return its execution id; the same key and spec give the same execution.
+        """Submit a Spark job and return its execution id; see `submit_or_find`."""
+        return self.submit_or_find(spec, idempotency_key=idempotency_key).execution.execution_id
+
+    def submit_or_find(self, spec: JobSpec, *, idempotency_key: str) -> Submission:
+        """Record a Spark job and start its driver; the same key and spec find the job that they made before.
 
         Raises:
-            BadDocument: the spec sets Spark properties that are refused.
+            BadDocument: the spec has refused Spark properties or relative paths.
             KeyConflict: the key was used for another spec.
-            SubmissionFailed: the backend did not take it.
+            SubmissionFailed: the backend did not start it.
         """
         check_conf(spec.conf, frozenset(self._settings.allowed_conf))
         if relative := spec.relative_paths():
             raise BadDocument("the Spark job", [FieldProblem(name, "must be an absolute path") for name in relative])
-        execution = self._record.add(uuid.uuid4().hex[:12], idempotency_key, spec, backend=self._backend.name)
-        execution = self._brought_up_to_date(execution) if execution.state is JobState.SUBMITTED else execution
+        submission = self._record.add(uuid.uuid4().hex[:12], idempotency_key, spec, backend=self._backend.name)
+        execution = submission.execution
+        if execution.state is JobState.SUBMITTED:
+            execution = self._drivers.start_if_due(execution)
         if execution.state is JobState.SUBMISSION_FAILED:
             raise SubmissionFailed(
                 f"Spark job {spec.name} was not started",
                 details={"execution": execution.execution_id, "why": execution.error},
             )
-        return execution.execution_id
+        return Submission(execution, submission.created)
 
     def check(self, execution_id: str) -> Execution:
-        """The execution with its state brought up to date; a terminal one is returned as recorded.
+        """The job with its present state; a job that has ended is returned as recorded.
 
         Raises:
             UnknownJob: no such execution.
         """
-        return self._brought_up_to_date(self._record.get(execution_id))
+        job = self._record.get(execution_id)
+        if job.state.waiting:
+            job = self._drivers.start_if_due(job)
+        elif not job.state.terminal:
+            (job,) = self._drivers.record_observations([job])
+        self._remove_files_if_due(job)
+        return job
 
     def cancel(self, execution_id: str, *, team: str) -> Cancellation:
-        """Ask a job to end and wait until it did: SIGTERM, then SIGKILL. An ended job stays as it is.
+        """End a job and wait until it ended: SIGTERM, then SIGKILL. Does nothing to a job that has ended.
 
         Raises:
             UnknownJob: no such execution.
@@ -141,12 +147,12 @@ class SparkGateway:
         if execution.state.terminal:
             return Cancellation(False, f"it has ended before: {execution.state}", execution)
         try:
-            execution = self._record.ask_cancel(execution_id, team)
+            execution = self._record.request_cancel(execution_id, team)
         except IllegalTransition:
             execution = self._record.get(execution_id)
             return Cancellation(False, f"it has ended before: {execution.state}", execution)
         if execution.state is JobState.CANCELLING:
-            self._end_driver(execution)
+            self._drivers.end(execution)
             execution = self.check(execution_id)
         if execution.state is JobState.CANCELLED:
             return Cancellation(True, "it was cancelled", execution)
@@ -162,16 +168,16 @@ class SparkGateway:
         state: JobState | None = None,
         limit: int | None = None,
     ) -> tuple[Execution, ...]:
-        """Executions with their states brought up to date, oldest first; with ``limit`` the newest so many."""
-        self._all_up_to_date(self._record.all(name=name, team=team, alive=True))
-        return tuple(self._record.all(name=name, team=team, state=state, limit=limit))
+        """Jobs with their present states, oldest first; with ``limit`` the newest so many."""
+        self._advance(self._record.alive(name=name, team=team))
+        return tuple(self._record.find(name=name, team=team, state=state, limit=limit))
 
     def logs(self, execution_id: str, offset: int = 0) -> tuple[str, int]:
         """A piece of the log of all attempts from a byte offset, whole lines, redacted, and the offset that follows it.
 
         Raises:
             UnknownJob: no such execution.
-            LogsRemoved: the job's retention let them go.
+            LogsRemoved: they were removed, as the job's retention says.
         """
         execution = self._record.get(execution_id)
         if execution.removed_at is not None:
@@ -180,9 +186,9 @@ class SparkGateway:
                 details={"retention": execution.spec.retention.model_dump_json()},
                 hint="submit with retention: {retain: Always} and no ttl_s",
             )
-        with suppress(Refused):  # a gateway that was started anew has to learn again what to mask
+        with suppress(Refused):  # this process may not have started the job, so it learns here which values to mask
             values_of(execution.spec)
-        chunk = self._backend.logs(self._attempt(execution, None), offset, LOG_CHUNK_BYTES)
+        chunk = self._backend.logs(self._files.attempt(execution), offset, LOG_CHUNK_BYTES)
         lines = whole_lines(chunk, most_bytes=LOG_CHUNK_BYTES, final=execution.state.terminal)
         return redact(lines.decode(errors="replace")), offset + len(lines)
 
@@ -191,23 +197,23 @@ class SparkGateway:
 
         Raises:
             UnknownJob: no such execution.
-            LogsRemoved: the job's retention let them go.
+            LogsRemoved: they were removed, as the job's retention says.
         """
-        looks_after_end = 0
+        empty_reads_after_end = 0
         while True:
             ended = self.check(execution_id).state.terminal
             text, offset = self.logs(execution_id, offset)
             if text:
                 yield text, offset
                 continue
-            # An end may be on record a moment before the last words: those take a way of their own.
-            looks_after_end += ended
-            if looks_after_end > 1:
+            # The end may be recorded a moment before the last lines are in the log, which reach it through a pipe.
+            empty_reads_after_end += ended
+            if empty_reads_after_end > 1:
                 return
             time.sleep(FOLLOW_INTERVAL_S)
 
     def describe(self, execution_id: str) -> dict[str, Any]:
-        """Everything known of an execution, ready for JSON: spec, times, attempts, history, driver, links.
+        """Everything known of a job, ready for JSON: spec, times, attempts, history, driver, links.
 
         Raises:
             UnknownJob: no such execution.
@@ -225,186 +231,45 @@ class SparkGateway:
         }
 
     def driver(self, execution_id: str) -> DriverStatus:
-        """What the driver of the newest attempt last said of itself."""
-        return read_status(self._attempt_dir(execution_id, self._record.get(execution_id).attempt))
+        """The last status that the driver of the newest attempt wrote."""
+        return read_status(self.attempt_dir(execution_id))
 
     def log_path(self, execution_id: str) -> Path:
         """The log file of the job's drivers."""
-        return self._dir(execution_id) / "driver.log"
+        return self._files.log_path(execution_id)
 
     def attempt_dir(self, execution_id: str) -> Path:
-        """Folder of the attempt that is on, or was the last."""
-        return self._attempt_dir(execution_id, self._record.get(execution_id).attempt)
+        """Folder of the current or last attempt."""
+        return self._files.attempt_dir(execution_id, self._record.get(execution_id).attempt)
 
     def signal(self, execution_id: str, signum: int) -> None:
         """Send a signal to the driver; for fault tests."""
-        self._backend.signal(self._attempt(self._record.get(execution_id), None), signum)
+        self._backend.signal(self._files.attempt(self._record.get(execution_id)), signum)
 
-    def look(self) -> None:
-        """Bring every job up to date: start what waits, see ends, restart, remove what is not to be kept.
+    def advance_all(self) -> None:
+        """Record what all drivers did, start those that are due, remove files whose retention has ended.
 
-        Any call on a job does this for that job. A gateway that serves calls this all the time.
+        Any call on a job does this for that job. A gateway that serves calls this twice a second.
         """
-        self._all_up_to_date(self._record.all(alive=True))
-        for job in self._record.all(kept=True):
-            self._remove_if_due(job)
+        self._advance(self._record.alive())
+        for job in self._record.ended_with_files():
+            self._remove_files_if_due(job)
 
-    def _all_up_to_date(self, jobs: Sequence[Execution]) -> Sequence[Execution]:
-        driven = [job for job in jobs if not job.state.waiting]
-        times = self._record.current_attempts([job.execution_id for job in driven])
-        attempts = [self._attempt(job, times.get(job.execution_id)) for job in driven]
-        seen = dict(zip((job.execution_id for job in driven), self._backend.observe(attempts), strict=True))
-        found = []
+    def _advance(self, jobs: Sequence[Execution]) -> None:
+        self._drivers.record_observations([job for job in jobs if not job.state.waiting])
         for job in jobs:
             if job.state.waiting:
-                found.append(self._waiting(job))
-            else:
-                found.append(self._after(job, seen[job.execution_id], times[job.execution_id]))
-        return found
+                self._drivers.start_if_due(job)
 
-    def _brought_up_to_date(self, execution: Execution) -> Execution:
-        if not execution.state.terminal:
-            (execution,) = self._all_up_to_date([execution])
-        self._remove_if_due(execution)
-        return execution
-
-    def _waiting(self, job: Execution) -> Execution:
-        """A job without a driver: start it when its turn has come, give up when that took too long."""
-        now = time.time()
-        since = job.submitted_at if job.due_at is None else job.due_at
-        if now - since > job.spec.timeouts.queue_s:
-            reason = f"no driver was requested within {job.spec.timeouts.queue_s:g} s: too many jobs run"
-            return self._recorded(
-                job, lambda: self._record.move(job.execution_id, Step(JobState.SUBMISSION_FAILED, reason))
-            )
-        ui_port = free_ports(1)[0] if job.spec.ui else None
-        if not self._record.claim(job.execution_id, most_active=self._settings.most_active, ui_port=ui_port):
-            return self._record.get(job.execution_id)
-        # Ours alone from here on. Should we be killed now, the driver is never started twice: it times out.
-        attempt = self._attempt(job, AttemptTimes(job.attempt, now, ui_port=ui_port))
-        private_dir(self._dir(job.execution_id))
-        private_dir(attempt.folder)
-        try:
-            self._backend.start(attempt)
-        except Refused as error:
-            step = Step(JobState.SUBMISSION_FAILED, redact(error.details.get("why", error.what)))
-            return self._attempt_ended(job, step, Observation(found=False))
-        except (TestInfraError, OSError) as error:
-            # Lost reply or real refusal, nobody knows: what is seen of the driver decides.
-            self._record.note(
-                job.execution_id, f"the backend gave no clear answer: {redact(str(error)).splitlines()[0]}"
-            )
-        return self._record.get(job.execution_id)
-
-    def _after(self, job: Execution, seen: Observation, times: AttemptTimes) -> Execution:
-        timeouts = job.spec.timeouts
-        clock = Clock(
-            now=time.time(),
-            requested_at=times.requested_at,
-            started_at=times.started_at,
-            ready_at=times.ready_at,
-            cancel_at=job.cancel_at,
-            driver_start_s=timeouts.driver_start_s,
-            ready_s=timeouts.ready_s,
-            run_s=timeouts.run_s,
-        )
-        step = observed(job.state, seen, clock)
-        if step is None:
-            if (
-                job.cancel_at is not None
-                and seen.running
-                and clock.now - job.cancel_at > timeouts.stop_s + STOP_GRACE_S
-            ):
-                self._end_driver(job)  # the gateway that was to do it may have been killed
-            return job
-        if not step.state.terminal:
-            return self._recorded(job, lambda: self._record.move(job.execution_id, step, attempt=job.attempt))
-        # Timed out or lost: it must be certain that nothing runs before anything follows.
-        if (seen.running or not seen.found) and not self._end_driver(job):
-            return job
-        return self._attempt_ended(job, step, seen)
-
-    def _attempt_ended(self, job: Execution, step: Step, seen: Observation) -> Execution:
-        failures = self._record.failures(job.execution_id).and_one(step.state)
-        pause_s = None if job.cancel_at else pause_before_restart(job.spec.restart, step.state, failures)
-        if pause_s is not None:
-            return self._recorded(
-                job,
-                lambda: self._record.again(
-                    job.execution_id,
-                    step,
-                    attempt=job.attempt,
-                    pause_s=pause_s,
-                    exit_code=seen.exit_code,
-                    ended_at=seen.ended_at,
-                ),
-            )
-        shutil.rmtree(self._attempt_dir(job.execution_id, job.attempt) / "scratch", ignore_errors=True)
-        said = read_status(self._attempt_dir(job.execution_id, job.attempt)).error
-        return self._recorded(
-            job,
-            lambda: self._record.move(
-                job.execution_id,
-                step,
-                attempt=job.attempt,
-                exit_code=seen.exit_code,
-                ended_at=seen.ended_at,
-                error=redact(said) if step.state is JobState.APPLICATION_FAILED else "",
-            ),
-        )
-
-    def _recorded(self, job: Execution, record: Callable[[], Execution]) -> Execution:
-        try:
-            return record()
-        except (IllegalTransition, StaleAttempt):  # another gateway has seen more than we did
-            return self._record.get(job.execution_id)
-
-    def _end_driver(self, job: Execution) -> bool:
-        """Stop the driver of the current attempt; returns whether it has ended for certain."""
-        try:
-            self._backend.stop(self._attempt(job, None), job.spec.timeouts.stop_s + STOP_GRACE_S)
-        except NotReady:
-            return False
-        return True
-
-    def _remove_if_due(self, job: Execution) -> None:
-        if not job.state.terminal or job.removed_at is not None or not _files_are_due(job, time.time()):
-            return
-        shutil.rmtree(self._dir(job.execution_id), ignore_errors=True)
-        self._record.removed(job.execution_id)
-
-    def _attempt(self, job: Execution, times: AttemptTimes | None) -> Attempt:
-        return Attempt(
-            execution_id=job.execution_id,
-            number=job.attempt,
-            spec=job.spec,
-            folder=self._attempt_dir(job.execution_id, job.attempt),
-            log_path=self.log_path(job.execution_id),
-            ui_port=times.ui_port if times is not None else None,
-        )
-
-    def _dir(self, execution_id: str) -> Path:
-        return self._jobs / execution_id
-
-    def _attempt_dir(self, execution_id: str, number: int) -> Path:
-        folder = self._dir(execution_id)
-        return folder if number == 1 else folder / f"attempt-{number}"
+    def _remove_files_if_due(self, job: Execution) -> None:
+        if removal_is_due(job, time.time()):
+            self._files.remove(job)
+            self._record.mark_files_removed(job.execution_id)
 
 
 def _ui(execution: Execution, attempts: Sequence[AttemptTimes]) -> str | None:
     port = attempts[-1].ui_port if attempts else None
     return None if port is None or execution.state.terminal else f"http://127.0.0.1:{port}"
-
-
-def _files_are_due(job: Execution, now: float) -> bool:
-    """Whether an ended job's files are to be removed."""
-    retention = job.spec.retention
-    at_once = retention.retain is Retain.NEVER or (
-        retention.retain is Retain.ON_FAILURE and job.state in {JobState.SUCCEEDED, JobState.CANCELLED}
-    )
-    if at_once:
-        return True
-    return retention.ttl_s is not None and job.ended_at is not None and now - job.ended_at >= retention.ttl_s
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

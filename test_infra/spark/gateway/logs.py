@@ -1,4 +1,4 @@
-"""A driver's log as one run of bytes, whatever files it was rotated into."""
+"""Reads a driver's log as one sequence of bytes across its rotated files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def read_log(path: Path, offset: int, size_bytes: int) -> bytes:
 
     Args:
         path: the current file; older ones beside it end in ``.1`` (the newest of them), ``.2`` and so on.
-        offset: bytes from the first one logged. As long as no file was thrown away, the same offset is the same byte.
+        offset: bytes since the beginning of the log. An offset means the same byte until an old file is deleted.
         size_bytes: most bytes to return.
     """
     found = b""
@@ -35,8 +35,8 @@ def whole_lines(chunk: bytes, *, most_bytes: int, final: bool) -> bytes:
 
     Args:
         chunk: bytes from the beginning of a line.
-        most_bytes: what was asked for; a line that is longer comes in pieces.
-        final: nothing more will come: the last line may have no end.
+        most_bytes: size that was asked for; a longer line comes in pieces.
+        final: nothing more will be logged, so the last line may lack its line break.
     """
     if final and len(chunk) < most_bytes:
         return chunk

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
-from test_infra.base.errors import InfrastructureError, UsageError
-from test_infra.spark.gateway import record_schema as schema
-from test_infra.spark.gateway.execution import AttemptTimes, Event, Execution
+from test_infra.base.errors import UsageError
+from test_infra.spark.gateway import record_rows as rows
+from test_infra.spark.gateway.execution import AttemptTimes, Event, Execution, Submission
+from test_infra.spark.gateway.record_file import RecordFile
 from test_infra.spark.gateway.restarts import Failures
-from test_infra.spark.gateway.states import JobState, Step, transition
+from test_infra.spark.gateway.states import JobState, Transition, check_legal
 from test_infra.spark.job.spec import JobSpec
 
-_TIMES = {
-    JobState.DRIVER_STARTED: ("started_at",),
-    JobState.DRIVER_READY: ("started_at", "ready_at"),
-    JobState.RUNNING: ("started_at", "ready_at", "running_at"),
-}
-"""Which times of an attempt a state sets, where they are not set yet."""
-
-
-class UnknownJob(UsageError):
-    """No Spark job has this execution id."""
+_ENDED = ", ".join(f"'{state}'" for state in JobState if state.terminal)
 
 
 class KeyConflict(UsageError):
@@ -33,106 +22,44 @@ class KeyConflict(UsageError):
 
 
 class StaleAttempt(UsageError):
-    """Another process has moved the job, or its next attempt has begun: what was to be recorded is late."""
-
-
-class RecordUnusable(InfrastructureError):
-    """The record cannot be read or written now: a full disk, most likely. What was not recorded did not happen."""
+    """What was to be recorded is about an attempt that is over."""
 
 
 class JobRecord:
-    """Executions, their attempts and their history in one SQLite file of mode 0600.
+    """Executions, their attempts and their history.
 
     Args:
-        path: the file; made when missing, brought up to date when older.
+        path: the SQLite file, of mode 0600; created when missing.
+
+    Raises:
+        RecordOfAnotherVersion: the file has another schema.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        with self._reading() as database:
-            # Set once: it stays with the file, and to set it again would wait for every reader.
-            database.execute("PRAGMA journal_mode = WAL")
-            if schema.current(database):
-                return
-        with self._writing() as database:
-            schema.migrate(database)
+        self._file = RecordFile(path)
 
-    def add(self, execution_id: str, idempotency_key: str, spec: JobSpec, *, backend: str = "local") -> Execution:
-        """Record a submission, or return the one that this key already made.
+    def add(self, execution_id: str, idempotency_key: str, spec: JobSpec, *, backend: str = "local") -> Submission:
+        """Record a submission, or find the one that this key made before.
 
         Raises:
             KeyConflict: the key belongs to another spec.
         """
-        with self._writing() as database:
+        with self._file.writing() as database:
             known = database.execute("SELECT * FROM job WHERE idempotency_key = ?", [idempotency_key]).fetchone()
             if known is None:
-                now, state = time.time(), JobState.SUBMITTED
-                database.execute(
-                    "INSERT INTO job (execution_id, idempotency_key, fingerprint, spec, state, submitted_at, name,"
-                    " team, backend) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        execution_id, idempotency_key, spec.fingerprint, spec.model_dump_json(), state, now,
-                        spec.name, spec.team, backend,
-                    ],
-                )  # fmt: skip
-                _remember(database, execution_id, Event(state, now, 1, f"for team {spec.team}"))
-                return Execution(execution_id, idempotency_key, spec, state, now)
+                added = Execution(execution_id, idempotency_key, spec, JobState.SUBMITTED, time.time())
+                rows.insert_job(database, added, backend)
+                return Submission(added, created=True)
         if known["fingerprint"] != spec.fingerprint:
             raise KeyConflict(
                 f"idempotency key {idempotency_key!r} belongs to another job",
                 details={"execution": known["execution_id"]},
                 hint="use a new key for a new spec",
             )
-        return _execution(known)
+        return Submission(rows.execution(known), created=False)
 
-    def get(self, execution_id: str) -> Execution:
-        """One execution.
-
-        Raises:
-            UnknownJob: there is none of this id.
-        """
-        with self._reading() as database:
-            return _execution(_row(database, execution_id))
-
-    def all(
-        self,
-        *,
-        name: str | None = None,
-        team: str | None = None,
-        state: JobState | None = None,
-        limit: int | None = None,
-        alive: bool = False,
-        kept: bool = False,
-    ) -> list[Execution]:
-        """Executions, oldest first.
-
-        Args:
-            name: only of this job.
-            team: only of this team.
-            state: only in this state.
-            limit: only the newest so many of those.
-            alive: only those that have not ended.
-            kept: only those that ended and whose files are there.
-        """
-        wanted = {"name": name, "team": team, "state": state}
-        given = {column: value for column, value in wanted.items() if value is not None}
-        where = [f"{column} = ?" for column in given]
-        ends = ", ".join(f"'{one}'" for one in JobState if one.terminal)
-        if alive:
-            where.append(f"state NOT IN ({ends})")
-        if kept:
-            where.append(f"state IN ({ends}) AND removed_at IS NULL")
-        query = (
-            f"SELECT * FROM job WHERE {' AND '.join(where) or 'TRUE'}"  # noqa: S608 - our own names only
-            " ORDER BY submitted_at DESC, rowid DESC LIMIT ?"
-        )
-        with self._reading() as database:
-            rows = database.execute(query, [*given.values(), -1 if limit is None else limit]).fetchall()
-        return [_execution(row) for row in reversed(rows)]
-
-    def claim(self, execution_id: str, *, most_active: int | None, ui_port: int | None = None) -> bool:
-        """Take a waiting job to ``driver_requested``: of any number of callers one gets it, and starts its driver.
+    def request_driver(self, execution_id: str, *, most_active: int | None, ui_port: int | None = None) -> bool:
+        """Move a waiting job to ``driver_requested``; of any number of callers one succeeds, and starts its driver.
 
         Args:
             execution_id: a job that is submitted or queued.
@@ -140,64 +67,61 @@ class JobRecord:
             ui_port: port of its Spark UI.
 
         Returns:
-            Whether it is the caller's. If not, it waits for its turn (queued), or somebody else has it.
+            Whether the caller must start the driver. If not, the job has to wait (queued), or another caller starts it.
         """
         now = time.time()
-        with self._writing() as database:
-            job = _execution(_row(database, execution_id))
+        with self._file.writing() as database:
+            job = rows.job(database, execution_id)
             if not job.state.waiting or (job.due_at is not None and job.due_at > now):
                 return False
-            if most_active is not None and (ahead := _ahead(database, job, now)) >= most_active:
+            if most_active is not None and (ahead := rows.jobs_ahead(database, job, now)) >= most_active:
                 if job.state is JobState.SUBMITTED:
                     reason = f"{ahead} jobs run or wait before it, {most_active} may run at once"
-                    _move(database, job, Step(JobState.QUEUED, reason), now)
+                    rows.set_state(database, job, Transition(JobState.QUEUED, reason), now)
                 return False
-            _move(database, job, Step(JobState.DRIVER_REQUESTED, ""), now)
-            database.execute(
-                "INSERT INTO attempt (execution_id, number, requested_at, ui_port) VALUES (?, ?, ?, ?)",
-                [execution_id, job.attempt, now, ui_port],
-            )
+            rows.set_state(database, job, Transition(JobState.DRIVER_REQUESTED, ""), now)
+            rows.insert_attempt(database, job, now, ui_port)
         return True
 
     def move(
         self,
         execution_id: str,
-        step: Step,
+        new: Transition,
         *,
         attempt: int | None = None,
         exit_code: int | None = None,
         ended_at: float | None = None,
         error: str = "",
     ) -> Execution:
-        """Record a new state; the state that another process recorded meanwhile counts.
+        """Record a new state, unless another process has recorded one that excludes it.
 
         Args:
             execution_id: the job.
-            step: the state and its reason.
+            new: the state and its reason.
             attempt: the attempt that was observed; None is the current one.
             exit_code: of the driver.
-            ended_at: epoch seconds by the driver's keeper; None is now.
+            ended_at: epoch seconds by the clock of the process that waited for the driver; None is now.
             error: what went wrong.
 
         Raises:
             UnknownJob: there is none of this id.
-            IllegalTransition: the recorded state does not lead there.
+            IllegalTransition: the recorded state does not allow it.
             StaleAttempt: the attempt is not the current one.
         """
         now = time.time()
-        with self._writing() as database:
-            job = _execution(_row(database, execution_id))
-            if attempt is not None and attempt != job.attempt:
-                raise StaleAttempt(f"attempt {attempt} of Spark job {execution_id} is over, {job.attempt} is on")
-            _move(database, job, step, now)
-            if step.state.terminal:
-                _end(database, job, step, ended_at or now, exit_code, error)
+        with self._file.writing() as database:
+            job = rows.job(database, execution_id)
+            if attempt is not None:
+                _check_current(job, attempt)
+            rows.set_state(database, job, new, now)
+            if new.state.terminal:
+                rows.end_job(database, job, new, ended_at or now, exit_code, error)
         return self.get(execution_id)
 
-    def again(
+    def queue_next_attempt(
         self,
         execution_id: str,
-        step: Step,
+        end: Transition,
         *,
         attempt: int,
         pause_s: float,
@@ -208,65 +132,99 @@ class JobRecord:
 
         Args:
             execution_id: the job.
-            step: how the attempt ended.
-            attempt: which one ended.
-            pause_s: before the next one.
+            end: how the attempt ended.
+            attempt: number of the attempt that ended.
+            pause_s: seconds before the next one.
             exit_code: of the driver.
-            ended_at: epoch seconds by the driver's keeper; None is now.
+            ended_at: epoch seconds by the clock of the process that waited for the driver; None is now.
 
         Raises:
-            IllegalTransition: the recorded state does not lead there.
+            IllegalTransition: the recorded state does not allow this end.
             StaleAttempt: the attempt is not the current one.
         """
         now = time.time()
-        with self._writing() as database:
-            job = _execution(_row(database, execution_id))
-            if attempt != job.attempt:
-                raise StaleAttempt(f"attempt {attempt} of Spark job {execution_id} is over, {job.attempt} is on")
-            transition(job.state, step.state)
-            _close(database, job, step, ended_at or now, exit_code)
-            reason = f"attempt {attempt} {step.state}: {step.reason}; the next one in {pause_s:g} s"
-            _move(database, job, Step(JobState.QUEUED, reason), now)
+        with self._file.writing() as database:
+            job = rows.job(database, execution_id)
+            _check_current(job, attempt)
+            check_legal(job.state, end.state)
+            rows.end_attempt(database, job, end, ended_at or now, exit_code)
+            reason = f"attempt {attempt} {end.state}: {end.reason}; the next one in {pause_s:g} s"
+            rows.set_state(database, job, Transition(JobState.QUEUED, reason), now)
             database.execute(
                 "UPDATE job SET attempt = ?, due_at = ?, exit_code = ? WHERE execution_id = ?",
                 [attempt + 1, now + pause_s, exit_code, execution_id],
             )
         return self.get(execution_id)
 
-    def ask_cancel(self, execution_id: str, by: str) -> Execution:
-        """Record that a job's end is asked for: one that waits is cancelled, one with a driver is cancelling.
+    def request_cancel(self, execution_id: str, by: str) -> Execution:
+        """Record that a team wants a job to end: a waiting one is cancelled, one with a driver is cancelling.
 
         Raises:
             UnknownJob: there is none of this id.
             IllegalTransition: it has ended.
         """
         now = time.time()
-        with self._writing() as database:
-            job = _execution(_row(database, execution_id))
+        with self._file.writing() as database:
+            job = rows.job(database, execution_id)
             if job.state is JobState.CANCELLING:
                 return job
             new = JobState.CANCELLED if job.state.waiting else JobState.CANCELLING
-            _move(database, job, Step(new, f"asked by team {by}"), now)
+            rows.set_state(database, job, Transition(new, f"asked by team {by}"), now)
             database.execute("UPDATE job SET cancel_at = ? WHERE execution_id = ?", [now, execution_id])
             if new.terminal:
                 database.execute("UPDATE job SET ended_at = ? WHERE execution_id = ?", [now, execution_id])
         return self.get(execution_id)
 
-    def note(self, execution_id: str, reason: str) -> None:
-        """Add to a job's history what does not change its state."""
-        with self._writing() as database:
-            job = _execution(_row(database, execution_id))
-            _remember(database, execution_id, Event(job.state, time.time(), job.attempt, reason))
+    def add_note(self, execution_id: str, reason: str) -> None:
+        """Add an event that does not change the job's state to its history."""
+        with self._file.writing() as database:
+            job = rows.job(database, execution_id)
+            rows.insert_event(database, execution_id, Event(job.state, time.time(), job.attempt, reason))
 
-    def removed(self, execution_id: str) -> None:
+    def mark_files_removed(self, execution_id: str) -> None:
         """Record that a job's files are removed."""
-        with self._writing() as database:
+        with self._file.writing() as database:
             database.execute("UPDATE job SET removed_at = ? WHERE execution_id = ?", [time.time(), execution_id])
+
+    def get(self, execution_id: str) -> Execution:
+        """One execution.
+
+        Raises:
+            UnknownJob: there is none of this id.
+        """
+        with self._file.reading() as database:
+            return rows.job(database, execution_id)
+
+    def find(
+        self,
+        *,
+        name: str | None = None,
+        team: str | None = None,
+        state: JobState | None = None,
+        limit: int | None = None,
+    ) -> list[Execution]:
+        """Executions, oldest first.
+
+        Args:
+            name: only of this job.
+            team: only of this team.
+            state: only in this state.
+            limit: only the newest so many of those.
+        """
+        return self._select("TRUE", {"name": name, "team": team, "state": state}, limit)
+
+    def alive(self, *, name: str | None = None, team: str | None = None) -> list[Execution]:
+        """Executions that have not ended, oldest first; only of one job or team where these are given."""
+        return self._select(f"state NOT IN ({_ENDED})", {"name": name, "team": team})
+
+    def ended_with_files(self) -> list[Execution]:
+        """Executions that ended and whose files were not removed, oldest first."""
+        return self._select(f"state IN ({_ENDED}) AND removed_at IS NULL", {})
 
     def history(self, execution_id: str) -> list[Event]:
         """What happened to one execution, oldest first."""
         query = "SELECT state, at, attempt, reason FROM history WHERE execution_id = ? ORDER BY rowid"
-        with self._reading() as database:
+        with self._file.reading() as database:
             return [
                 Event(JobState(row["state"]), row["at"], row["attempt"], row["reason"])
                 for row in database.execute(query, [execution_id])
@@ -274,142 +232,39 @@ class JobRecord:
 
     def attempts(self, execution_id: str) -> list[AttemptTimes]:
         """The attempts of one execution, the first one first."""
-        with self._reading() as database:
-            return [_attempt(row) for row in _attempt_rows(database, execution_id)]
+        query = "SELECT * FROM attempt WHERE execution_id = ? ORDER BY number"
+        with self._file.reading() as database:
+            return [rows.attempt(row) for row in database.execute(query, [execution_id])]
 
     def current_attempts(self, execution_ids: list[str]) -> dict[str, AttemptTimes]:
-        """The attempt that is on, by execution; none where no driver was asked for yet."""
+        """The current attempt of each execution; an execution whose driver was not requested yet is left out."""
         marks = ", ".join("?" for _ in execution_ids)
         query = (
             "SELECT attempt.* FROM attempt JOIN job ON job.execution_id = attempt.execution_id"  # noqa: S608 - marks only
             f" AND job.attempt = attempt.number WHERE job.execution_id IN ({marks})"
         )
-        with self._reading() as database:
-            return {row["execution_id"]: _attempt(row) for row in database.execute(query, execution_ids)}
+        with self._file.reading() as database:
+            return {row["execution_id"]: rows.attempt(row) for row in database.execute(query, execution_ids)}
 
     def failures(self, execution_id: str) -> Failures:
         """How often attempts of one execution failed so far, by class."""
         failures = Failures()
         for attempt in self.attempts(execution_id):
             if attempt.outcome is not None:
-                failures = failures.and_one(attempt.outcome)
+                failures = failures.plus(attempt.outcome)
         return failures
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._path, timeout=30.0, isolation_level=None)) as database:
-                database.row_factory = sqlite3.Row
-                yield database
-        except sqlite3.OperationalError as error:
-            raise RecordUnusable(
-                "the record of Spark jobs cannot be used",
-                details={"file": str(self._path), "seen": str(error)},
-                hint="make room on its disk; the jobs go on, and nothing that was recorded is lost",
-            ) from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._reading() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-            except BaseException:
-                if database.in_transaction:  # a full disk has ended it already
-                    database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
+    def _select(self, condition: str, equal: dict[str, Any], limit: int | None = None) -> list[Execution]:
+        given = {column: value for column, value in equal.items() if value is not None}
+        where = " AND ".join([condition, *(f"{column} = ?" for column in given)])
+        query = f"SELECT * FROM job WHERE {where} ORDER BY submitted_at DESC, rowid DESC LIMIT ?"  # noqa: S608 - our own names only
+        with self._file.reading() as database:
+            found = database.execute(query, [*given.values(), -1 if limit is None else limit]).fetchall()
+        return [rows.execution(row) for row in reversed(found)]
 
 
-def _ahead(database: sqlite3.Connection, job: Execution, now: float) -> int:
-    """Jobs that have a driver, and older ones whose turn has come."""
-    waiting = (JobState.SUBMITTED, JobState.QUEUED)
-    ended = [state for state in JobState if state.terminal]
-    marks = ", ".join("?" for _ in ended)
-    query = (
-        f"SELECT count(*) FROM job WHERE execution_id <> ? AND state NOT IN ({marks})"  # noqa: S608 - marks only
-        " AND (state NOT IN (?, ?) OR (submitted_at < ? AND coalesce(due_at, 0) <= ?))"
-    )
-    row = database.execute(query, [job.execution_id, *ended, *waiting, job.submitted_at, now]).fetchone()
-    return int(row[0])
-
-
-def _move(database: sqlite3.Connection, job: Execution, step: Step, now: float) -> None:
-    transition(job.state, step.state)
-    database.execute("UPDATE job SET state = ? WHERE execution_id = ?", [step.state, job.execution_id])
-    for column in _TIMES.get(step.state, ()):
-        database.execute(
-            f"UPDATE attempt SET {column} = coalesce({column}, ?) WHERE execution_id = ? AND number = ?",  # noqa: S608 - our names
-            [now, job.execution_id, job.attempt],
+def _check_current(job: Execution, attempt: int) -> None:
+    if attempt != job.attempt:
+        raise StaleAttempt(
+            f"attempt {attempt} of Spark job {job.execution_id} is over, {job.attempt} is the current one"
         )
-    _remember(database, job.execution_id, Event(step.state, now, job.attempt, step.reason))
-
-
-def _end(
-    database: sqlite3.Connection, job: Execution, step: Step, ended_at: float, exit_code: int | None, error: str
-) -> None:
-    said = error or ("" if step.state in {JobState.SUCCEEDED, JobState.CANCELLED} else step.reason)
-    database.execute(
-        "UPDATE job SET ended_at = ?, exit_code = coalesce(?, exit_code), error = ?, due_at = NULL"
-        " WHERE execution_id = ?",
-        [ended_at, exit_code, said, job.execution_id],
-    )
-    _close(database, job, step, ended_at, exit_code)
-
-
-def _close(database: sqlite3.Connection, job: Execution, step: Step, ended_at: float, exit_code: int | None) -> None:
-    database.execute(
-        "UPDATE attempt SET ended_at = ?, exit_code = ?, outcome = ?, reason = ? WHERE execution_id = ? AND number = ?",
-        [ended_at, exit_code, step.state, step.reason, job.execution_id, job.attempt],
-    )
-
-
-def _remember(database: sqlite3.Connection, execution_id: str, event: Event) -> None:
-    database.execute(
-        "INSERT INTO history (execution_id, state, at, attempt, reason) VALUES (?, ?, ?, ?, ?)",
-        [execution_id, event.state, event.at, event.attempt, event.reason],
-    )
-
-
-def _row(database: sqlite3.Connection, execution_id: str) -> sqlite3.Row:
-    row = database.execute("SELECT * FROM job WHERE execution_id = ?", [execution_id]).fetchone()
-    if row is None:
-        raise UnknownJob(f"no Spark job {execution_id!r}", hint="list the jobs: GET /api/v1/jobs, test-infra jobs list")
-    assert isinstance(row, sqlite3.Row)
-    return row
-
-
-def _attempt_rows(database: sqlite3.Connection, execution_id: str) -> list[sqlite3.Row]:
-    return database.execute("SELECT * FROM attempt WHERE execution_id = ? ORDER BY number", [execution_id]).fetchall()
-
-
-def _attempt(row: sqlite3.Row) -> AttemptTimes:
-    return AttemptTimes(
-        number=row["number"],
-        requested_at=row["requested_at"],
-        started_at=row["started_at"],
-        ready_at=row["ready_at"],
-        running_at=row["running_at"],
-        ended_at=row["ended_at"],
-        exit_code=row["exit_code"],
-        outcome=None if row["outcome"] is None else JobState(row["outcome"]),
-        reason=row["reason"],
-        ui_port=row["ui_port"],
-    )
-
-
-def _execution(row: sqlite3.Row) -> Execution:
-    return Execution(
-        execution_id=row["execution_id"],
-        idempotency_key=row["idempotency_key"],
-        spec=JobSpec.model_validate_json(row["spec"]),
-        state=JobState(row["state"]),
-        submitted_at=row["submitted_at"],
-        ended_at=row["ended_at"],
-        exit_code=row["exit_code"],
-        error=row["error"] or "",
-        attempt=row["attempt"],
-        due_at=row["due_at"],
-        cancel_at=row["cancel_at"],
-        removed_at=row["removed_at"],
-    )

@@ -1,4 +1,4 @@
-"""What follows the end of an attempt. Pure: time arithmetic only."""
+"""Whether and when a job is started again after an attempt ended. Pure time arithmetic."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from test_infra.spark.job.spec import RestartPolicy, RestartWhen
 
 @dataclass(frozen=True)
 class Failures:
-    """How often attempts of one job failed, this one included.
+    """How often attempts of one job failed, the present one included.
 
     Args:
-        application: by the application's own doing.
-        infrastructure: by everything else.
+        application: failures that the application caused.
+        infrastructure: all others.
     """
 
     application: int = 0
     infrastructure: int = 0
 
-    def and_one(self, outcome: JobState) -> Failures:
-        """With the outcome of one more attempt."""
+    def plus(self, outcome: JobState) -> Failures:
+        """The count with the outcome of one more attempt."""
         if outcome in INFRASTRUCTURE:
             return Failures(self.application, self.infrastructure + 1)
         if outcome is JobState.APPLICATION_FAILED:
@@ -30,7 +30,7 @@ class Failures:
 
 
 def pause_before_restart(policy: RestartPolicy, outcome: JobState, failures: Failures) -> float | None:
-    """Seconds until the next attempt; None when there is none.
+    """Seconds until the next attempt; None when there will be none.
 
     Args:
         policy: of the job.
@@ -45,5 +45,5 @@ def pause_before_restart(policy: RestartPolicy, outcome: JobState, failures: Fai
     count = failures.infrastructure if infrastructure else failures.application
     if count > (policy.infrastructure_failures if infrastructure else policy.application_failures):
         return None
-    # The exponent is bounded, or a float would overflow before the longest pause is taken.
+    # The exponent is bounded, or the float would overflow before the longest pause applies.
     return min(policy.longest_backoff_s, policy.backoff_s * 2.0 ** min(count - 1, 60))

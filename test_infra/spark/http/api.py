@@ -1,4 +1,4 @@
-"""The routes of the gateway. Each only calls the verb of the same name."""
+"""The routes of the gateway. Each calls the verb of the same name and nothing else."""
 
 # No `from __future__ import annotations`: FastAPI needs real ones.
 import secrets
@@ -36,11 +36,11 @@ def api(gateway: SparkGateway, clusters: ConnectServers, *, stack_id: str, token
     Args:
         gateway: of the stack.
         clusters: Connect servers of the stack.
-        stack_id: told by ``/healthz``.
-        token: what every request but ``/healthz`` and ``/openapi.json`` must carry.
+        stack_id: shown by ``/healthz``.
+        token: required of every request but those for ``/healthz`` and ``/openapi.json``.
     """
     app = FastAPI(title="Spark gateway of test_infra", version=__version__, docs_url=None, redoc_url=None)
-    # A page in a browser that resolves its own name to loopback gets no answer.
+    # Protects from web pages whose host name resolves to loopback (DNS rebinding).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     problems.install(app)
     guard = _guard(token)
@@ -77,14 +77,14 @@ def _jobs(gateway: SparkGateway) -> APIRouter:
         spec: JobSpec,
         response: Response,
         idempotency_key: Annotated[
-            str | None, Header(max_length=200, description="The same key and spec is the same job, sent twice or not.")
+            str | None, Header(max_length=200, description="The same key and spec is the same job, sent once or often.")
         ] = None,
     ) -> Job:
-        """Submit a job. 200 when the key already made it."""
-        before = set() if idempotency_key is None else {one.execution_id for one in gateway.list(name=spec.name)}
-        execution_id = gateway.submit(spec, idempotency_key=idempotency_key or uuid.uuid4().hex)
+        """Submit a job. 201 when this request made it, 200 when an earlier one with the same key did."""
+        submission = gateway.submit_or_find(spec, idempotency_key=idempotency_key or uuid.uuid4().hex)
+        execution_id = submission.execution.execution_id
         response.headers["Location"] = f"/api/v1/jobs/{execution_id}"
-        response.status_code = 200 if execution_id in before else 201
+        response.status_code = 201 if submission.created else 200
         return _job(gateway, execution_id)
 
     @router.get("")
@@ -122,7 +122,7 @@ def _jobs(gateway: SparkGateway) -> APIRouter:
 
     @router.delete("/{execution_id}")
     def cancel(execution_id: str, team: Team) -> Cancelled:
-        """End a job and wait until it did. One that had ended is answered with success=false."""
+        """End a job and wait until it ended; success=false when it had ended before."""
         done = gateway.cancel(execution_id, team=team)
         return Cancelled(success=done.success, message=done.message, job=Job.model_validate(summary(done.execution)))
 
@@ -151,7 +151,7 @@ def _clusters(clusters: ConnectServers) -> APIRouter:
 
     @router.delete("/{server_id}")
     def stop(server_id: str, team: Team) -> Cancelled:
-        """End a Connect server and wait until it did."""
+        """End a Connect server and wait until it ended."""
         done = clusters.stop(server_id, team=team)
         return Cancelled(success=done.success, message=done.message, job=Job.model_validate(summary(done.execution)))
 

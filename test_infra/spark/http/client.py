@@ -15,18 +15,18 @@ from test_infra.spark.job.spec import JobSpec
 if TYPE_CHECKING:
     import httpx
 
-    from test_infra.stack.record import Endpoint
+    from test_infra.stack.endpoint import Endpoint
 
 TIMEOUT_S = 60.0
-"""A cancel waits for the end of a driver."""
+"""Long, because a cancel waits for the end of a driver."""
 
 
 class GatewayRefused(UsageError):
-    """The gateway answered that this cannot be; carries what it said and how to mend it."""
+    """The gateway refused a request; has its reasons and how to mend it."""
 
 
 class GatewayFailed(InfrastructureError):
-    """The gateway could not be reached, or could not do what it was asked for."""
+    """The gateway could not be reached, or failed."""
 
 
 class GatewayClient:
@@ -65,7 +65,7 @@ class GatewayClient:
         return Job.model_validate(self._ask("GET", f"/api/v1/jobs/{execution_id}"))
 
     def cancel(self, execution_id: str, *, team: str) -> Cancelled:
-        """Ask a job to end and wait until it did; one that had ended is no error."""
+        """End a job and wait until it ended; one that had ended before is no error."""
         return Cancelled.model_validate(self._ask("DELETE", f"/api/v1/jobs/{execution_id}", params={"team": team}))
 
     def list(

@@ -1,4 +1,4 @@
-"""Errors of the API: what failed, what was seen, how to mend it, as RFC 9457 problem documents."""
+"""Errors of the API as RFC 9457 problem documents: what failed, what was seen, how to mend it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from test_infra.base.errors import BadDocument, NotReady, TestInfraError, UsageError
 from test_infra.base.redaction import redact
 from test_infra.spark.gateway.gateway import LogsRemoved, NotYourJob, SubmissionFailed
-from test_infra.spark.gateway.record import KeyConflict, UnknownJob
+from test_infra.spark.gateway.record import KeyConflict
+from test_infra.spark.gateway.record_rows import UnknownJob
 
 MEDIA_TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[TestInfraError], int], ...] = (
@@ -36,7 +37,7 @@ class Problem(BaseModel):
 
 
 def answer(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The problem as a response, without secrets."""
+    """The problem as a response, redacted."""
     body = {
         "title": redact(problem.title),
         "status": problem.status,
@@ -47,7 +48,7 @@ def answer(problem: Problem, headers: dict[str, str] | None = None) -> JSONRespo
 
 
 def install(app: FastAPI) -> None:
-    """Have every error of the API answered as a problem."""
+    """Register handlers that answer every error of the API with a problem document."""
     app.add_exception_handler(TestInfraError, _foreseen)
     app.add_exception_handler(RequestValidationError, _refused_fields)
     app.add_exception_handler(HTTPException, _plain)

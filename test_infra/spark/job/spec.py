@@ -9,8 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -19,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from test_infra.base.document import Document
 from test_infra.spark.job.conf import forbidden_variable
 
 JobName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
@@ -29,26 +28,23 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 ConfKey = Annotated[str, StringConstraints(pattern=r"^spark\.[A-Za-z0-9_.-]+$", max_length=200)]
 FilePath = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$")]
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PythonFile(_Part):
+class PythonFile(Document):
     """A Python program in one file."""
 
     python_file: FilePath = Field(description="Path of the file, as the driver sees it.")
 
 
-class PythonModule(_Part):
+class PythonModule(Document):
     """A Python module, run as ``python -m`` does; of a wheel, or of what is installed."""
 
     module: Module = Field(description="Python module that is run as the driver.")
     wheel: FilePath | None = Field(default=None, description="Path of a pure Python wheel that holds the module.")
 
 
-class Jar(_Part):
+class Jar(Document):
     """A class of a jar."""
 
     jar: FilePath = Field(description="Path of the jar, as the driver sees it.")
@@ -70,7 +66,7 @@ Application = Annotated[
 ]
 
 
-class Driver(_Part):
+class Driver(Document):
     """Size of the driver."""
 
     cores: int = Field(default=2, ge=1, le=256, description="Cores.")
@@ -78,7 +74,7 @@ class Driver(_Part):
     overhead_mib: int = Field(default=512, ge=0, description="Memory beside the heap (Python, native), MiB.")
 
 
-class Executors(_Part):
+class Executors(Document):
     """Number and size of the executors."""
 
     instances: int = Field(default=0, ge=0, le=1_000, description="How many; 0 works in the driver.")
@@ -87,15 +83,15 @@ class Executors(_Part):
     overhead_mib: int = Field(default=384, ge=0, description="Memory of each beside the heap, MiB.")
 
 
-class Resources(_Part):
-    """What a job may use. On one machine (`local`) executors are threads of the driver: their cores, in one heap."""
+class Resources(Document):
+    """What a job may use. On one machine executors are threads of the driver: their cores, in the driver's heap."""
 
     driver: Driver = Driver()
     executor: Executors = Executors()
 
 
-class Streaming(_Part):
-    """What a streaming job needs beside a batch job's."""
+class Streaming(Document):
+    """What a streaming job needs in addition."""
 
     checkpoint: str = Field(description="Folder or URL of checkpoints, handed over as Spark's default location.")
     trigger_interval: str = Field(
@@ -106,20 +102,20 @@ class Streaming(_Part):
 
 
 class JobType(StrEnum):
-    """Whether a job comes to an end of itself."""
+    """Whether a job ends by itself."""
 
     BATCH = "BATCH"
     STREAMING = "STREAMING"
 
 
-class FromVariable(_Part):
-    """A value that the gateway's environment holds when the driver starts."""
+class FromVariable(Document):
+    """A value from the gateway's environment, read when the driver starts."""
 
     from_variable: VariableName = Field(description="Environment variable of the gateway.")
 
 
-class FromFile(_Part):
-    """A value in a file of mode 0600 when the driver starts."""
+class FromFile(Document):
+    """A value from a file of mode 0600, read when the driver starts."""
 
     from_file: str = Field(description="Absolute path of the file.")
 
@@ -129,7 +125,7 @@ class FromFile(_Part):
         return _absolute(path)
 
 
-class Timeouts(_Part):
+class Timeouts(Document):
     """Longest times, in seconds."""
 
     queue_s: float = Field(default=3_600.0, gt=0, description="Until a driver is requested.")
@@ -147,7 +143,7 @@ class RestartWhen(StrEnum):
     ALWAYS = "Always"
 
 
-class RestartPolicy(_Part):
+class RestartPolicy(Document):
     """Whether and when a job that ended is started again; a cancelled one never is."""
 
     when: RestartWhen = Field(default=RestartWhen.NEVER, description="After which ends.")
@@ -167,7 +163,7 @@ class Retain(StrEnum):
     NEVER = "Never"
 
 
-class Retention(_Part):
+class Retention(Document):
     """What is kept of an ended job. Its record (states, times, exit code) always is."""
 
     retain: Retain = Field(default=Retain.ALWAYS, description="Which ends keep logs and files.")
@@ -176,7 +172,7 @@ class Retention(_Part):
     )
 
 
-class JobSpec(_Part):
+class JobSpec(Document):
     """One Spark application."""
 
     name: JobName = Field(description="Name of the job; several submissions may share it.")
@@ -195,9 +191,9 @@ class JobSpec(_Part):
     )
     conf: dict[ConfKey, str] = Field(default_factory=dict, description="Spark properties; they win over ours.")
     resources: Resources = Resources()
-    type: JobType = Field(default=JobType.BATCH, description="Whether it comes to an end of itself.")
-    streaming: Streaming | None = Field(default=None, description="Of a STREAMING job.")
-    labels: dict[JobName, str] = Field(default_factory=dict, description="For those who look for it.")
+    type: JobType = Field(default=JobType.BATCH, description="Whether it ends by itself.")
+    streaming: Streaming | None = Field(default=None, description="Checkpoint and trigger of a STREAMING job.")
+    labels: dict[JobName, str] = Field(default_factory=dict, description="Free text by name; shown in lists.")
     environment: dict[VariableName, FromVariable | FromFile] = Field(
         default_factory=dict, description="Variables of the driver, by reference: values are never recorded."
     )
@@ -205,14 +201,17 @@ class JobSpec(_Part):
     restart: RestartPolicy = RestartPolicy()
     retention: Retention = Retention()
     ui: bool = Field(default=False, description="Serve Spark's own UI on loopback while it runs.")
+    ports: tuple[Port, ...] = Field(
+        default=(), description="TCP ports at which the driver serves clients; a container publishes them on loopback."
+    )
     jar_groups: tuple[str, ...] = Field(default=(), description="Groups of the jar lock on the driver's class path.")
     ready_by: Literal["events", "status"] = Field(
         default="events",
-        description="How readiness is seen: Spark's event log, or a status.json that the application writes itself.",
+        description="What shows readiness: Spark's event log, or a status.json that the application writes itself.",
     )
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _fields_agree(self) -> Self:
         if self.streaming is not None and self.type is JobType.BATCH:
             raise ValueError("streaming is set, but type is BATCH; set type: STREAMING")
         for name in self.environment:
@@ -227,21 +226,21 @@ class JobSpec(_Part):
         return found
 
     def placed(self, folder: Path) -> JobSpec:
-        """The job with absolute paths of its application; relative ones lead from ``folder``."""
+        """The job with absolute paths of its application; relative ones are taken from ``folder``."""
         paths = {name: str(folder / path) for name, path in self.application_files.items() if "://" not in path}
         return self.model_copy(update={"application": self.application.model_copy(update=paths)})
 
     def relative_paths(self) -> list[str]:
-        """Fields whose path is relative, so that nobody knows what it names."""
+        """Fields whose path is relative; a gateway cannot know from which folder."""
         own = [(f"application.{name}", path) for name, path in self.application_files.items()]
         paths = [*own, *(("files", path) for path in self.files)]
         return [name for name, path in paths if not PurePosixPath(path).is_absolute()]
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same spec, whatever order its fields were given in."""
-        told = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        """Hash of the spec; it does not depend on the order in which fields were given."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _absolute(path: str) -> str:

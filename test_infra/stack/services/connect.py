@@ -5,17 +5,47 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from pydantic import Field
+
 from test_infra.base.deadline import StillWaiting
 from test_infra.base.paths import private_dir, write_private
 from test_infra.jvm import jars
+from test_infra.jvm.properties import properties_text
+from test_infra.stack.endpoint import Address, Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Address, Endpoint
-from test_infra.stack.service import ExternalService, Place, ServiceSpec
-from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command, properties_text
+from test_infra.stack.service import (
+    ExternalService,
+    ServiceDefinition,
+    ServicePlace,
+    ServiceSettings,
+    ServiceSpec,
+)
+from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command
 from test_infra.stack.services.kafka import LARGEST_MESSAGE_BYTES
-from test_infra.stack.spec import ConnectSettings, ExternalConnect
 
 NAME = "connect"
+
+
+class ExternalConnect(ServiceSettings):
+    """A Kafka Connect worker, with Debezium installed, that is already there."""
+
+    host: str = Field(description="Host name or address of its REST interface.")
+    port: int = Field(default=8083, ge=1, le=65535, description="Port of its REST interface.")
+    secrets_file: str = Field(
+        description="Properties file, as the worker sees it, that holds the key capture_password."
+    )
+
+
+class ConnectSettings(ServiceSettings):
+    """Kafka Connect 4.3, one distributed worker with the Debezium connector for PostgreSQL."""
+
+    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed REST port; None takes a free one.")
+    heap_mib: int = Field(default=512, ge=192, description="Java heap, MiB.")
+    memory_limit_mib: int = Field(default=1_280, ge=320, description="Resident memory beyond which it is killed, MiB.")
+    offset_flush_interval_ms: int = Field(
+        default=200, ge=50, description="How often offsets are committed, milliseconds."
+    )
+    external: ExternalConnect | None = Field(default=None, description="Attach to this one instead of starting one.")
 
 
 def connect(settings: ConnectSettings) -> ServiceSpec | ExternalService:
@@ -47,7 +77,8 @@ def connect(settings: ConnectSettings) -> ServiceSpec | ExternalService:
         probe=worker_answers,
         memory_limit_mib=settings.memory_limit_mib,
         stop_timeout_s=5.0,
-        end_signal=signal.SIGKILL,  # asked to end together with its broker, it would look for that for two seconds
+        # Asked to end together with its broker, it would try to reach the broker for two seconds.
+        end_signal=signal.SIGKILL,
         secrets=("capture_password",),
     )
 
@@ -58,7 +89,7 @@ def _external(external: ExternalConnect) -> ExternalService:
     )
 
 
-def _local_endpoint(place: Place) -> Endpoint:
+def _local_endpoint(place: ServicePlace) -> Endpoint:
     port = place.ports["rest"]
     endpoint = _endpoint(LOOPBACK, port, str(_secrets_file(place)))
     if place.network_name is None:
@@ -98,7 +129,7 @@ def worker_answers(endpoint: Endpoint) -> str:
     return f"{version}, Debezium {debezium}"
 
 
-def worker_properties(place: Place, settings: ConnectSettings) -> dict[str, object]:
+def worker_properties(place: ServicePlace, settings: ConnectSettings) -> dict[str, object]:
     """The worker's configuration: REST on loopback, secrets only from files below one folder, no client overrides."""
     topics = f"ti-{place.stack_id}-connect"
     internal = {
@@ -111,7 +142,7 @@ def worker_properties(place: Place, settings: ConnectSettings) -> dict[str, obje
         "group.id": topics,
         "listeners": f"http://{place.listen}:{place.ports['rest']}",
         "rest.advertised.host.name": place.network_name or LOOPBACK,
-        "plugin.path": jars.plugin_dir("debezium-postgres"),
+        "plugin.path": jars.unpacked_group("debezium-postgres"),
         "plugin.discovery": "service_load",
         "connector.client.config.override.policy": "None",
         "config.providers": "file",
@@ -137,13 +168,24 @@ def worker_properties(place: Place, settings: ConnectSettings) -> dict[str, obje
     }
 
 
-def _secrets_file(place: Place) -> Path:
+def _secrets_file(place: ServicePlace) -> Path:
     return place.config / "secrets" / "connect.properties"
 
 
-def _prepare(place: Place, settings: ConnectSettings) -> None:
+def _prepare(place: ServicePlace, settings: ConnectSettings) -> None:
     write_private(place.config / "log4j2.properties", LOG_CONFIG)
     write_private(place.config / "worker.properties", properties_text(worker_properties(place, settings)))
     private_dir(_secrets_file(place).parent)
     password = place.endpoints["postgres"].secret("capture_password")
     write_private(_secrets_file(place), properties_text({"capture_password": password}))
+
+
+SERVICE = ServiceDefinition(
+    name=NAME,
+    description="Worker that runs Debezium.",
+    settings=ConnectSettings,
+    build=connect,
+    on_by_default=True,
+    asset_kinds=frozenset({"debezium", "kafka"}),
+    exports=lambda endpoint: {"DEBEZIUM_URL": endpoint.url},
+)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pydantic import Field
+
 import test_infra
 from test_infra.base.deadline import StillWaiting
 from test_infra.base.environment import inherited
@@ -12,15 +14,28 @@ from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import HOME_VARIABLE, home
 from test_infra.jvm import jars
 from test_infra.jvm.java import find_java
-from test_infra.runtime.docker import ENGINE_VARIABLES
+from test_infra.runtime.factory import client_variables
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Endpoint
-from test_infra.stack.service import Command, Place, ServiceSpec
+from test_infra.stack.service import Command, ServiceDefinition, ServicePlace, ServiceSettings, ServiceSpec
 from test_infra.stack.services import secret_files
-from test_infra.stack.spec import GatewaySettings
 
 NAME = "gateway"
 MODULE = "test_infra.spark.http.server"
+
+
+class GatewaySettings(ServiceSettings):
+    """The Spark gateway: an HTTP API for Spark jobs of this stack, on loopback."""
+
+    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed port; None takes a free one.")
+    most_active: int | None = Field(
+        default=8, ge=1, description="How many Spark jobs may have a driver at once; more of them are queued."
+    )
+    allowed_conf: tuple[str, ...] = Field(
+        default=(),
+        description="Spark properties that jobs may set though they open holes, such as spark.jars.packages.",
+    )
+    memory_limit_mib: int = Field(default=512, ge=128, description="Resident memory beyond which it is killed, MiB.")
 
 
 def gateway(settings: GatewaySettings) -> ServiceSpec:
@@ -46,17 +61,17 @@ def gateway(settings: GatewaySettings) -> ServiceSpec:
     )
 
 
-def _prepare(place: Place) -> None:
-    # Here, where the user's proxies and certificates are known; the gateway's environment is bare.
+def _prepare(place: ServicePlace) -> None:
+    # Fetched here, where the user's proxies and certificates are set; the gateway has only the variables below.
     jars.fetch("spark-local-files")
     secret_files.made(place.secrets, "gateway_token")
 
 
-def _command(place: Place) -> Command:
+def _command(place: ServicePlace) -> Command:
     return Command(
         argv=(sys.executable, "-m", MODULE, place.stack_id, str(place.ports["http"]), str(_token_file(place))),
         env={
-            **inherited(*ENGINE_VARIABLES),
+            **inherited(*client_variables()),
             HOME_VARIABLE: str(home()),
             "JAVA_HOME": str(find_java().home),
             "PYTHONPATH": str(Path(test_infra.__file__).parents[1]),
@@ -65,7 +80,7 @@ def _command(place: Place) -> Command:
     )
 
 
-def _endpoint(place: Place) -> Endpoint:
+def _endpoint(place: ServicePlace) -> Endpoint:
     port = place.ports["http"]
     return Endpoint(
         service=NAME,
@@ -76,7 +91,7 @@ def _endpoint(place: Place) -> Endpoint:
     )
 
 
-def _token_file(place: Place) -> Path:
+def _token_file(place: ServicePlace) -> Path:
     return place.secrets / "gateway_token"
 
 
@@ -100,3 +115,11 @@ def gateway_answers(endpoint: Endpoint) -> str:
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise StillWaiting(f"{type(error).__name__}: {error}") from error
     return version
+
+
+SERVICE = ServiceDefinition(
+    name=NAME,
+    description="Spark jobs over HTTP; not started by default.",
+    settings=GatewaySettings,
+    build=gateway,
+)

@@ -16,7 +16,7 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
 rootLogger.level = info
 rootLogger.appenderRef.console.ref = console
-# One line per property of every client and converter: thousands, and configurations hold host names and paths.
+# It logs one line per property of every client and converter: thousands of lines, with host names and paths.
 logger.config.name = org.apache.kafka.common.config.AbstractConfig
 logger.config.level = warn
 logger.reflections.name = org.reflections
@@ -29,7 +29,7 @@ def java_command(
 ) -> Command:
     """A JVM of the ``kafka`` jars.
 
-    Serial collector and C1 only: the fastest start on two cores (facts: real-stack.md).
+    Serial collector and C1 only: the fastest start on two cores.
 
     Args:
         main: main class.
@@ -60,8 +60,3 @@ def java_command(
         ),
         env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
     )
-
-
-def properties_text(properties: dict[str, object]) -> str:
-    """A Java properties file; values are ours, ASCII, without line breaks."""
-    return "".join(f"{name}={value}\n" for name, value in properties.items())

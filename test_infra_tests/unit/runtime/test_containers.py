@@ -14,23 +14,22 @@ import pytest
 from test_infra.base.backend import BACKEND_VARIABLE, Backend
 from test_infra.base.errors import UsageError
 from test_infra.runtime import run_child
-from test_infra.runtime.docker import ContainerDefaults, DockerRuntime
+from test_infra.runtime.container import ContainerDefaults, ContainerFiles, ContainerSpec, container_of
 from test_infra.runtime.image import IMAGE_VARIABLE, PYTHON, image_name, source_digest
-from test_infra.runtime.local import LocalRuntime
 from test_infra.runtime.process import ProcessSpec
 from test_infra.stack import StackSpec
 from test_infra.stack.containers import with_backend
-from test_infra.stack.record import Address, Endpoint
+from test_infra.stack.endpoint import Address, Endpoint
 from test_infra.stack.serve import Served
 from test_infra.stack.services.kafka import server_properties
 
-AROUND = ContainerDefaults(
+DEFAULTS = ContainerDefaults(
     image="ours:1", network="ti-x", labels={"stack": "x"}, user=(1234, 1234), folders=(Path("/lake"),)
 )
 
 
-def runtime(folder: Path) -> DockerRuntime:
-    return DockerRuntime(LocalRuntime(folder, keeper_pid=1), folder, AROUND)
+def container(spec: ProcessSpec, folder: Path) -> ContainerSpec:
+    return container_of(spec, DEFAULTS, ContainerFiles(folder, spec.name))
 
 
 def test_a_job_gets_the_images_python_and_nothing_that_describes_this_machine(tmp_path: Path) -> None:
@@ -38,19 +37,19 @@ def test_a_job_gets_the_images_python_and_nothing_that_describes_this_machine(tm
     spec = ProcessSpec(
         name="job", argv=(sys.executable, "-m", "this"), env=environment, cwd=Path("/job"), log_path=Path("/log")
     )
-    container = runtime(tmp_path)._container(spec)
-    assert container.argv == (PYTHON, "-m", "this")
-    assert container.env == {"MINE": "1"}
-    assert container.user == "1234:1234"
-    assert {str(mount.target) for mount in container.mounts if not mount.read_only} == {"/job", "/lake"}
+    made = container(spec, tmp_path)
+    assert made.argv == (PYTHON, "-m", "this")
+    assert made.env == {"MINE": "1"}
+    assert made.user == "1234:1234"
+    assert {str(mount.target) for mount in made.mounts if not mount.read_only} == {"/job", "/lake"}
 
 
 def test_a_process_that_names_its_folders_sees_no_others(tmp_path: Path) -> None:
     spec = ProcessSpec(
         name="kafka", argv=("java",), cwd=Path("/data"), log_path=Path("/log"),
-        folders=(Path("/data"),), read_only=(Path("/secret"),),
+        writes=(Path("/data"),), reads=(Path("/secret"),),
     )  # fmt: skip
-    seen = {str(mount.source): mount.read_only for mount in runtime(tmp_path)._container(spec).mounts}
+    seen = {str(mount.source): mount.read_only for mount in container(spec, tmp_path).mounts}
     assert {path: read_only for path, read_only in seen.items() if not path.startswith(str(tmp_path))} == {
         "/data": False,
         "/secret": True,

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from test_infra.base.errors import UsageError
 from test_infra.base.redaction import MASK, redact
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.record import (
     BadRecord,
-    Endpoint,
     ProcessId,
     StackFolders,
     StackRecord,
@@ -21,8 +21,10 @@ from test_infra.stack.record import (
     read_record,
     write_record,
 )
-from test_infra.stack.services import secret_files, services_of
-from test_infra.stack.spec import ExternalPostgres, PostgresSettings, Services, StackSpec
+from test_infra.stack.registry import services_of
+from test_infra.stack.services import secret_files
+from test_infra.stack.services.postgres import ExternalPostgres, PostgresSettings
+from test_infra.stack.spec import Services, StackSpec
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,15 @@
 """PostgreSQL as the source of a pipeline: connect, prepare, describe, freeze and read."""
 
-from test_infra.cdc.sources.postgres.catalogue import NoPrimaryKey, NoSuchTable, SourceTable, schemas, tables
-from test_infra.cdc.sources.postgres.connection import Role, SourceUnreachable, connect, conninfo
-from test_infra.cdc.sources.postgres.preparation import prepare
-from test_infra.cdc.sources.postgres.snapshot import Frozen, LockNotTaken, Part, Snapshot, emit_marker, freeze
+from test_infra.cdc.sources.errors import LockNotTaken, SourceUnreachable
+from test_infra.cdc.sources.postgres.catalogue import NoPrimaryKey, NoSuchTable, SourceTable, tables
+from test_infra.cdc.sources.postgres.connection import Role, connect, conninfo
+from test_infra.cdc.sources.postgres.lsn import Lsn
+from test_infra.cdc.sources.postgres.snapshot import Frozen, Part, Snapshot, emit_marker, freeze
 
 __all__ = [
     "Frozen",
     "LockNotTaken",
+    "Lsn",
     "NoPrimaryKey",
     "NoSuchTable",
     "Part",
@@ -19,7 +21,5 @@ __all__ = [
     "conninfo",
     "emit_marker",
     "freeze",
-    "prepare",
-    "schemas",
     "tables",
 ]

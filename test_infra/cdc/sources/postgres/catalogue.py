@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import UsageError
-from test_infra.cdc.lake.delta import mirror_schema
 from test_infra.cdc.types import UnsupportedColumn, check_supported
 from test_infra.cdc.types.table import Column, TableSchema
 
 if TYPE_CHECKING:
     import psycopg
 
-    from test_infra.cdc.pipeline.spec import PipelineSpec
 
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
@@ -70,29 +69,24 @@ class SourceTable:
         schema: its columns.
         oid: changes when the table is dropped and made again.
         relfilenode: changes when it is truncated or rewritten.
-        replica_identity_full: whether events carry the whole row before the change; of a partitioned table that is
-            not known, because each partition has an identity of its own.
+        before_images: whether events carry the whole row before the change (REPLICA IDENTITY FULL); of a partitioned
+            table that is not known, because each partition has an identity of its own.
     """
 
     schema: TableSchema
     oid: int
     relfilenode: int
-    replica_identity_full: bool
+    before_images: bool
 
 
-def schemas(connection: psycopg.Connection, spec: PipelineSpec) -> list[TableSchema]:
-    """The captured tables in the order of the pipeline, each fit to be captured.
+def tables(connection: psycopg.Connection, schema_name: str, names: Sequence[str]) -> list[SourceTable]:
+    """Captured tables in the order of their names here, each fit to be captured.
 
     Raises:
         NoSuchTable: one does not exist.
         NoPrimaryKey: one has none.
         UsageError: one is no ordinary table, is unlogged, or has a column that cannot be captured.
     """
-    return [table.schema for table in tables(connection, spec.source.schema_name, spec.tables)]
-
-
-def tables(connection: psycopg.Connection, schema_name: str, names: list[str]) -> list[SourceTable]:
-    """Like `schemas`, with what tells a truncated or rewritten table from the one before."""
     found = _described(connection, schema_name, names)
     if missing := [name for name in names if name not in found]:
         raise NoSuchTable(
@@ -103,7 +97,7 @@ def tables(connection: psycopg.Connection, schema_name: str, names: list[str]) -
     return [_checked(found[name]) for name in names]
 
 
-def missing_tables(connection: psycopg.Connection, schema_name: str, names: list[str]) -> list[str]:
+def missing_tables(connection: psycopg.Connection, schema_name: str, names: Sequence[str]) -> list[str]:
     """Which of the tables do not exist."""
     found = _described(connection, schema_name, names)
     return [name for name in names if name not in found]
@@ -117,7 +111,7 @@ class _Described:
     generated_key: list[str]
 
 
-def _described(connection: psycopg.Connection, schema_name: str, names: list[str]) -> dict[str, _Described]:
+def _described(connection: psycopg.Connection, schema_name: str, names: Sequence[str]) -> dict[str, _Described]:
     rows: list[tuple[Any, ...]] = connection.execute(_QUERY, [schema_name, list(names)]).fetchall()
     found = {}
     for name, group in groupby(rows, key=lambda row: row[0]):
@@ -155,7 +149,7 @@ def _checked(described: _Described) -> SourceTable:
             "which is not replicated",
             hint="give it a key of ordinary columns, or leave the table out of the pipeline",
         )
-    if schema.generated and described.table.replica_identity_full:
+    if schema.generated and described.table.before_images:
         # Measured on PostgreSQL 18: "Replica identity must not contain unpublished generated columns".
         raise UsageError(
             f"table {schema.qualified} has the generated column {schema.generated[0]} and REPLICA IDENTITY FULL: "
@@ -171,10 +165,4 @@ def _checked(described: _Described) -> SourceTable:
         check_supported(schema)
     except UnsupportedColumn as error:
         raise UsageError(f"table {schema.qualified}: {error.what}", details=error.details, hint=error.hint) from error
-    own = set(mirror_schema(schema).names[len(schema.columns) :])
-    if taken := sorted(own & {column.name for column in schema.columns}):
-        raise UsageError(
-            f"table {schema.qualified} has a column {taken[0]}, which the mirror needs for itself",
-            hint="leave the table out of the pipeline",
-        )
     return described.table

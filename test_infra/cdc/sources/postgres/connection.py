@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from test_infra.base.errors import InfrastructureError
 from test_infra.base.redaction import redact
+from test_infra.cdc.sources.errors import SourceUnreachable
 
 if TYPE_CHECKING:
     import psycopg
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 Role = Literal["owner", "capture"]
 CONNECT_TIMEOUT_S = 5
-
-
-class SourceUnreachable(InfrastructureError):
-    """The source did not accept a session."""
 
 
 def connect(endpoint: Endpoint, role: Role) -> psycopg.Connection:

@@ -5,64 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
-from test_infra.base.paths import private_dir, write_private
-from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
-from test_infra.cdc.pipeline.origin import Discontinuity, Origin, origin_of
-from test_infra.cdc.sources.postgres.catalogue import missing_tables, schemas
+from test_infra.cdc.sources.postgres.catalogue import missing_tables
 from test_infra.cdc.sources.postgres.connection import connect
 from test_infra.cdc.sources.postgres.publication import faults
-from test_infra.cdc.sources.postgres.shape import check_shapes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     import psycopg
     from psycopg.sql import Composed
 
-    from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.cdc.types.table import TableSchema
-    from test_infra.stack import Endpoint, Stack
+    from test_infra.stack import Endpoint
 
 
-def prepare(stack: Stack, spec: PipelineSpec) -> list[TableSchema]:
-    """Make the tables, the publication and the capture role's rights; afterwards the pipeline is on record.
-
-    Tables that exist are left as they are, so that doing it again changes nothing. A table that is empty gets the
-    rows that the pipeline's load asks for before the connector, and every one of them is in the history.
-
-    Returns:
-        The captured tables in the order of the pipeline.
+def check_server(connection: psycopg.Connection, slot: str, capture_user: str) -> None:
+    """The server can take one more replication by this role.
 
     Raises:
-        NoSuchTable: a table does not exist and no SQL file makes it.
-        NoPrimaryKey: a table has none.
-        UsageError: ``wal_level``, slots, roles, publication, a table's kind, identity or column do not allow to
-            capture it; says what to do.
-        Discontinuity: the pipeline's lake is of another source, or of a table that was there before.
-        SourceUnreachable: the source did not accept the owner or the capture role.
+        UsageError: ``wal_level``, slots, WAL senders or the role do not allow it; says what to do.
     """
-    from test_infra.cdc.load.seed import seed_rows
-
-    endpoint = stack.endpoint(spec.source.service)
-    names = PipelineNames(stack.id, spec.name)
-    with connect(endpoint, "owner") as connection:
-        _check_server(connection, names.slot, endpoint.properties["capture_user"])
-        _create_tables(connection, spec)
-        found = schemas(connection, spec)
-        check_shapes(connection, spec.source.schema_name, spec.tables)
-        _check_origin(connection, spec, names, PipelineFolders(stack.dir, spec.name))
-        with connection.transaction():
-            _publish(connection, names.publication, found)
-            _grant(connection, endpoint.properties["capture_user"], found)
-        _check_publication(connection, names.publication, spec)
-        _check_capture(endpoint, found)
-        folders = PipelineFolders(stack.dir, spec.name)
-        private_dir(folders.record.parent)
-        if spec.load is not None:
-            seed_rows(connection, found, rows=spec.load.rows_before, seed=spec.load.seed, history=folders.history)
-    write_private(folders.record, spec.model_dump_json(indent=1))
-    return found
-
-
-def _check_server(connection: psycopg.Connection, slot: str, capture_user: str) -> None:
     row = connection.execute(
         """SELECT current_setting('wal_level'), current_setting('max_replication_slots')::int,
                   (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> %s),
@@ -97,29 +60,39 @@ def _check_server(connection: psycopg.Connection, slot: str, capture_user: str) 
         raise UsageError(f"role {capture_user} may not replicate", hint=f"ALTER ROLE {capture_user} REPLICATION")
 
 
-def _create_tables(connection: psycopg.Connection, spec: PipelineSpec) -> None:
+def create_tables(
+    connection: psycopg.Connection, pipeline: str, schema_name: str, tables: Sequence[str], ddl: Path
+) -> None:
+    """Run an SQL file, whole or not at all, when one of the tables does not exist.
+
+    Raises:
+        UsageError: the file cannot be read, or a statement of it failed.
+    """
     import psycopg
 
-    ddl = spec.source.ddl
-    if ddl is None or not missing_tables(connection, spec.source.schema_name, spec.tables):
+    if not missing_tables(connection, schema_name, tables):
         return
     try:
         statements = ddl.read_text()
     except OSError as error:
         raise UsageError(
-            f"the SQL file of pipeline {spec.name} cannot be read", details={"file": str(ddl), "seen": str(error)}
+            f"the SQL file of pipeline {pipeline} cannot be read", details={"file": str(ddl), "seen": str(error)}
         ) from error
     try:
         with connection.transaction():
             connection.execute(statements.encode())
     except psycopg.Error as error:
         raise UsageError(
-            f"the SQL file of pipeline {spec.name} failed", details={"file": str(ddl), "seen": str(error).strip()}
+            f"the SQL file of pipeline {pipeline} failed", details={"file": str(ddl), "seen": str(error).strip()}
         ) from error
 
 
-def _publish(connection: psycopg.Connection, publication: str, found: list[TableSchema]) -> None:
-    """Exactly these tables, also when the publication is there: a table dropped and made again has left it."""
+def publish(connection: psycopg.Connection, publication: str, found: Sequence[TableSchema]) -> None:
+    """Publish exactly these tables, also when the publication is there: a table dropped and made again has left it.
+
+    Raises:
+        UsageError: the owner role may not publish them.
+    """
     import psycopg
     from psycopg.sql import SQL, Identifier
 
@@ -137,18 +110,15 @@ def _publish(connection: psycopg.Connection, publication: str, found: list[Table
         ) from error
 
 
-def _check_origin(
-    connection: psycopg.Connection, spec: PipelineSpec, names: PipelineNames, folders: PipelineFolders
+def check_publication(
+    connection: psycopg.Connection, publication: str, schema_name: str, tables: Sequence[str]
 ) -> None:
-    now = origin_of(connection, spec, names)
-    for folder in (folders.lake, folders.checkpoint):
-        recorded = Origin.read(folder)
-        if recorded is not None and (found := recorded.breaks(now)):
-            raise Discontinuity(spec.name, found)
+    """The publication sends every change of the tables, whole.
 
-
-def _check_publication(connection: psycopg.Connection, publication: str, spec: PipelineSpec) -> None:
-    if found := faults(connection, publication, spec.source.schema_name, spec.tables):
+    Raises:
+        UsageError: it would keep something back.
+    """
+    if found := faults(connection, publication, schema_name, tables):
         raise UsageError(
             found[0],
             details={f"also {place}": fault for place, fault in enumerate(found[1:], 1)},
@@ -156,7 +126,8 @@ def _check_publication(connection: psycopg.Connection, publication: str, spec: P
         )
 
 
-def _grant(connection: psycopg.Connection, capture_user: str, found: list[TableSchema]) -> None:
+def grant(connection: psycopg.Connection, capture_user: str, found: Sequence[TableSchema]) -> None:
+    """Let the capture role read the tables."""
     from psycopg.sql import SQL, Identifier
 
     capture = Identifier(capture_user)
@@ -165,7 +136,13 @@ def _grant(connection: psycopg.Connection, capture_user: str, found: list[TableS
     connection.execute(SQL("GRANT SELECT ON TABLE {} TO {}").format(_listed(found), capture))
 
 
-def _check_capture(endpoint: Endpoint, found: list[TableSchema]) -> None:
+def check_capture(endpoint: Endpoint, found: Sequence[TableSchema]) -> None:
+    """The capture role reaches the source and may read every table.
+
+    Raises:
+        SourceUnreachable: it is refused.
+        UsageError: it may not read one.
+    """
     with connect(endpoint, "capture") as connection:
         for schema in found:
             row = connection.execute(
@@ -181,7 +158,7 @@ def _check_capture(endpoint: Endpoint, found: list[TableSchema]) -> None:
                 )
 
 
-def _listed(found: list[TableSchema]) -> Composed:
+def _listed(found: Sequence[TableSchema]) -> Composed:
     from psycopg.sql import SQL, Identifier
 
     return SQL(", ").join(Identifier(schema.schema, schema.name) for schema in found)

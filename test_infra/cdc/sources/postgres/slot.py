@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import NotReady
-from test_infra.cdc.pipeline.origin import Break
+from test_infra.cdc.sources.origin import Break
+from test_infra.cdc.sources.postgres.lsn import Lsn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import psycopg
 
-    from test_infra.cdc.pipeline.names import PipelineNames
+    from test_infra.cdc.sources.source import CaptureNames, Position
 
 COMMITTED_WITHIN_S = 5.0
 """Connect commits an offset each 0.2 s; a slot confirmed beyond it after this time was not confirmed by it."""
@@ -44,8 +45,8 @@ class Slot:
     of_this_database: bool
     wal_status: str | None
     invalidation_reason: str
-    restart_lsn: int | None
-    confirmed_lsn: int | None
+    restart_lsn: Lsn | None
+    confirmed_lsn: Lsn | None
 
     @property
     def fault(self) -> str:
@@ -63,11 +64,14 @@ class Slot:
 def find_slot(connection: psycopg.Connection, name: str) -> Slot | None:
     """The slot of this name; None when there is none."""
     row = connection.execute(_QUERY, [name]).fetchone()
-    return None if row is None else Slot(*row)
+    if row is None:
+        return None
+    *described, restart, confirmed = row
+    return Slot(*described, *(None if lsn is None else Lsn(lsn) for lsn in (restart, confirmed)))
 
 
 def slot_breaks(
-    connection: psycopg.Connection, names: PipelineNames, committed_lsn: Callable[[], int | None]
+    connection: psycopg.Connection, names: CaptureNames, committed_position: Callable[[], Position | None]
 ) -> list[Break]:
     """What is wrong with the slot of a connector that has committed an offset before; empty when nothing, or none.
 
@@ -76,36 +80,32 @@ def slot_breaks(
 
     Args:
         connection: of the owner.
-        names: of the pipeline.
-        committed_lsn: asks Connect for the offset that it has committed; None before streaming began.
+        names: of the pipeline; its slot is that of the name ``replication``.
+        committed_position: asks Connect for the LSN that it has committed; None before streaming began.
     """
     # In this order: the committed offset only grows.
-    slot = find_slot(connection, names.slot)
-    committed = committed_lsn()
+    slot = find_slot(connection, names.replication)
+    committed = committed_position()
     if slot is None:
         if committed is None:
             return []
-        return [Break("slot", f"there is no slot {names.slot} any more: changes after {as_lsn(committed)} are lost")]
+        return [Break("slot", f"there is no slot {names.replication} any more: changes after {committed} are lost")]
     if slot.fault:
-        return [Break("slot", f"slot {names.slot} {slot.fault}")]
-    if committed is None or slot.confirmed_lsn is None or slot.confirmed_lsn <= committed:
+        return [Break("slot", f"slot {names.replication} {slot.fault}")]
+    if committed is None or slot.confirmed_lsn is None or not committed < slot.confirmed_lsn:
         return []
     confirmed = slot.confirmed_lsn
 
     def caught_up() -> None:
         nonlocal committed
-        committed = committed_lsn()
+        committed = committed_position()
         if committed is None or committed < confirmed:
             raise StillWaiting("it is behind")
 
     try:
         wait_for(caught_up, Deadline(COMMITTED_WITHIN_S), what=names.connector, awaited="the slot's position")
     except NotReady:
-        where = f"begins at {as_lsn(confirmed)}, but {names.connector} has read up to {as_lsn(committed or 0)}"
-        return [Break("slot", f"slot {names.slot} {where}: it was dropped and made again, what lies between is lost")]
+        where = f"begins at {confirmed}, but {names.connector} has read up to {committed_position() or Lsn(0)}"
+        lost = "it was dropped and made again, what lies between is lost"
+        return [Break("slot", f"slot {names.replication} {where}: {lost}")]
     return []
-
-
-def as_lsn(number: int) -> str:
-    """A position as PostgreSQL writes it."""
-    return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"

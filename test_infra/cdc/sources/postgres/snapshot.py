@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import InfrastructureError
+from test_infra.base.ids import token
 from test_infra.base.redaction import redact
+from test_infra.cdc.sources.errors import LockNotTaken
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, tables
 from test_infra.cdc.sources.postgres.connection import connect, conninfo
+from test_infra.cdc.sources.postgres.lsn import Lsn
 from test_infra.cdc.types import identifier, literal, rule_for
 
 if TYPE_CHECKING:
     import psycopg
     import pyarrow as pa
 
-    from test_infra.cdc.pipeline.spec import PipelineSpec
     from test_infra.cdc.types.table import TableSchema
     from test_infra.stack import Endpoint
 
@@ -32,10 +34,6 @@ PART_BLOCKS = 4_096
 BATCH_OPTION = "adbc.postgresql.batch_size_hint_bytes"
 BATCH_BYTES = 8 * 1024 * 1024
 """Of one Arrow batch; several are in memory at once."""
-
-
-class LockNotTaken(InfrastructureError):
-    """A table was locked by a truncate, a rewrite or DDL all the time."""
 
 
 @dataclass(frozen=True)
@@ -149,17 +147,17 @@ class Frozen:
 
 @contextmanager
 def freeze(
-    endpoint: Endpoint, spec: PipelineSpec, names: list[str], moment: Callable[[], str] | None = None
+    endpoint: Endpoint, schema_name: str, names: Sequence[str], moment: Callable[[], str] | None = None
 ) -> Iterator[Frozen]:
     """Hold a moment of the source for the time of the block; it must be short, because it holds locks.
 
     The locks come before the snapshot: between a snapshot and its first read a truncate could slip in, and the read
-    would see an empty table (facts/exact-cut.md: 6 of 7 cuts false without). Every session takes its own before the
+    would see an empty table (6 of 7 cuts were false without). Every session takes its own before the
     first one takes the snapshot: later, it would queue behind a truncate that waits for the first, for ever.
 
     Args:
         endpoint: of the primary.
-        spec: the pipeline.
+        schema_name: of the captured tables.
         names: tables to hold.
         moment: called when all locks are held; gives the name of an exported snapshot. None: the first session's own.
 
@@ -170,18 +168,18 @@ def freeze(
     """
     # First, because its errors say who was refused and why.
     with connect(endpoint, "owner") as catalogue, ExitStack() as held:
-        tables(catalogue, spec.source.schema_name, names)
+        tables(catalogue, schema_name, names)
         sessions = tuple(held.enter_context(_session(endpoint)) for _ in range(SESSIONS))
         for session in sessions:
-            _begin_and_lock(session, spec, names)
+            _begin_and_lock(session, schema_name, names)
         first, *others = sessions
         if moment is not None:
             _rows(first, f"SET TRANSACTION SNAPSHOT {literal(moment())}")
         ((text, exported),) = _rows(first, "SELECT pg_current_snapshot()::text, pg_export_snapshot()")
         for session in others:
             _rows(session, f"SET TRANSACTION SNAPSHOT {literal(exported)}")
-        blocks = dict(_rows(first, _blocks_query(spec.source.schema_name, names)))
-        frozen = tables(catalogue, spec.source.schema_name, names)
+        blocks = dict(_rows(first, _blocks_query(schema_name, names)))
+        frozen = tables(catalogue, schema_name, names)
         yield Frozen(Snapshot.parse(text), frozen, sessions, blocks)
         # After an error the sessions are closed, and nothing was written that could need an end.
         for session in sessions:
@@ -194,10 +192,10 @@ def _session(endpoint: Endpoint) -> Any:
     return dbapi.connect(conninfo(endpoint, "owner"), autocommit=True)
 
 
-def _begin_and_lock(session: Any, spec: PipelineSpec, names: list[str]) -> None:
+def _begin_and_lock(session: Any, schema_name: str, names: Sequence[str]) -> None:
     from adbc_driver_manager import Error
 
-    listed = ", ".join(f"{identifier(spec.source.schema_name)}.{identifier(name)}" for name in names)
+    listed = ", ".join(f"{identifier(schema_name)}.{identifier(name)}" for name in names)
     with session.cursor() as cursor:
         cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
@@ -211,7 +209,7 @@ def _begin_and_lock(session: Any, spec: PipelineSpec, names: list[str]) -> None:
             if error.sqlstate != LOCK_NOT_AVAILABLE:
                 raise InfrastructureError("the source was not frozen", details={"seen": redact(str(error))}) from None
             raise LockNotTaken(
-                f"a table of pipeline {spec.name} stayed locked for {LOCK_TIMEOUT_MS / 1_000:.0f} s",
+                f"a captured table stayed locked for {LOCK_TIMEOUT_MS / 1_000:.0f} s",
                 details={"tables": ", ".join(names)},
                 hint="look for a truncate, a rewrite or DDL in pg_stat_activity",
             ) from None
@@ -223,7 +221,7 @@ def _rows(session: Any, query: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def _blocks_query(schema_name: str, names: list[str]) -> str:
+def _blocks_query(schema_name: str, names: Sequence[str]) -> str:
     """Table -> its size about now, in blocks; what comes behind is in the last part.
 
     It locks each table, as any reader does, so it is asked by a session that holds the locks.
@@ -234,7 +232,7 @@ def _blocks_query(schema_name: str, names: list[str]) -> str:
         WHERE n.nspname = {literal(schema_name)} AND c.relname IN ({listed})"""
 
 
-def emit_marker(connection: psycopg.Connection, token: str) -> int:
+def emit_marker(connection: psycopg.Connection) -> Lsn:
     """Write a message into the WAL, in a transaction of its own, and return its LSN.
 
     Whatever was committed before lies below it. ``local``: with a synchronous standby that is missing, ``on`` would
@@ -243,7 +241,7 @@ def emit_marker(connection: psycopg.Connection, token: str) -> int:
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = local")
         row = connection.execute(
-            "SELECT (pg_logical_emit_message(true, %s, %s) - '0/0'::pg_lsn)::bigint", [MARKER_PREFIX, token]
+            "SELECT (pg_logical_emit_message(true, %s, %s) - '0/0'::pg_lsn)::bigint", [MARKER_PREFIX, token()]
         ).fetchone()
     assert row is not None
-    return int(row[0])
+    return Lsn(int(row[0]))

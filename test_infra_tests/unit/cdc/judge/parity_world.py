@@ -16,7 +16,7 @@ import pyarrow as pa
 from test_infra.cdc.judge.compare import judge
 from test_infra.cdc.judge.differences import TableParity
 from test_infra.cdc.judge.sides import Sides
-from test_infra.cdc.lake.delta import changes_schema, mirror_schema
+from test_infra.cdc.lake.schemas import changes_schema, mirror_schema
 from test_infra.cdc.sources.postgres import Snapshot
 from test_infra.cdc.types.table import Column, TableSchema
 
@@ -96,8 +96,8 @@ class World:
     def update(self, tx_id: int, key: Key, **values: Any) -> World:
         return self._event("u", key, {**self.mirror.get(key, row(key)), **values}, tx_id)
 
-    def not_carried(self, *columns: str) -> World:
-        """The event just written did not carry these columns, because they had not changed (TOAST)."""
+    def left_out(self, *columns: str) -> World:
+        """The event just written left out these columns, because they had not changed (TOAST)."""
         event = self.events[-1]
         after = {**(event.after or {}), **dict.fromkeys(columns)}
         self.events[-1] = replace(event, after=after, unchanged=columns)

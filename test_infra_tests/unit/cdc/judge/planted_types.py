@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import duckdb
 
 from test_infra.cdc.judge.compare import judge
-from test_infra.cdc.judge.differences import LOG_MIRROR, SOURCE_LOG, SOURCE_MIRROR, TableParity
+from test_infra.cdc.judge.differences import Compared, TableParity
 from test_infra.cdc.judge.sides import Sides
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake.delta import changes_schema, mirror_schema
-from test_infra.cdc.types import rule_for
+from test_infra.cdc.lake.schemas import changes_schema, mirror_schema
+from test_infra.cdc.types import element_of, fields_of, rule_for
 from test_infra.cdc.types.table import Column, TableSchema
 from test_infra_tests.unit.cdc.judge.planted import INVISIBLE, SNAPSHOT, VISIBLE, Planted
 from test_infra_tests.unit.cdc.types.type_examples import TYPES
@@ -36,11 +36,11 @@ OF_KEY = "WHERE after.id = {key} AND lsn ="
 SPOILED_LOG = "UPDATE changes SET after = {{id: {key}, v: {bad}}} " + OF_KEY
 SPOILED_MIRROR = "UPDATE mirror SET v = {bad} WHERE id = {key}"
 PLACES: dict[str, tuple[str, int, str]] = {
-    "mirror, clean key": (SPOILED_MIRROR, 1, SOURCE_MIRROR),
-    "mirror, dirty key": (SPOILED_MIRROR, 2, LOG_MIRROR),
-    "change log, clean key": (f"{SPOILED_LOG} 20", 1, SOURCE_LOG),
-    "change log, dirty key, newest visible event": (f"{SPOILED_LOG} 20", 2, SOURCE_LOG),
-    "change log, dirty key, newest event": (f"{SPOILED_LOG} 30", 2, LOG_MIRROR),
+    "mirror, clean key": (SPOILED_MIRROR, 1, Compared.SOURCE_WITH_MIRROR),
+    "mirror, dirty key": (SPOILED_MIRROR, 2, Compared.LOG_WITH_MIRROR),
+    "change log, clean key": (f"{SPOILED_LOG} 20", 1, Compared.SOURCE_WITH_LOG),
+    "change log, dirty key, newest visible event": (f"{SPOILED_LOG} 20", 2, Compared.SOURCE_WITH_LOG),
+    "change log, dirty key, newest event": (f"{SPOILED_LOG} 30", 2, Compared.LOG_WITH_MIRROR),
 }
 """Where -> SQL that spoils one key, how many events the key has after its first, and which comparison sees it."""
 
@@ -77,14 +77,13 @@ _KNOWN: dict[tuple[str, str], tuple[int, int]] = {}
 
 def samples(duckdb_type: str) -> list[str]:
     """Values of a type, as typed SQL; NULL is the first."""
-    if duckdb_type.endswith("[]"):
-        one, two, *_ = samples(duckdb_type.removesuffix("[]"))[1:]
+    if element := element_of(duckdb_type):
+        one, two, *_ = samples(element)[1:]
         values = ["[]", "[NULL]", f"[{one}]", f"[{two}]", f"[{one}, {two}]", f"[{one}, NULL]"]
     elif sized := re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", duckdb_type):
         most = "9" * (int(sized[1]) - int(sized[2])) or "0"
         values = ["0", f"'1e-{sized[2]}'", f"'-1e-{sized[2]}'", f"'{most}'"]
-    elif struct := re.fullmatch(r"STRUCT\((.+)\)", duckdb_type):
-        fields = [field.split(" ", 1) for field in struct[1].split(", ")]
+    elif fields := fields_of(duckdb_type):
         # One row, and one for each field in which only this differs.
         changed = range(-1, len(fields))
         rows = [[samples(kind)[1 + (at == one)] for at, (_, kind) in enumerate(fields)] for one in changed]

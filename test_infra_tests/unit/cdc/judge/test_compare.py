@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
+import duckdb
 import pytest
 
-from test_infra.cdc.judge import fold
-from test_infra.cdc.judge.differences import LOG, LOG_MIRROR, MOST_DIFFERENCES, SOURCE_LOG, SOURCE_MIRROR, TableParity
+from test_infra.cdc.judge import compare, findings, log_checks
+from test_infra.cdc.judge.differences import MOST_DIFFERENCES, Compared, TableParity
+from test_infra.cdc.judge.sides import Sides
 from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.lake.schemas import changes_schema, mirror_schema
 from test_infra.cdc.sources.postgres import Snapshot
 from test_infra.cdc.types import UNAVAILABLE
 from test_infra.cdc.types.table import Column, TableSchema
 from test_infra_tests.unit.cdc.judge.parity_world import ROW, World, row
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(":memory:") as made:
+        made.execute("SET TimeZone = 'UTC'")
+        yield made
+
 
 A, B, C, D = (1, "a"), (1, "b"), (2, "a"), (3, "é'\"")
 VISIBLE, RUNNING, LATER = 100, 500, 2_000
@@ -50,14 +62,14 @@ def test_equal_sides_are_green_and_counted() -> None:
 def test_row_missing_in_the_mirror() -> None:
     planted = world()
     del planted.mirror[A]
-    only(planted.judge(), Verdict.MISSING, A, "", SOURCE_MIRROR)
+    only(planted.judge(), Verdict.MISSING, A, "", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_row_too_many_in_the_mirror() -> None:
     planted = world()
     planted.mirror[9, "x"] = row((9, "x"))
     parity = planted.judge()
-    only(parity, Verdict.EXTRA, (9, "x"), "", SOURCE_MIRROR)
+    only(parity, Verdict.EXTRA, (9, "x"), "", Compared.SOURCE_WITH_MIRROR)
     assert parity.clean_keys == 3
     assert "10.50" in (parity.differences[0].mirror_value or "")
 
@@ -83,7 +95,7 @@ def test_row_too_many_in_the_mirror() -> None:
         ("raw", b""),
     ],
 )
-@pytest.mark.parametrize(("key", "compared"), [(B, SOURCE_MIRROR), (D, LOG_MIRROR)])
+@pytest.mark.parametrize(("key", "compared"), [(B, Compared.SOURCE_WITH_MIRROR), (D, Compared.LOG_WITH_MIRROR)])
 def test_changed_value_of_every_type(column, value, key, compared) -> None:
     planted = world()
     planted.mirror[key] = {**planted.mirror[key], column: value}
@@ -123,7 +135,7 @@ def test_odd_floats_equal_themselves(value) -> None:
 def test_minus_zero_is_not_zero() -> None:
     planted = World().create(VISIBLE, A, ratio=0.0)
     planted.mirror[A]["ratio"] = -0.0
-    only(planted.judge(), Verdict.VALUE, A, "ratio", SOURCE_MIRROR)
+    only(planted.judge(), Verdict.VALUE, A, "ratio", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_null_everywhere_is_green() -> None:
@@ -134,57 +146,57 @@ def test_duplicate_mirror_row() -> None:
     planted = world()
     planted.extra_mirror_rows.append(row(B))
     parity = planted.judge()
-    only(parity, Verdict.DUPLICATE, B, "", SOURCE_MIRROR)
+    only(parity, Verdict.DUPLICATE, B, "", Compared.SOURCE_WITH_MIRROR)
     assert parity.differences[0].mirror_value == "2 rows"
 
 
 def test_stale_mirror_row_of_a_clean_key() -> None:
     planted = world()
     planted.mirror[A] = row(A)
-    only(planted.judge(), Verdict.VALUE, A, "small", SOURCE_MIRROR)
+    only(planted.judge(), Verdict.VALUE, A, "small", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_stale_mirror_row_of_a_dirty_key() -> None:
     planted = world()
     planted.mirror[D]["small"] = 1
-    only(planted.judge(), Verdict.VALUE, D, "small", LOG_MIRROR)
+    only(planted.judge(), Verdict.VALUE, D, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_dirty_row_missing_in_the_mirror() -> None:
     planted = world()
     del planted.mirror[C]
-    only(planted.judge(), Verdict.MISSING, C, "", LOG_MIRROR)
+    only(planted.judge(), Verdict.MISSING, C, "", Compared.LOG_WITH_MIRROR)
 
 
 def test_deleted_dirty_row_still_in_the_mirror() -> None:
     planted = world().delete(LATER, D)
     planted.mirror[D] = row(D, small=4)
-    only(planted.judge(), Verdict.EXTRA, D, "", LOG_MIRROR)
+    only(planted.judge(), Verdict.EXTRA, D, "", Compared.LOG_WITH_MIRROR)
 
 
 def test_visible_event_of_a_dirty_key_lost_before_the_log() -> None:
     planted = world().update(VISIBLE, B, small=5).update(LATER, B, small=6)
     del planted.events[-2]
-    only(planted.judge(), Verdict.VALUE, B, "small", SOURCE_LOG)
+    only(planted.judge(), Verdict.VALUE, B, "small", Compared.SOURCE_WITH_LOG)
 
 
 def test_visible_event_of_a_clean_key_lost_on_the_way_to_log_and_mirror() -> None:
     planted = world().update(VISIBLE, B, small=5)
     planted.events.pop()
     planted.mirror[B]["small"] = 7
-    only(planted.judge(), Verdict.VALUE, B, "small", SOURCE_MIRROR)
+    only(planted.judge(), Verdict.VALUE, B, "small", Compared.SOURCE_WITH_MIRROR)
 
 
 def test_invisible_event_lost_in_the_mirror_only() -> None:
     planted = world().update(LATER, C, small=9)
     planted.mirror[C]["small"] = 3
-    only(planted.judge(), Verdict.VALUE, C, "small", LOG_MIRROR)
+    only(planted.judge(), Verdict.VALUE, C, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_invisible_event_lost_in_the_log_only() -> None:
     planted = world().update(LATER, C, small=9)
     planted.events.pop()
-    only(planted.judge(), Verdict.VALUE, C, "small", LOG_MIRROR)
+    only(planted.judge(), Verdict.VALUE, C, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_invisible_event_lost_everywhere_breaks_the_chain_of_before_images() -> None:
@@ -192,19 +204,116 @@ def test_invisible_event_lost_everywhere_breaks_the_chain_of_before_images() -> 
     planted.before_images = True
     assert planted.judge().green
     del planted.events[-2]
-    only(planted.judge(), Verdict.MISSING, C, "", LOG)
+    only(planted.judge(), Verdict.MISSING, C, "", Compared.LOG)
 
 
 @pytest.mark.parametrize(("looked_at", "verdicts"), [(3, (Verdict.MISSING,)), (2, ())])
 def test_of_a_long_log_the_newest_events_must_be_a_chain(
     monkeypatch: pytest.MonkeyPatch, looked_at: int, verdicts: tuple[Verdict, ...]
 ) -> None:
-    monkeypatch.setattr(fold, "MOST_CHAINED", looked_at)
+    monkeypatch.setattr(log_checks, "MOST_CHAINED", looked_at)
     planted = world().update(LATER, C, small=8).update(LATER, C, small=9).update(LATER, C, small=10)
     planted.update(LATER, A, small=1)
     planted.before_images = True
     del planted.events[-3]
     assert planted.judge().verdicts == verdicts
+
+
+def test_a_chain_looked_at_in_part_says_from_which_event_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = world().update(LATER, C, small=9).update(LATER, C, small=10)
+    planted.before_images = True
+    found = findings.parity(planted.judge())
+    assert found.numbers["chained_events"] == found.numbers["changes"] == 9
+    assert found.details["before-images looked at"] == "from the first event on: 9 of 9 events"
+    monkeypatch.setattr(log_checks, "MOST_CHAINED", 2)
+    found = findings.parity(planted.judge())
+    since = sorted(event.lsn for event in planted.events)[-2]
+    assert found.numbers["chained_events"] == 2
+    assert found.details["before-images looked at"] == f"from lsn {since} on: 2 of 9 events"
+
+
+def test_a_fault_older_than_the_newest_events_is_not_found_and_the_finding_says_that_it_was_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planted = World().create(VISIBLE, A)
+    for value in range(1, 8):
+        planted.update(LATER, A, small=value)
+    planted.before_images = True
+    lost = planted.events.pop(2)
+    assert planted.judge().verdicts == (Verdict.MISSING,)
+    monkeypatch.setattr(log_checks, "MOST_CHAINED", 2)
+    parity = planted.judge()
+    assert parity.green
+    assert parity.image_chain is not None
+    assert (parity.image_chain.looked_at, parity.image_chain.events) == (2, 7)
+    assert lost.lsn < (parity.image_chain.since_lsn or 0)
+    said = f"before-images looked at from lsn {parity.image_chain.since_lsn} on: 2 of 7 events"
+    assert said in findings.parity(parity).summary
+
+
+def test_a_wrong_value_in_a_log_that_is_too_long_to_replay_is_not_found_and_the_finding_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planted = world()
+    made = planted.events[2]
+    assert made.key == B
+    planted.events[2] = replace(made, after={**(made.after or {}), "small": 99})
+    only(planted.judge(), Verdict.VALUE, B, "small", Compared.SOURCE_WITH_LOG)
+    monkeypatch.setattr(compare, "MOST_REPLAYED", 2)
+    parity = planted.judge()
+    assert parity.green
+    assert parity.replayed_keys is None
+    found = findings.parity(parity)
+    assert (found.numbers["replayed_keys"], found.numbers["clean_keys"]) == (0, 2)
+    assert "0 of 2 clean keys replayed" in found.summary
+    assert found.details["clean keys compared with the change log"] == "0 of 2"
+
+
+def test_a_log_that_was_looked_at_as_a_whole_is_not_said_to_be_limited() -> None:
+    planted = world()
+    planted.before_images = True
+    found = findings.parity(planted.judge())
+    assert found.summary == "equal: 4 rows, 2 keys compared with the source and 2 through the change log"
+    assert found.details["clean keys compared with the change log"] == "2 of 2"
+
+
+def test_columns_named_as_the_judges_own_do_not_meet_them(connection: duckdb.DuckDBPyConnection) -> None:
+    names = ("lsn", "key", "op", "after", "snapshot", "visible", "present", "l", "mirror", "verdict", "rows", "k1")
+    keys = tuple(Column(name, "bigint", False, place) for place, name in enumerate(names[:3], 1))
+    others = tuple(Column(name, "text") for name in names[3:])
+    schema = TableSchema("public", "changes", (*keys, *others, Column("p l", "point")))
+    values = ", ".join(f"'{name}': {place if place < 3 else repr(str(place))}" for place, name in enumerate(names))
+    row = f"{{{values}, 'p l': {{'x': 1.0::DOUBLE, 'y': 2.0::DOUBLE}}}}"
+    for name, shape in (("mirror", mirror_schema(schema)), ("changes", changes_schema(schema))):
+        connection.register("shape", shape.empty_table())
+        connection.execute(f"CREATE TABLE {name} AS FROM shape")
+        connection.unregister("shape")
+    connection.execute("CREATE TABLE source AS SELECT * EXCLUDE (_lsn, _tx_id, _commit_ts, _snapshot) FROM mirror")
+    connection.execute(f"INSERT INTO source BY NAME SELECT unnest({row})")
+    connection.execute("INSERT INTO mirror BY NAME FROM source")
+    for lsn, op, tx_id in ((10, "c", VISIBLE), (20, "u", LATER)):
+        connection.execute(
+            f"""INSERT INTO changes BY NAME SELECT '{op}' AS op, {{'lsn': 0, 'key': 1, 'op': 2}} AS "key",
+                {row} AS before, {row} AS after, {lsn} AS lsn, {tx_id} AS tx_id, false AS snapshot,
+                0 AS kafka_partition, {lsn} AS kafka_offset"""
+        )
+    sides = Sides("source", "mirror", "changes", Snapshot(1_000, 1_000), before_images=True)
+    parity = compare.judge(connection, sides, schema)
+    assert parity.green
+    assert (parity.clean_keys, parity.dirty_keys) == (0, 1)
+    connection.execute("UPDATE mirror SET verdict = 'other'")
+    (difference,) = compare.judge(connection, sides, schema).differences
+    assert (difference.key, difference.column) == ({"lsn": "0", "key": "1", "op": "2"}, "verdict")
+
+
+def test_nothing_of_a_comparison_stays_in_the_connection(connection: duckdb.DuckDBPyConnection) -> None:
+    made = world()
+    connection.register("source", made.source_table())
+    connection.register("mirror", made.mirror_table())
+    connection.register("changes", made.changes_table())
+    before = connection.execute("SHOW ALL TABLES").fetchall()
+    compare.judge(connection, Sides("source", "mirror", "changes", made.snapshot), made.schema)
+    assert connection.execute("SHOW ALL TABLES").fetchall() == before
 
 
 def test_delete_and_create_again_is_green() -> None:
@@ -221,7 +330,7 @@ def test_visible_create_lost_of_a_dirty_key_has_no_base() -> None:
     planted = World().create(VISIBLE, A).update(LATER, A, small=1)
     del planted.events[0]
     parity = planted.judge()
-    only(parity, Verdict.UNKNOWN, A, "", SOURCE_LOG)
+    only(parity, Verdict.UNKNOWN, A, "", Compared.SOURCE_WITH_LOG)
     assert "1 keys have no base" in parity.reason
 
 
@@ -230,7 +339,7 @@ def test_create_that_the_source_already_had_is_missing_in_the_log() -> None:
         World().create(VISIBLE, A).delete(VISIBLE, A).create(VISIBLE, A, small=1).delete(LATER, A).create(LATER, A)
     )
     del planted.events[2:4]
-    only(planted.judge(), Verdict.MISSING, A, "", SOURCE_LOG)
+    only(planted.judge(), Verdict.MISSING, A, "", Compared.SOURCE_WITH_LOG)
 
 
 def test_snapshot_read_is_older_than_every_streamed_event_whatever_its_lsn() -> None:
@@ -252,34 +361,34 @@ def test_row_that_only_an_interrupted_snapshot_has_read_is_not_expected() -> Non
 def test_row_that_was_deleted_while_the_snapshot_was_interrupted_is_extra_in_the_mirror() -> None:
     made = World().read(A).read(B).repeat_snapshot().read(A)
     made.mirror[B] = row(B)
-    only(made.judge(), Verdict.EXTRA, B, "", SOURCE_MIRROR)
+    only(made.judge(), Verdict.EXTRA, B, "", Compared.SOURCE_WITH_MIRROR)
 
 
-def test_value_that_was_not_carried_is_that_of_the_event_before() -> None:
-    made = World().read(A, small=1).update(VISIBLE, A, ratio=1.5).not_carried("small")
-    assert made.update(LATER, A, ratio=2.5).not_carried("small", "raw").judge().green
+def test_value_that_was_left_out_is_that_of_the_event_before() -> None:
+    made = World().read(A, small=1).update(VISIBLE, A, ratio=1.5).left_out("small")
+    assert made.update(LATER, A, ratio=2.5).left_out("small", "raw").judge().green
     made.mirror[A]["small"] = 9
-    only(made.judge(), Verdict.VALUE, A, "small", LOG_MIRROR)
+    only(made.judge(), Verdict.VALUE, A, "small", Compared.LOG_WITH_MIRROR)
 
 
-def test_value_that_was_not_carried_follows_its_row_through_key_changes() -> None:
+def test_value_that_was_left_out_follows_its_row_through_key_changes() -> None:
     made = World().read(A, small=1).read(C, small=3)
-    made.move(VISIBLE, A, B).not_carried("small", "raw").move(VISIBLE, C, A).not_carried("small")
-    assert made.move(LATER, B, D).not_carried("small").judge().green
+    made.move(VISIBLE, A, B).left_out("small", "raw").move(VISIBLE, C, A).left_out("small")
+    assert made.move(LATER, B, D).left_out("small").judge().green
     made.mirror[D]["small"] = 9
-    only(made.judge(), Verdict.VALUE, D, "small", LOG_MIRROR)
+    only(made.judge(), Verdict.VALUE, D, "small", Compared.LOG_WITH_MIRROR)
 
 
 def test_placeholder_in_the_mirror_is_found() -> None:
-    made = World().read(A).update(VISIBLE, A, ratio=1.5).not_carried("doc")
+    made = World().read(A).update(VISIBLE, A, ratio=1.5).left_out("doc")
     assert made.judge().green
     made.mirror[A]["doc"] = UNAVAILABLE
-    only(made.judge(), Verdict.VALUE, A, "doc", SOURCE_MIRROR)
+    only(made.judge(), Verdict.VALUE, A, "doc", Compared.SOURCE_WITH_MIRROR)
 
 
-def test_value_that_no_event_has_carried_is_unknown() -> None:
-    made = World().create(VISIBLE, A, small=1).update(VISIBLE, A, ratio=1.5).not_carried("small").update(LATER, A)
-    made.not_carried("small")
+def test_value_that_no_event_has_is_unknown() -> None:
+    made = World().create(VISIBLE, A, small=1).update(VISIBLE, A, ratio=1.5).left_out("small").update(LATER, A)
+    made.left_out("small")
     del made.events[0]
     assert Verdict.UNKNOWN in made.judge().verdicts
 
@@ -300,7 +409,7 @@ def test_invisible_truncate_makes_every_key_dirty() -> None:
     assert parity.green
     assert (parity.clean_keys, parity.dirty_keys) == (0, 4)
     made.mirror[B] = row(B)
-    only(made.judge(), Verdict.EXTRA, B, "", LOG_MIRROR)
+    only(made.judge(), Verdict.EXTRA, B, "", Compared.LOG_WITH_MIRROR)
 
 
 def test_visible_truncate_kills_older_rows_and_reads_only() -> None:
@@ -311,14 +420,14 @@ def test_visible_truncate_kills_older_rows_and_reads_only() -> None:
 def test_log_without_a_row_that_the_source_has_before_an_invisible_truncate() -> None:
     planted = World().create(VISIBLE, A).create(VISIBLE, B).truncate(LATER)
     del planted.events[0]
-    only(planted.judge(), Verdict.MISSING, A, "", SOURCE_LOG)
+    only(planted.judge(), Verdict.MISSING, A, "", Compared.SOURCE_WITH_LOG)
 
 
 def test_visible_event_after_an_invisible_one_is_out_of_order() -> None:
     planted = World().create(VISIBLE, A).update(LATER, A, small=1).update(VISIBLE, A, small=1)
     planted.source[A] = dict(planted.mirror[A])
     parity = planted.judge()
-    only(parity, Verdict.ORDER, A, "", LOG)
+    only(parity, Verdict.ORDER, A, "", Compared.LOG)
 
 
 def test_events_swapped_in_time_are_out_of_order() -> None:

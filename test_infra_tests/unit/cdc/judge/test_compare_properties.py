@@ -56,14 +56,14 @@ def _change(world: World, tx_id: int, key: Key, choice: int, value: int) -> None
     if choice < 3:
         world.delete(tx_id, key)
     elif choice == 3:
-        world.update(tx_id, key, ratio=value + 0.5).not_carried("small", "raw")
+        world.update(tx_id, key, ratio=value + 0.5).left_out("small", "raw")
     else:
         world.update(tx_id, key, small=value)
 
 
 def _move(world: World, tx_id: int, key: Key, free: list[Key]) -> None:
     if free:
-        world.move(tx_id, key, free[0]).not_carried("small", "doc")
+        world.move(tx_id, key, free[0]).left_out("small", "doc")
 
 
 @relaxed

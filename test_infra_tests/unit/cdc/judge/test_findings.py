@@ -10,9 +10,9 @@ from test_infra.cdc.judge.differences import Difference, TableParity
 from test_infra.cdc.judge.lag import Hop, LagReport
 from test_infra.cdc.judge.offsets import OffsetAccount, OffsetFault
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.pipeline.connector import ConnectorStatus
+from test_infra.cdc.pipeline.connect_client import ConnectorStatus
 from test_infra.cdc.pipeline.spec import LagThresholds
-from test_infra.gates.stack import judge_service
+from test_infra.cdc.sources.source import CaptureState
 from test_infra.spark.gateway.execution import Execution
 from test_infra.spark.gateway.states import JobState
 from test_infra.spark.job.spec import JobSpec, PythonModule
@@ -21,6 +21,8 @@ from test_infra.verdict.evidence import Outcome
 QUICK = Hop(p50_s=0.2, p95_s=0.3, p99_s=0.4, max_s=0.5)
 SLOW = Hop(p50_s=1, p95_s=9, p99_s=10, max_s=11)
 SINCE = datetime(2026, 11, 21, tzinfo=UTC)
+
+ACTIVE = CaptureState.ACTIVE
 
 
 def hops(mirror: Hop) -> dict[str, Hop]:
@@ -88,41 +90,26 @@ def test_one_quarantined_record_is_red_also_when_the_stream_is_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "slot_active", "passed"),
+    ("status", "capture", "passed"),
     [
-        (ConnectorStatus("RUNNING", {0: "RUNNING"}, {}), True, True),
-        (ConnectorStatus("RUNNING", {0: "FAILED"}, {0: "org.postgresql.PSQLException: gone"}), True, False),
-        (ConnectorStatus("RUNNING", {}, {}), True, False),
-        (ConnectorStatus("RUNNING", {0: "RUNNING"}, {}), False, False),
-        (ConnectorStatus("RUNNING", {0: "RUNNING"}, {}), None, False),
-        (ConnectorStatus("PAUSED", {0: "PAUSED"}, {}), True, False),
-        (None, True, False),
+        (ConnectorStatus("RUNNING", {0: "RUNNING"}, {}), ACTIVE, True),
+        (ConnectorStatus("RUNNING", {0: "FAILED"}, {0: "org.postgresql.PSQLException: gone"}), ACTIVE, False),
+        (ConnectorStatus("RUNNING", {}, {}), ACTIVE, False),
+        (ConnectorStatus("RUNNING", {0: "RUNNING"}, {}), CaptureState.NOT_ACTIVE, False),
+        (ConnectorStatus("RUNNING", {0: "RUNNING"}, {}), CaptureState.NOT_THERE, False),
+        (ConnectorStatus("PAUSED", {0: "PAUSED"}, {}), ACTIVE, False),
+        (None, ACTIVE, False),
     ],
 )
-def test_connector(status: ConnectorStatus | None, slot_active: bool | None, passed: bool) -> None:
-    found = findings.connector("ti-1-shop", status, "ti_1_shop", slot_active)
+def test_connector(status: ConnectorStatus | None, capture: CaptureState, passed: bool) -> None:
+    found = findings.connector("ti-1-shop", status, "slot ti_1_shop", capture)
     assert found.passed is passed
     assert passed or found.summary
 
 
 def test_the_trace_of_a_failed_task_is_shown() -> None:
     status = ConnectorStatus("RUNNING", {0: "FAILED"}, {0: "org.postgresql.PSQLException: gone"})
-    assert "PSQLException" in findings.connector("c", status, "s", slot_active=True).details["trace of task 0"]
-
-
-@pytest.mark.parametrize(
-    ("state", "events", "outcome"),
-    [
-        (("usable", ""), [], Outcome.PASSED),
-        (("external", ""), [], Outcome.PASSED),
-        (("usable", ""), [{"service": "postgres", "event": "ended", "time": 1}], Outcome.PASSED),
-        (("usable", ""), [{"service": "kafka", "event": "restarted", "time": 1}], Outcome.FAILED),
-        (("not answering", "refused"), [], Outcome.FAILED),
-        (None, [], Outcome.UNKNOWN),
-    ],
-)
-def test_service_stability(state: tuple[str, str] | None, events: list[dict[str, object]], outcome: Outcome) -> None:
-    assert judge_service("kafka", state, events).outcome is outcome
+    assert "PSQLException" in findings.connector("c", status, "slot s", ACTIVE).details["trace of task 0"]
 
 
 @pytest.mark.parametrize("state", list(JobState))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from test_infra.cdc.judge.lag import HOPS, MOST_BUCKETS, Hop, LagReport, measure, visible_batches
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake.delta import Applied, Commit, changes_schema
+from test_infra.cdc.lake.schemas import changes_schema
+from test_infra.cdc.lake.versions import Applied, Commit
 from test_infra.cdc.pipeline.spec import LagThresholds
 from test_infra.cdc.types.table import Column, TableSchema
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from test_infra.cdc.judge.offsets import OffsetAccount, settle
+from test_infra.cdc.judge.offsets import OffsetAccount, account_for
 from test_infra.cdc.judge.verdicts import Verdict
-from test_infra.cdc.lake.delta import TOMBSTONE, changes_schema, quarantine_schema
+from test_infra.cdc.lake.schemas import TOMBSTONE, changes_schema, quarantine_schema
 from test_infra.cdc.pipeline.topics import Record
 from test_infra.cdc.types.table import Column, TableSchema
 
@@ -49,7 +49,7 @@ def account(
     with duckdb.connect(":memory:") as connection:
         connection.register("changes", pa.Table.from_pylist(changes, changes_schema(SCHEMA)))
         connection.register("quarantine", pa.Table.from_pylist(refused or [], quarantine_schema()))
-        return settle(connection, TOPIC, first or {}, upto, reread)
+        return account_for(connection, TOPIC, first or {}, upto, reread)
 
 
 def test_each_offset_in_its_place_is_green() -> None:

@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from test_infra.base.deadline import Deadline
 from test_infra.base.errors import InfrastructureError
-from test_infra.cdc.lake import delta as lake
+from test_infra.cdc.lake.delta_files import RETENTION
+from test_infra.cdc.lake.location import Location
+from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.versions import first_covering
 from test_infra.cdc.stream import mirror
 from test_infra.cdc.stream.apply import Applier, Targets
 from test_infra.cdc.stream.mirror import Mirror
@@ -38,7 +42,9 @@ class Pipeline:
     """One table's lake, fed by hand; offsets go on from batch to batch."""
 
     def __init__(self, folder: Path) -> None:
-        self.targets = Targets({"orders": folder / "changes"}, {"orders": folder / "mirror"}, folder / "quarantine")
+        self.folder = folder
+        changes, mirror, quarantine = (Location.of(folder / name) for name in ("changes", "mirror", "quarantine"))
+        self.targets = Targets({"orders": changes}, {"orders": mirror}, quarantine)
         self.offset = self.batch = 0
         self.applier: Applier | None = None
         self.start()
@@ -58,12 +64,12 @@ class Pipeline:
         """Apply a micro-batch and wait for the mirror."""
         assert self.applier is not None
         self.applier.apply(rows, batch)
-        self.settle()
+        self.wait_for_mirror()
 
-    def settle(self) -> None:
+    def wait_for_mirror(self) -> None:
         """Wait until the mirror has what the change log has."""
         assert self.applier is not None
-        self.applier.settle(Deadline(30))
+        self.applier.wait_for_mirrors(Deadline(30))
 
     def feed(self, *messages: Message) -> None:
         """Apply the next micro-batch."""
@@ -73,12 +79,12 @@ class Pipeline:
 
     def mirror(self) -> dict[int, str]:
         """Key -> note."""
-        rows = lake.dataset(self.targets.mirror["orders"]).to_table().to_pylist()
+        rows = open_table(self.targets.mirror["orders"]).rows().read_all().to_pylist()
         assert len({row["id"] for row in rows}) == len(rows)
         return {row["id"]: row["note"] for row in rows}
 
     def changes(self) -> list[dict[str, Any]]:
-        rows = lake.dataset(self.targets.changes["orders"]).to_table().to_pylist()
+        rows = open_table(self.targets.changes["orders"]).rows().read_all().to_pylist()
         return sorted(rows, key=lambda row: row["kafka_offset"])
 
 
@@ -141,14 +147,14 @@ def test_truncate_kills_rows_of_a_lower_lsn_only(pipeline: Pipeline) -> None:
 def test_a_replayed_batch_adds_nothing(pipeline: Pipeline) -> None:
     messages = [upsert("c", 1, 10), (b"x", b"x"), upsert("c", 2, 11)]
     pipeline.feed(*messages)
-    versions = [commit.version for commit in lake.commits(pipeline.targets.changes["orders"])]
+    versions = [commit.version for commit in open_table(pipeline.targets.changes["orders"]).commits()]
     for restart in (False, True):
         if restart:
             pipeline.start()
         pipeline.apply(records(messages), 0)
-    assert [commit.version for commit in lake.commits(pipeline.targets.changes["orders"])] == versions
+    assert [commit.version for commit in open_table(pipeline.targets.changes["orders"]).commits()] == versions
     assert len(pipeline.changes()) == 2
-    assert lake.dataset(pipeline.targets.quarantine).count_rows() == 1
+    assert open_table(pipeline.targets.quarantine).rows().read_all().num_rows == 1
 
 
 @pytest.mark.parametrize("replayed", [True, False])
@@ -169,7 +175,7 @@ def test_a_crash_between_changes_and_mirror_is_healed_from_the_change_log(
     pipeline.start()
     if replayed:
         pipeline.apply(records(messages, start=2), 1)
-    pipeline.settle()
+    pipeline.wait_for_mirror()
     assert pipeline.mirror() == {2: "c", 3: "d"}
     assert len(pipeline.changes()) == 6
 
@@ -182,59 +188,59 @@ def test_a_new_checkpoint_begins_its_batch_numbers_again_and_nothing_is_skipped(
 
 
 def test_both_tables_advance_their_offsets_with_every_batch(pipeline: Pipeline) -> None:
-    assert [commit.offsets for commit in lake.commits(pipeline.targets.mirror["orders"])] == [{0: 0}]
+    assert [commit.offsets for commit in open_table(pipeline.targets.mirror["orders"]).commits()] == [{0: 0}]
     pipeline.feed(upsert("c", 1, 10))
     pipeline.feed(tombstone(7))
     pipeline.feed((b"x", b"x"))
     pipeline.feed(upsert("c", 1, 10))
     for folder in (pipeline.targets.changes["orders"], pipeline.targets.mirror["orders"]):
-        history = lake.commits(folder)
+        history = open_table(folder).commits()
         assert [(commit.batch, commit.offsets) for commit in history if commit.wrote] == [
             (0, {0: 1}),
             (1, {0: 2}),
             (2, {0: 3}),
             (3, {0: 4}),
         ]
-        covering = lake.first_covering(history, {0: 3})
+        covering = first_covering(history, {0: 3})
         assert covering is not None
         assert covering.batch == 2
-        assert lake.first_covering(history, {0: 5}) is None
+        assert first_covering(history, {0: 5}) is None
 
 
 def test_a_foreign_commit_belongs_to_the_version_it_changed(pipeline: Pipeline) -> None:
     for lsn in range(3):
         pipeline.feed(upsert("c", lsn, lsn + 1))
     mirror = pipeline.targets.mirror["orders"]
-    first = lake.first_covering(lake.commits(mirror), {0: 3})
-    lake.open_table(mirror).delete("id = 1")
-    spoiled = lake.first_covering(lake.commits(mirror), {0: 3})
+    first = first_covering(open_table(mirror).commits(), {0: 3})
+    DeltaTable(mirror.uri).delete("id = 1")
+    spoiled = first_covering(open_table(mirror).commits(), {0: 3})
     assert first is not None
     assert spoiled is not None
     assert spoiled.version == first.version + 1
     pipeline.feed(upsert("c", 9, 9))
-    assert lake.first_covering(lake.commits(mirror), {0: 3}) == spoiled
+    assert first_covering(open_table(mirror).commits(), {0: 3}) == spoiled
 
 
 def test_only_the_end_of_a_long_log_is_read_to_find_a_covering_version(pipeline: Pipeline) -> None:
     for lsn in range(6):
         pipeline.feed(upsert("c", lsn, lsn + 1))
     mirror = pipeline.targets.mirror["orders"]
-    lake.open_table(mirror).delete("id = 1")
-    history = lake.commits(mirror)
+    DeltaTable(mirror.uri).delete("id = 1")
+    history = open_table(mirror).commits()
     for end in range(8):
-        near = lake.commits(mirror, back_to={0: end})
-        assert lake.first_covering(near, {0: end}) == lake.first_covering(history, {0: end})
+        near = open_table(mirror).commits(back_to={0: end})
+        assert first_covering(near, {0: end}) == first_covering(history, {0: end})
         assert near == history[-len(near) :]
-    assert [commit.offsets for commit in lake.commits(mirror, back_to={0: 5})] == [{0: 4}, {0: 5}, {0: 6}, {0: 6}]
+    assert [commit.offsets for commit in open_table(mirror).commits(back_to={0: 5})] == [{0: 4}, {0: 5}, {0: 6}, {0: 6}]
 
 
 def test_no_cut_is_taken_inside_a_micro_batch_that_truncates(pipeline: Pipeline) -> None:
     pipeline.feed(upsert("c", 1, 10))
     mirror = pipeline.targets.mirror["orders"]
-    before = lake.first_covering(lake.commits(mirror), {0: 1})
+    before = first_covering(open_table(mirror).commits(), {0: 1})
     pipeline.feed(truncate(20))
-    assert lake.first_covering(lake.commits(mirror), {0: 1}) == before
-    assert any(commit.begins for commit in lake.commits(mirror))
+    assert first_covering(open_table(mirror).commits(), {0: 1}) == before
+    assert any(commit.begins for commit in open_table(mirror).commits())
 
 
 def test_a_merge_leaves_files_alone_whose_keys_it_does_not_touch(pipeline: Pipeline) -> None:
@@ -242,9 +248,9 @@ def test_a_merge_leaves_files_alone_whose_keys_it_does_not_touch(pipeline: Pipel
     for lsn, key in enumerate((least, 1, 2, most), 1):
         pipeline.feed(upsert("c", key, lsn))
     folder = pipeline.targets.mirror["orders"]
-    before = set(lake.open_table(folder).file_uris())
+    before = set(open_table(folder).files() or ())
     pipeline.feed(upsert("u", 2, 10, "new"), delete(most, 11))
-    after = set(lake.open_table(folder).file_uris())
+    after = set(open_table(folder).files() or ())
     assert (len(before), len(before & after)) == (4, 2)
     assert pipeline.mirror() == {least: "x", 1: "x", 2: "new"}
     pipeline.feed(upsert("u", least, 12, "new"), upsert("c", most, 13))
@@ -254,31 +260,31 @@ def test_a_merge_leaves_files_alone_whose_keys_it_does_not_touch(pipeline: Pipel
 def test_a_compaction_inherits_the_offsets(pipeline: Pipeline) -> None:
     for lsn in range(3):
         pipeline.feed(upsert("c", lsn, lsn + 1))
-    table = lake.open_table(pipeline.targets.changes["orders"])
-    table.optimize.compact()
-    last = lake.commits(pipeline.targets.changes["orders"])[-1]
+    DeltaTable(pipeline.targets.changes["orders"].uri).optimize.compact()
+    last = open_table(pipeline.targets.changes["orders"]).commits()[-1]
     assert (last.wrote, last.offsets, last.batch) == (False, {0: 3}, 2)
 
 
 def test_files_replaced_long_ago_are_removed_and_the_newest_version_stays_whole(pipeline: Pipeline) -> None:
     for lsn in range(4):
         pipeline.feed(upsert("c", 1, lsn + 1, str(lsn)))
-    folder = pipeline.targets.mirror["orders"]
-    mirror = lake.open_table(folder)
-    lake.compact(mirror)
+    folder = pipeline.folder / "mirror"
+    mirror = open_table(folder)
+    mirror.compact()
     files = set(folder.glob("*.parquet"))
-    assert len(files) > len(mirror.file_uris())
-    mirror.alter.set_table_properties({lake.RETENTION: "interval 0 seconds"})
-    lake.compact(mirror)
-    assert set(folder.glob("*.parquet")) == {Path(uri) for uri in mirror.file_uris()}
-    assert lake.commits(folder)[-1].offsets == {0: 4}
+    assert len(files) > len(mirror.files() or ())
+    DeltaTable(folder).alter.set_table_properties({RETENTION: "interval 0 seconds"})
+    mirror.refresh()
+    mirror.compact()
+    assert set(folder.glob("*.parquet")) == {Path(uri) for uri in mirror.files() or ()}
+    assert mirror.commits()[-1].offsets == {0: 4}
     pipeline.feed(upsert("u", 1, 9, "newest"))
     assert pipeline.mirror() == {1: "newest"}
 
 
 def test_the_quarantine_keeps_the_record_and_the_stream_goes_on(pipeline: Pipeline) -> None:
     pipeline.feed(upsert("c", 1, 10), (None, b"?"), (None, None))
-    rows = lake.dataset(pipeline.targets.quarantine).to_table().to_pylist()
+    rows = open_table(pipeline.targets.quarantine).rows().read_all().to_pylist()
     assert [(row["topic"], row["offset"], row["value"]) for row in rows] == [(TOPIC, 1, b"?"), (TOPIC, 2, None)]
     assert pipeline.mirror() == {1: "x"}
 
@@ -287,7 +293,7 @@ def test_deletes_are_forgotten_only_when_no_older_event_can_come(pipeline: Pipel
     assert pipeline.applier is not None
     deleted_keys = pipeline.applier._mirrors[TOPIC].deleted_keys
     pipeline.feed(delete(1, 10), delete(2, 20))
-    pipeline.applier.may_forget(15, {TOPIC: {0: 3}})
+    pipeline.applier.forget_deletes(15, {TOPIC: {0: 3}})
     pipeline.feed()
     assert len(deleted_keys) == 2
     pipeline.feed(upsert("c", 1, 9))
@@ -304,9 +310,9 @@ def test_a_mirror_far_behind_catches_up_in_pieces(pipeline: Pipeline, monkeypatc
             pipeline.applier.apply(records([upsert("u", lsn % 3, lsn, str(lsn))], start=lsn - 1), lsn - 1)
     monkeypatch.setattr(mirror, "CATCH_UP_RECORDS", 3)
     pipeline.start()
-    pipeline.settle()
+    pipeline.wait_for_mirror()
     assert pipeline.mirror() == {0: "6", 1: "7", 2: "5"}
-    history = lake.commits(pipeline.targets.mirror["orders"])
+    history = open_table(pipeline.targets.mirror["orders"]).commits()
     assert [(commit.batch, commit.offsets) for commit in history if commit.wrote] == [
         (2, {0: 3}),
         (5, {0: 6}),
@@ -322,9 +328,9 @@ def test_micro_batches_that_wait_are_folded_into_one_merge(pipeline: Pipeline) -
     pipeline.feed(upsert("c", 1, 1, "a"))
     for lsn in (2, 3, 4):
         pipeline.applier.apply(records([upsert("u", 1, lsn, str(lsn))], start=lsn - 1), lsn - 1)
-    pipeline.settle()
+    pipeline.wait_for_mirror()
     assert pipeline.mirror() == {1: "4"}
-    history = lake.commits(pipeline.targets.mirror["orders"])
+    history = open_table(pipeline.targets.mirror["orders"]).commits()
     assert [commit.batch for commit in history if commit.wrote] == [0, 3]
 
 
@@ -338,7 +344,7 @@ def test_a_failed_merge_ends_the_stream_even_when_it_is_idle(
     assert pipeline.applier is not None
     pipeline.applier.apply(records([upsert("c", 1, 1)]), 0)
     with pytest.raises(OSError, match="disk full"):
-        pipeline.settle()
+        pipeline.wait_for_mirror()
     with pytest.raises(OSError, match="disk full"):
         pipeline.applier.check()
     with pytest.raises(OSError, match="disk full"):
@@ -416,7 +422,7 @@ def test_a_driver_that_died_before_it_removed_an_older_snapshot_removes_it_at_it
         with pytest.raises(RuntimeError, match="killed"):
             pipeline.feed(upsert("r", 1, 70, "kept"))
     pipeline.start()
-    pipeline.settle()
+    pipeline.wait_for_mirror()
     assert pipeline.mirror() == {1: "kept"}
 
 

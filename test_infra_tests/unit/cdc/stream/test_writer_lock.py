@@ -1,23 +1,43 @@
-"""What a stream refuses to go on from; the same faults on the real stack are in integration/test_continuity.py."""
+"""One writer at a time, and what a stream refuses to go on from.
+
+The same faults on the real stack are in integration/test_continuity.py.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
-from test_infra.cdc.lake import delta as lake
+from test_infra.base.errors import InfrastructureError
+from test_infra.cdc.lake.location import Location
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.topics import TopicExtent
+from test_infra.cdc.sources.origin import SourceOrigin
 from test_infra.cdc.stream.apply import Applier, Targets
-from test_infra.cdc.stream.checkpoint import Checkpoint, Torn, make_stream_id, read_checkpoint
+from test_infra.cdc.stream.checkpoint import Checkpoint, CheckpointDamaged, make_stream_id, read_checkpoint
+from test_infra.cdc.stream.continuity import check_continuity
 from test_infra.cdc.stream.spec import Release, TopicOfTable
-from test_infra.cdc.stream.writer_lock import LOCK_FILE, Taken, alone, claim
+from test_infra.cdc.stream.writer_lock import LOCK_FILE, WriterLocked, hold_writer_locks, writer_lock
 from test_infra_tests.unit.cdc.events import ORDERS, TOPIC, records, upsert
 
-ORIGIN = Origin(system_identifier="7", database_oid=5, slot="s", publication="s", tables={"public.orders": 16_384})
+SOURCE = SourceOrigin(
+    server_id="7", database_id="5", capture={"slot": "s", "publication": "p"}, tables={"public.orders": "16384"}
+)
+ORIGIN = Origin(source=SOURCE)
+
+
+@contextmanager
+def started(release: Release, extents: dict[str, TopicExtent]) -> Iterator[None]:
+    """A stream that has made sure of everything before its first micro-batch."""
+    with hold_writer_locks(release):
+        check_continuity(release, extents)
+        yield
 
 
 class World:
@@ -28,10 +48,9 @@ class World:
         self.checkpoint = folder / "checkpoint"
         self.lake = folder / "lake"
         self.extent = TopicExtent("id", {0: 0}, {0: 2})
-        with claim(self.release(), {TOPIC: TopicExtent("id", {0: 0}, {0: 0})}):
+        with started(self.release(), {TOPIC: TopicExtent("id", {0: 0}, {0: 0})}):
             stream_id = make_stream_id(self.checkpoint)
-            targets = Targets({"orders": self.changes}, {"orders": self.lake / "mirror"}, self.lake / "quarantine")
-            applier = Applier({TOPIC: ORDERS}, targets, stream_id=stream_id, tx_id_reference=1)
+            applier = Applier({TOPIC: ORDERS}, self.targets(), stream_id=stream_id, tx_id_reference=1)
             (self.checkpoint / "metadata").write_text('{"id":"a"}')
             for batch in range(2):
                 self.write("offsets", batch, "v1", "{}", json.dumps({TOPIC: {"0": batch + 1}}))
@@ -42,6 +61,10 @@ class World:
     @property
     def changes(self) -> Path:
         return self.lake / "changes" / "orders"
+
+    def targets(self) -> Targets:
+        changes, mirror, quarantine = map(Location.of, (self.changes, self.lake / "mirror", self.lake / "quarantine"))
+        return Targets({"orders": changes}, {"orders": mirror}, quarantine)
 
     def write(self, kind: str, batch: int, *lines: str) -> None:
         (self.checkpoint / kind).mkdir(exist_ok=True)
@@ -54,7 +77,8 @@ class World:
             tables=(table,),
             quarantine=self.lake / "quarantine",
             checkpoint=self.checkpoint,
-            origin=ORIGIN.model_copy(update=origin),
+            origin=Origin(source=SOURCE.model_copy(update=origin)),
+            source_kind="postgres",
             tx_id_reference=1,
             connect_url=None,
             connector="c",
@@ -64,7 +88,7 @@ class World:
         """Why the next start is refused."""
         with (
             pytest.raises(Discontinuity) as refused,
-            claim(self.release(**origin), {TOPIC: extent or self.extent}),
+            started(self.release(**origin), {TOPIC: extent or self.extent}),
         ):
             pass
         return str(refused.value)
@@ -76,7 +100,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_stream_goes_on_from_its_own_checkpoint_and_lake(world: World) -> None:
-    with claim(world.release(), {TOPIC: world.extent}):
+    with started(world.release(), {TOPIC: world.extent}):
         pass
     assert read_checkpoint(world.checkpoint) == Checkpoint(
         make_stream_id(world.checkpoint), 1, 1, {TOPIC: {0: 2}}, frozenset({TOPIC})
@@ -85,19 +109,19 @@ def test_a_stream_goes_on_from_its_own_checkpoint_and_lake(world: World) -> None
 
 def test_a_micro_batch_that_was_begun_and_not_committed_is_no_fault(world: World) -> None:
     (world.checkpoint / "commits" / "1").unlink()
-    with claim(world.release(), {TOPIC: world.extent}):
+    with started(world.release(), {TOPIC: world.extent}):
         pass
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"system_identifier": "8"}, "database cluster 8 is not 7"),
-        ({"database_oid": 6}, "the database was dropped and made again"),
-        ({"slot": "t"}, "'t' is not 's'"),
-        ({"publication": "t"}, "'t' is not 's'"),
-        ({"tables": {"public.orders": 1}}, "it was dropped and made again"),
-        ({"tables": {"public.orders": 16_384, "public.more": 1}}, "it was added later"),
+        ({"server_id": "8"}, "database cluster 8 is not 7"),
+        ({"database_id": "6"}, "the database was dropped and made again"),
+        ({"capture": {"slot": "t", "publication": "p"}}, "'t' is not 's'"),
+        ({"capture": {"slot": "s", "publication": "t"}}, "'t' is not 'p'"),
+        ({"tables": {"public.orders": "1"}}, "it was dropped and made again"),
+        ({"tables": {"public.orders": "16384", "public.more": "1"}}, "it was added later"),
     ],
 )
 def test_another_source_is_refused(world: World, changed: dict[str, Any], words: str) -> None:
@@ -105,7 +129,7 @@ def test_another_source_is_refused(world: World, changed: dict[str, Any], words:
 
 
 def test_a_table_that_is_no_longer_captured_is_no_fault(world: World) -> None:
-    assert ORIGIN.breaks(ORIGIN.model_copy(update={"tables": {}})) == []
+    assert SOURCE.breaks(SOURCE.model_copy(update={"tables": {}})) == []
 
 
 @pytest.mark.parametrize(
@@ -121,7 +145,7 @@ def test_a_topic_that_was_cut_or_made_again_is_refused(world: World, extent: Top
 
 
 def test_records_past_their_retention_that_were_read_are_no_fault(world: World) -> None:
-    with claim(world.release(), {TOPIC: TopicExtent("id", {0: 2}, {0: 9})}):
+    with started(world.release(), {TOPIC: TopicExtent("id", {0: 2}, {0: 9})}):
         pass
 
 
@@ -138,7 +162,7 @@ def test_a_missing_file_of_the_checkpoint_is_named(world: World, missing: str) -
     (world.checkpoint / missing).unlink()
     if missing == "origin.json":
         # The lake's own says the same; it is written anew.
-        with claim(world.release(), {TOPIC: world.extent}):
+        with started(world.release(), {TOPIC: world.extent}):
             assert (world.checkpoint / missing).exists()
         return
     assert "checkpoint" in world.refused()
@@ -173,23 +197,38 @@ def test_a_lake_without_an_origin_is_refused(world: World) -> None:
 
 
 def test_a_lake_has_one_stream_at_a_time(world: World) -> None:
-    with claim(world.release(), {TOPIC: world.extent}):
-        with pytest.raises(Taken, match="another stream already writes here"), alone(world.changes):
+    with started(world.release(), {TOPIC: world.extent}):
+        with pytest.raises(WriterLocked, match="another stream already writes here"), writer_lock(world.changes):
             pass
-        with pytest.raises(Taken), claim(world.release(), {TOPIC: world.extent}):
+        with pytest.raises(WriterLocked), started(world.release(), {TOPIC: world.extent}):
             pass
-    with alone(world.changes):
+    with writer_lock(world.changes):
         pass
 
 
 def test_the_lock_lies_where_delta_does_not_look(world: World) -> None:
-    table = lake.open_table(world.changes)
-    table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True)
+    DeltaTable(world.changes).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True)
     assert (world.changes / LOCK_FILE).exists()
 
 
 def test_a_stream_id_that_was_emptied_is_torn(tmp_path: Path) -> None:
     make_stream_id(tmp_path)
     (tmp_path / "test_infra_stream_id").write_text("")
-    with pytest.raises(Torn, match="is empty"):
+    with pytest.raises(CheckpointDamaged, match="is empty"):
         read_checkpoint(tmp_path)
+
+
+def test_a_release_says_where_tables_lie_and_is_read_back_the_same(world: World) -> None:
+    release = world.release()
+    assert release.targets() == world.targets()
+    assert Release.model_validate_json(release.model_dump_json()) == release
+    assert release.lake_dir == world.lake
+
+
+def test_a_lake_in_an_object_store_is_refused_before_anything_is_written(world: World) -> None:
+    release = world.release().model_copy(update={"quarantine": Location.of("s3://bucket/lake/quarantine")})
+    with (
+        pytest.raises(InfrastructureError, match="the lake must be in a folder"),
+        started(release, {TOPIC: world.extent}),
+    ):
+        pass

@@ -13,7 +13,7 @@ ON_FAILURE = RestartPolicy(when=RestartWhen.ON_FAILURE, application_failures=1, 
 
 
 def test_the_two_classes_of_failures_are_counted_apart() -> None:
-    failures = Failures().and_one(JobState.EVICTED).and_one(JobState.APPLICATION_FAILED).and_one(JobState.SUCCEEDED)
+    failures = Failures().plus(JobState.EVICTED).plus(JobState.APPLICATION_FAILED).plus(JobState.SUCCEEDED)
     assert failures == Failures(application=1, infrastructure=1)
 
 
@@ -40,7 +40,7 @@ def test_pauses_are_bounded_and_nothing_follows_a_cancel(
     outcome: JobState, application: int, infrastructure: int, when: RestartWhen
 ) -> None:
     policy = RestartPolicy(when=when, application_failures=20_000, infrastructure_failures=20_000)
-    failures = Failures(application, infrastructure).and_one(outcome)
+    failures = Failures(application, infrastructure).plus(outcome)
     pause_s = pause_before_restart(policy, outcome, failures)
     assert pause_s is None or 0 <= pause_s <= policy.longest_backoff_s
     if outcome is JobState.CANCELLED or when is RestartWhen.NEVER:

@@ -10,25 +10,24 @@ from test_infra.spark.gateway.states import (
     INFRASTRUCTURE,
     LEGAL,
     Clock,
+    DriverState,
     IllegalTransition,
     JobState,
     Observation,
-    observed,
-    transition,
+    check_legal,
+    next_transition,
 )
 
+S, A, D = JobState, Observation, DriverState
 TIMES = st.none() | st.floats(0, 1_000)
 OBSERVATIONS = st.builds(
     Observation,
-    found=st.booleans(),
-    running=st.booleans(),
+    driver=st.sampled_from(DriverState),
     exit_code=st.none() | st.integers(-15, 143),
     ended_at=TIMES,
     driver_ready=st.booleans(),
     at_work=st.booleans(),
-    evicted=st.sampled_from(["", "out of memory"]),
-    refused=st.sampled_from(["", "no such image"]),
-    unreachable=st.sampled_from(["", "the daemon does not answer"]),
+    reason=st.sampled_from(["", "out of memory"]),
 )
 CLOCKS = st.builds(
     Clock,
@@ -47,8 +46,8 @@ NOW = Clock(now=10.0, requested_at=0.0, started_at=1.0)
 
 
 def after(state: JobState, seen: Observation, clock: Clock = NOW) -> JobState:
-    step = observed(state, seen, clock)
-    return state if step is None else step.state
+    new = next_transition(state, seen, clock)
+    return state if new is None else new.state
 
 
 def test_the_table_names_every_state() -> None:
@@ -74,29 +73,28 @@ def test_any_order_of_observations_takes_legal_steps_only(
 
 @given(STATES.filter(lambda state: state.terminal), OBSERVATIONS, CLOCKS)
 def test_terminal_states_never_leave(state: JobState, seen: Observation, clock: Clock) -> None:
-    assert observed(state, seen, clock) is None
+    assert next_transition(state, seen, clock) is None
     with pytest.raises(IllegalTransition, match="none, it is terminal"):
-        transition(state, JobState.RUNNING)
+        check_legal(state, JobState.RUNNING)
 
 
 @given(STATES.filter(lambda state: not state.terminal), OBSERVATIONS, CLOCKS)
 def test_success_needs_a_seen_exit_code_of_zero(state: JobState, seen: Observation, clock: Clock) -> None:
     if after(state, seen, clock) is JobState.SUCCEEDED:
-        assert seen.found
+        assert seen.driver is DriverState.ENDED
         assert seen.exit_code == 0
-        assert not any((seen.running, seen.unreachable, seen.refused, seen.evicted))
 
 
 @given(DRIVEN, CLOCKS)
 def test_not_found_is_never_success_and_never_the_applications_fault(state: JobState, clock: Clock) -> None:
-    assert after(state, Observation(found=False), clock) in {
+    assert after(state, Observation(D.ABSENT), clock) in {
         state, JobState.LOST, JobState.DRIVER_START_TIMED_OUT, JobState.CANCELLED,
     }  # fmt: skip
 
 
 @given(DRIVEN, CLOCKS)
 def test_a_backend_that_does_not_answer_changes_nothing(state: JobState, clock: Clock) -> None:
-    assert observed(state, Observation(found=False, unreachable="it restarts"), clock) is None
+    assert next_transition(state, Observation(D.UNREACHABLE, reason="it restarts"), clock) is None
 
 
 @given(DRIVEN, st.lists(st.tuples(OBSERVATIONS, CLOCKS), max_size=10))
@@ -107,45 +105,42 @@ def test_a_job_that_is_cancelling_never_runs_again(state: JobState, seen: list[t
         assert state is JobState.CANCELLING or state.terminal
 
 
-S, A = JobState, Observation
-
-
 @pytest.mark.parametrize(
     ("state", "seen", "clock", "expected"),
     [
-        (S.DRIVER_REQUESTED, A(True, True), NOW, S.DRIVER_STARTED),
-        (S.DRIVER_REQUESTED, A(False), Clock(now=10, requested_at=0), S.DRIVER_REQUESTED),
-        (S.DRIVER_REQUESTED, A(False), Clock(now=61, requested_at=0), S.DRIVER_START_TIMED_OUT),
-        (S.DRIVER_REQUESTED, A(True, refused="no image"), NOW, S.SUBMISSION_FAILED),
-        (S.DRIVER_REQUESTED, A(True, False, 0), NOW, S.SUCCEEDED),
-        (S.DRIVER_STARTED, A(True, True, driver_ready=True), NOW, S.DRIVER_READY),
-        (S.DRIVER_STARTED, A(True, True), Clock(now=200, requested_at=0, started_at=1), S.READY_TIMED_OUT),
-        (S.DRIVER_STARTED, A(False), NOW, S.LOST),
-        (S.DRIVER_READY, A(True, True, driver_ready=True, at_work=True), NOW, S.RUNNING),
-        (S.DRIVER_READY, A(True, True), Clock(now=200, requested_at=0, started_at=1, ready_at=2), S.DRIVER_READY),
-        (S.RUNNING, A(True, True), NOW, S.RUNNING),
-        (S.RUNNING, A(True, False, 1), NOW, S.APPLICATION_FAILED),
-        (S.RUNNING, A(True, False, 0), NOW, S.SUCCEEDED),
-        (S.RUNNING, A(True, False, None), NOW, S.LOST),
-        (S.RUNNING, A(True, False, -signal.SIGKILL), NOW, S.EVICTED),
-        (S.RUNNING, A(True, False, 143), NOW, S.EVICTED),  # Java, killed by SIGTERM
-        (S.RUNNING, A(True, False, 142), NOW, S.APPLICATION_FAILED),
-        (S.RUNNING, A(True, False, -signal.SIGSEGV), NOW, S.APPLICATION_FAILED),
-        (S.RUNNING, A(True, False, 137, evicted="out of memory"), NOW, S.EVICTED),
-        (S.RUNNING, A(True, True), Clock(now=99, requested_at=0, started_at=1, ready_at=2, run_s=50),
+        (S.DRIVER_REQUESTED, A(D.RUNNING), NOW, S.DRIVER_STARTED),
+        (S.DRIVER_REQUESTED, A(D.ABSENT), Clock(now=10, requested_at=0), S.DRIVER_REQUESTED),
+        (S.DRIVER_REQUESTED, A(D.ABSENT), Clock(now=61, requested_at=0), S.DRIVER_START_TIMED_OUT),
+        (S.DRIVER_REQUESTED, A(D.REFUSED, reason="no image"), NOW, S.SUBMISSION_FAILED),
+        (S.DRIVER_REQUESTED, A(D.ENDED, 0), NOW, S.SUCCEEDED),
+        (S.DRIVER_STARTED, A(D.RUNNING, driver_ready=True), NOW, S.DRIVER_READY),
+        (S.DRIVER_STARTED, A(D.RUNNING), Clock(now=200, requested_at=0, started_at=1), S.READY_TIMED_OUT),
+        (S.DRIVER_STARTED, A(D.ABSENT), NOW, S.LOST),
+        (S.DRIVER_READY, A(D.RUNNING, driver_ready=True, at_work=True), NOW, S.RUNNING),
+        (S.DRIVER_READY, A(D.RUNNING), Clock(now=200, requested_at=0, started_at=1, ready_at=2), S.DRIVER_READY),
+        (S.RUNNING, A(D.RUNNING), NOW, S.RUNNING),
+        (S.RUNNING, A(D.ENDED, 1), NOW, S.APPLICATION_FAILED),
+        (S.RUNNING, A(D.ENDED, 0), NOW, S.SUCCEEDED),
+        (S.RUNNING, A(D.ENDED, None), NOW, S.LOST),
+        (S.RUNNING, A(D.ENDED, -signal.SIGKILL), NOW, S.EVICTED),
+        (S.RUNNING, A(D.ENDED, 143), NOW, S.EVICTED),  # Java, killed by SIGTERM
+        (S.RUNNING, A(D.ENDED, 142), NOW, S.APPLICATION_FAILED),
+        (S.RUNNING, A(D.ENDED, -signal.SIGSEGV), NOW, S.APPLICATION_FAILED),
+        (S.RUNNING, A(D.EVICTED, 137, reason="out of memory"), NOW, S.EVICTED),
+        (S.RUNNING, A(D.RUNNING), Clock(now=99, requested_at=0, started_at=1, ready_at=2, run_s=50),
          S.APPLICATION_FAILED),
-        (S.CANCELLING, A(True, True, at_work=True), NOW, S.CANCELLING),
-        (S.CANCELLING, A(True, False, 143, 9.0), Clock(now=10, requested_at=0, started_at=1, cancel_at=8), S.CANCELLED),
-        (S.CANCELLING, A(True, False, 0, 9.0), Clock(now=10, requested_at=0, started_at=1, cancel_at=8), S.CANCELLED),
-        (S.CANCELLING, A(True, False, 0, 7.0), Clock(now=10, requested_at=0, started_at=1, cancel_at=8), S.SUCCEEDED),
-        (S.CANCELLED, A(True, False, 1), NOW, S.CANCELLED),
+        (S.CANCELLING, A(D.RUNNING, at_work=True), NOW, S.CANCELLING),
+        (S.CANCELLING, A(D.ENDED, 143, 9.0), Clock(now=10, requested_at=0, started_at=1, cancel_at=8), S.CANCELLED),
+        (S.CANCELLING, A(D.ENDED, 0, 9.0), Clock(now=10, requested_at=0, started_at=1, cancel_at=8), S.CANCELLED),
+        (S.CANCELLING, A(D.ENDED, 0, 7.0), Clock(now=10, requested_at=0, started_at=1, cancel_at=8), S.SUCCEEDED),
+        (S.CANCELLED, A(D.ENDED, 1), NOW, S.CANCELLED),
     ],
 )  # fmt: skip
 def test_an_observation_moves_the_state(state: JobState, seen: Observation, clock: Clock, expected: JobState) -> None:
     assert after(state, seen, clock) is expected
 
 
-def test_every_step_has_a_reason() -> None:
-    step = observed(JobState.RUNNING, Observation(True, False, 3), NOW)
+def test_every_transition_has_a_reason() -> None:
+    step = next_transition(JobState.RUNNING, Observation(D.ENDED, 3), NOW)
     assert step is not None
     assert step.reason == "exit code 3"

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from test_infra.base.errors import BadDocument
-from test_infra.spark.job.conf import check_conf, holes
+from test_infra.spark.job.conf import check_conf, refused_properties
 from test_infra.spark.job.spec import FromVariable, Jar, JobSpec, PythonFile, PythonModule
 
 MODULE = {"module": "a.b"}
@@ -42,6 +42,7 @@ def test_an_application_is_known_by_what_it_names(given: dict[str, str], kind: t
         ({"environment": {"PASSWORD": "secret"}}, "environment"),
         ({"conf": {"a b": "1"}}, "conf"),
         ({"args": ["a\0b"]}, "args"),
+        ({"ports": [0]}, "ports"),
     ],
 )
 def test_what_is_unknown_or_unsafe_is_refused(change: dict[str, object], said: str) -> None:
@@ -93,4 +94,7 @@ def test_a_property_that_opens_a_hole_is_refused_with_its_reason_unless_it_is_al
 
 
 def test_ordinary_properties_are_taken() -> None:
-    assert holes(["spark.sql.shuffle.partitions", "spark.sql.extensions", "spark.hadoop.fs.s3a.endpoint"]) == []
+    assert (
+        refused_properties(["spark.sql.shuffle.partitions", "spark.sql.extensions", "spark.hadoop.fs.s3a.endpoint"])
+        == []
+    )

@@ -1,0 +1,103 @@
+"""Findings about one table or one topic: lag, the witness of the load, offsets."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from test_infra.cdc.judge.findings.words import MOST_ROWS, offsets_text, outcome_of
+from test_infra.verdict.evidence import Finding
+
+if TYPE_CHECKING:
+    from test_infra.cdc.judge.lag import LagReport
+    from test_infra.cdc.judge.offsets import OffsetAccount
+    from test_infra.cdc.judge.witness import Testimony
+    from test_infra.cdc.pipeline.spec import LagThresholds
+
+
+def lag(report: "LagReport", thresholds: "LagThresholds") -> Finding:
+    """The lag of one table's changes against the pipeline's thresholds."""
+    verdicts = report.verdicts(thresholds)
+    return Finding(
+        outcome=outcome_of(verdicts),
+        summary=_lag_summary(report, thresholds),
+        verdicts=tuple(verdict.value for verdict in verdicts),
+        numbers={
+            "changes_measured": report.count,
+            "changes_unmeasured": report.unmeasured,
+            **{
+                f"{hop}_{name}": value
+                for hop, figures in report.hops.items()
+                for name, value in asdict(figures).items()
+            },
+        },
+        details={
+            "measured since": report.since.isoformat() if report.since else "never",
+            **{f"threshold {name}": f"{limit:g}" for name, limit in thresholds.model_dump().items()},
+        },
+        histograms=report.histograms,
+        series=() if report.over_time is None else (report.over_time,),
+    )
+
+
+def witness(testimony: "Testimony") -> Finding:
+    """What the history of the load says of one table's mirror."""
+    operations = ", ".join(f"{count} {outcome.value}" for outcome, count in testimony.operations.items()) or "none"
+    judged = f"{testimony.keys} keys of the history (operations: {operations})"
+    found = ", ".join(f"{count} {verdict.value}" for verdict, count in testimony.counts.items())
+    return Finding(
+        outcome=outcome_of(testimony.counts),
+        summary=testimony.reason or (f"{found} among {judged}" if found else f"the mirror agrees with {judged}"),
+        verdicts=tuple(verdict.value for verdict in testimony.counts),
+        numbers={
+            "keys_judged": testimony.keys,
+            "keys_of_others": testimony.foreign,
+            **{f"operations_{outcome.value}": count for outcome, count in testimony.operations.items()},
+        },
+        rows=tuple(
+            {
+                "verdict": fault.verdict.value,
+                "key": ", ".join(map(str, fault.key)),
+                "operation": str(fault.operation),
+                "seen": fault.seen,
+            }
+            for fault in testimony.faults[:MOST_ROWS]
+        ),
+    )
+
+
+def offsets(account: "OffsetAccount") -> Finding:
+    """Where the records of one topic went."""
+    counted = ", ".join(f"{count} {kind}" for kind, count in account.counts.items() if count) or "no offset"
+    found = ", ".join(f"{count} {verdict.value}" for verdict, count in account.verdicts.items())
+    return Finding(
+        outcome=outcome_of(account.verdicts),
+        summary=account.reason
+        or (f"{found} among {counted}" if found else f"every offset in exactly one place: {counted}"),
+        verdicts=tuple(verdict.value for verdict in account.verdicts),
+        numbers={f"offsets_{kind}": count for kind, count in account.counts.items()},
+        rows=tuple(
+            {
+                "partition": str(fault.partition),
+                "offset": str(fault.offset),
+                "verdict": fault.verdict.value,
+                "seen": fault.seen,
+            }
+            for fault in account.faults[:MOST_ROWS]
+        ),
+        details={"topic": account.topic, "up to": offsets_text(account.upto)},
+    )
+
+
+def _lag_summary(report: "LagReport", thresholds: "LagThresholds") -> str:
+    if report.behind:
+        return report.behind
+    if not report.count:
+        return "no change was measured, so nothing is proved"
+    mirror = report.hops["commit_to_mirror"]
+    figures = f"p50 {mirror.p50_s:.2f} s, p95 {mirror.p95_s:.2f} s, max {mirror.max_s:.2f} s"
+    said = f"{report.count} changes, visible in the mirror after {figures}"
+    if report.unmeasured:
+        return f"{report.unmeasured} changes could not be measured, beside {said}"
+    beyond = [
+        f"{name} is {seen:.2f} s, allowed {limit:g} s" for name, (seen, limit) in report.exceeded(thresholds).items()
+    ]
+    return f"{'; '.join(beyond)} ({said})" if beyond else said

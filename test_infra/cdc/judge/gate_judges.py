@@ -1,0 +1,49 @@
+"""What each gate of a pipeline looks at: gate -> function from a running pipeline to a finding for each subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from test_infra.cdc.judge import findings, lag, offsets, parity, probes, witness
+
+if TYPE_CHECKING:
+    from test_infra.cdc.pipeline.running import RunningPipeline
+    from test_infra.verdict.evidence import Finding
+
+PipelineJudge = Callable[["RunningPipeline", Sequence[str]], Mapping[str, "Finding"]]
+"""Takes the pipeline and the subjects that are asked for (tables, mostly); a subject left out counts as unknown."""
+
+
+def _parity(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, Finding]:
+    report = parity.check(pipeline, tables)
+    return {table: findings.parity(result) for table, result in report.tables.items()}
+
+
+def _lag(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, Finding]:
+    return {table: findings.lag(result, pipeline.spec.lag) for table, result in lag.check(pipeline).items()}
+
+
+def _offsets(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, Finding]:
+    return {table: findings.offsets(account) for table, account in offsets.check(pipeline, tables).items()}
+
+
+def _witness(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, Finding]:
+    return {table: findings.witness(result) for table, result in witness.check(pipeline).items()}
+
+
+def _alone(probe: Callable[[RunningPipeline], Finding]) -> PipelineJudge:
+    """A judge of one subject, whatever that is called."""
+    return lambda pipeline, subjects: {subject: probe(pipeline) for subject in subjects}
+
+
+JUDGES: Mapping[str, PipelineJudge] = {
+    "parity": _parity,
+    "lag": _lag,
+    "offsets": _offsets,
+    "witness": _witness,
+    "quarantine": _alone(probes.quarantine),
+    "connector": _alone(probes.connector),
+    "continuity": _alone(probes.hangs_together),
+    "stream": _alone(probes.stream),
+}

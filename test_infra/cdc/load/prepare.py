@@ -1,0 +1,64 @@
+"""A pipeline's source made ready: tables, rights and publication, the rows of the snapshot, the pipeline on record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from test_infra.base.errors import UsageError
+from test_infra.base.paths import private_dir, write_private
+from test_infra.cdc.lake.schemas import mirror_schema
+from test_infra.cdc.load.seed import seed_rows
+from test_infra.cdc.pipeline.origin import Discontinuity, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from test_infra.cdc.pipeline.running import RunningPipeline
+    from test_infra.cdc.sources.origin import SourceOrigin
+    from test_infra.cdc.types.table import TableSchema
+
+
+def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
+    """Make the source ready to be captured; afterwards the pipeline is on record.
+
+    Done again it changes nothing. A table that is empty gets the rows that the pipeline's load asks for before the
+    connector, and every one of them is in the history.
+
+    Returns:
+        The captured tables in the order of the pipeline.
+
+    Raises:
+        UsageError: the source or a table does not allow to capture it; says what to do.
+        Discontinuity: the pipeline's lake is of another source, or of a table that was there before.
+        SourceUnreachable: the source did not accept the owner or the capture role.
+    """
+    spec, folders, source = pipeline.spec, pipeline.folders, pipeline.source
+
+    def check_before_publishing(schemas: Sequence[TableSchema], origin: SourceOrigin) -> None:
+        for schema in schemas:
+            _check_columns(schema)
+        _check_origin(pipeline, origin)
+
+    schemas = source.prepare(spec.source.ddl, check_before_publishing)
+    private_dir(folders.record.parent)
+    if spec.load is not None:
+        with source.session() as connection:
+            seed_rows(connection, schemas, rows=spec.load.rows_before, seed=spec.load.seed, history=folders.history)
+    write_private(folders.record, spec.model_dump_json(indent=1))
+    return schemas
+
+
+def _check_columns(schema: TableSchema) -> None:
+    own = set(mirror_schema(schema).names[len(schema.columns) :])
+    if taken := sorted(own & {column.name for column in schema.columns}):
+        raise UsageError(
+            f"table {schema.qualified} has a column {taken[0]}, which the mirror needs for itself",
+            hint="leave the table out of the pipeline",
+        )
+
+
+def _check_origin(pipeline: RunningPipeline, now: SourceOrigin) -> None:
+    for folder in (pipeline.folders.lake, pipeline.folders.checkpoint):
+        recorded = Origin.read(folder)
+        if recorded is not None and (found := recorded.breaks(Origin(source=now))):
+            raise Discontinuity(pipeline.spec.name, found)

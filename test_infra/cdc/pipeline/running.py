@@ -1,0 +1,116 @@
+"""A pipeline in a running stack: made once, and passed on to whatever works on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from test_infra.cdc.lake.location import Location
+from test_infra.cdc.pipeline.connect_client import ConnectClient
+from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
+from test_infra.cdc.pipeline.spec import PipelineSpec
+from test_infra.cdc.sources import source_of
+from test_infra.cdc.sources.source import CaptureNames
+
+if TYPE_CHECKING:
+    from test_infra.cdc.sources.source import Position, Source
+    from test_infra.cdc.types.table import TableSchema
+    from test_infra.stack import Endpoint, Stack
+
+
+@dataclass(frozen=True)
+class RunningPipeline:
+    """One pipeline of one running stack: its names, its folders, its source, its services.
+
+    Making it opens no connection. Nobody else derives names or folders from a stack and a spec.
+
+    Args:
+        stack: the running stack.
+        spec: the pipeline, with absolute paths.
+    """
+
+    stack: Stack
+    spec: PipelineSpec
+
+    @cached_property
+    def names(self) -> PipelineNames:
+        """Connector, replication, topics as they are called in this stack."""
+        return PipelineNames(self.stack.id, self.spec.name)
+
+    @cached_property
+    def folders(self) -> PipelineFolders:
+        """Where its tables and its history lie."""
+        return PipelineFolders(self.stack.dir, self.spec.name)
+
+    @property
+    def tables(self) -> list[str]:
+        """Captured tables, without schema."""
+        return self.spec.tables
+
+    def changes(self, table: str) -> Location:
+        """Where the change log of one table lies."""
+        return Location.of(self.folders.changes(table))
+
+    def mirror(self, table: str) -> Location:
+        """Where the mirror of one table lies."""
+        return Location.of(self.folders.mirror(table))
+
+    @property
+    def quarantine(self) -> Location:
+        """Where the table of what could not be parsed lies, of all topics of the pipeline."""
+        return Location.of(self.folders.quarantine)
+
+    def topic(self, table: str) -> str:
+        """Kafka topic of one table."""
+        return self.names.topic(self.spec.source.schema_name, table)
+
+    def endpoint(self, service: str) -> Endpoint:
+        """How a service of the stack is reached.
+
+        Raises:
+            StackNotRunning: it was never usable in this stack.
+        """
+        return self.stack.endpoint(service)
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's brokers, ``host:port``."""
+        return self.endpoint("kafka").url
+
+    @property
+    def source(self) -> Source:
+        """The database that holds the tables; opens no connection."""
+        source = self.spec.source
+        names = CaptureNames(self.spec.name, self.names.connector, self.names.replication)
+        return source_of(source.kind, self.endpoint(source.service), source.schema_name, self.spec.tables, names)
+
+    @cached_property
+    def connect(self) -> ConnectClient:
+        """Kafka Connect."""
+        return ConnectClient(self.endpoint("connect").url)
+
+    def committed(self) -> Position | None:
+        """The source position up to which Kafka has acknowledged everything; None before streaming began.
+
+        Raises:
+            ConnectRefused: Kafka Connect did not answer.
+        """
+        return self.source.committed_position(self.connect.offsets(self.names.connector))
+
+    def schemas(self) -> list[TableSchema]:
+        """The captured tables in the order of the pipeline, as the source's catalogue describes them now."""
+        return self.source.schemas()
+
+    def document_path(self, part: str) -> Path:
+        """Document of one part of the pipeline, such as ``stream``, below the stack's folder."""
+        return self.folders.record.with_name(f"{self.spec.name}.{part}.json")
+
+
+def running_pipelines(stack: Stack) -> list[RunningPipeline]:
+    """The pipelines whose source was prepared in a stack, by name."""
+    folder = PipelineFolders(stack.dir, "any").record.parent
+    # Beside `shop.json` lie documents of its parts, such as `shop.release.json`.
+    records = [path for path in sorted(folder.glob("*.json")) if "." not in path.stem]
+    return [RunningPipeline(stack, PipelineSpec.model_validate_json(path.read_bytes())) for path in records]

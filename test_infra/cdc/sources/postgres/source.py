@@ -1,0 +1,275 @@
+"""PostgreSQL as the source of a pipeline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from test_infra.base.deadline import Deadline, StillWaiting, wait_for
+from test_infra.base.errors import InfrastructureError
+from test_infra.cdc.sources.origin import Break, SourceOrigin
+from test_infra.cdc.sources.postgres import preparation, publication, slot
+from test_infra.cdc.sources.postgres.catalogue import SourceTable, tables
+from test_infra.cdc.sources.postgres.connection import Role, connect
+from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
+from test_infra.cdc.sources.postgres.shape import check_shapes, problem, shapes
+from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
+from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+    from test_infra.cdc.types.table import TableSchema
+    from test_infra.stack import Endpoint
+
+HEARTBEAT_PREFIX = "test_infra_heartbeat"
+MOST_BYTES_IN_PLACE = 1_900
+"""A larger row may have values outside of it (TOAST), and those do not come with an update that leaves them alone."""
+
+_ORIGIN = """
+SELECT (SELECT system_identifier::text FROM pg_control_system()),
+    (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
+    (SELECT coalesce(json_object_agg(n.nspname || '.' || c.relname, c.oid::text), '{}')
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p'))"""
+
+
+class PostgresSource:
+    """The tables of one pipeline in one PostgreSQL database; see `test_infra.cdc.sources.source.Source`.
+
+    Args:
+        endpoint: of the service that holds the tables.
+        schema_name: of the captured tables.
+        table_names: captured tables, without schema.
+        names: by which the server knows the pipeline: ``replication`` names slot and publication.
+    """
+
+    kind: ClassVar[str] = "postgres"
+    connector_class: ClassVar[str] = "io.debezium.connector.postgresql.PostgresConnector"
+
+    def __init__(self, endpoint: Endpoint, schema_name: str, table_names: Sequence[str], names: CaptureNames) -> None:
+        self._endpoint = endpoint
+        self._schema_name = schema_name
+        self._tables = tuple(table_names)
+        self._names = names
+
+    @staticmethod
+    def committed_position(offset: Mapping[str, Any] | None) -> Lsn | None:
+        """The LSN up to which Kafka has acknowledged everything; None before streaming began."""
+        return committed_lsn(offset)
+
+    def connector_properties(self, schemas: Sequence[TableSchema], password: str) -> dict[str, str]:
+        """Connection, slot, publication, and the value modes whose results `test_infra.cdc.types` reads."""
+        inside = self._endpoint.inside
+        # The stream never has generated columns; without this the snapshot would.
+        generated = [f"{schema.qualified}.{name}" for schema in schemas for name in schema.generated]
+        return {
+            "database.hostname": inside.host,
+            "database.port": str(inside.port),
+            "database.dbname": inside.properties["database"],
+            "database.user": inside.properties["capture_user"],
+            "database.password": password,
+            "plugin.name": "pgoutput",
+            "slot.name": self._names.replication,
+            "publication.name": self._names.replication,
+            "publication.autocreate.mode": "disabled",
+            # A slot that is ahead of the committed offset was made again: fail, where the default would go on from it.
+            "offset.mismatch.strategy": "trust_offset",
+            "snapshot.mode": "initial",
+            "snapshot.locking.mode": "none",
+            # Values arrive exactly and in one form, whatever the precision of the column.
+            "decimal.handling.mode": "string",
+            "time.precision.mode": "microseconds",
+            # JSON is base64 anyway; in the mode of that name a value that was not sent (TOAST) arrives as null.
+            "binary.handling.mode": "bytes",
+            "interval.handling.mode": "string",
+            # Without it a column of a type that Debezium does not know would be missing from the events in silence.
+            "include.unknown.datatypes": "true",
+            **({"column.exclude.list": ",".join(map(re.escape, generated))} if generated else {}),
+        }
+
+    def heartbeat_properties(self) -> dict[str, str]:
+        """Moves the confirmed LSN of an idle source; the capture role may call it, and it writes into no table."""
+        return {"heartbeat.action.query": f"SELECT pg_logical_emit_message(false, '{HEARTBEAT_PREFIX}', '')"}
+
+    def prepare(
+        self, ddl: Path | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
+    ) -> list[TableSchema]:
+        """Make tables, publication and the capture role's rights.
+
+        Tables that exist are left as they are, so that doing it again changes nothing.
+
+        Raises:
+            NoSuchTable: a table does not exist and no SQL file makes it.
+            NoPrimaryKey: a table has none.
+            UsageError: ``wal_level``, slots, roles, publication, a table's kind, identity or column do not allow to
+                capture it; says what to do.
+            SourceUnreachable: the source did not accept the owner or the capture role.
+        """
+        capture_user = self._endpoint.properties["capture_user"]
+        with self.session() as connection:
+            preparation.check_server(connection, self._names.replication, capture_user)
+            if ddl is not None:
+                preparation.create_tables(connection, self._names.pipeline, self._schema_name, self._tables, ddl)
+            found = self._schemas(connection)
+            check_shapes(connection, self._schema_name, self._tables)
+            before_publishing(found, self._origin(connection))
+            with connection.transaction():
+                preparation.publish(connection, self._names.replication, found)
+                preparation.grant(connection, capture_user, found)
+            preparation.check_publication(connection, self._names.replication, self._schema_name, self._tables)
+            preparation.check_capture(self._endpoint, found)
+        return found
+
+    def schemas(self) -> list[TableSchema]:
+        """The captured tables in the order of the pipeline, as the catalogue describes them now."""
+        with self.session() as connection:
+            return self._schemas(connection)
+
+    def session(self, role: Role = "owner") -> psycopg.Connection:
+        """A session in autocommit; a context manager that closes it."""
+        return connect(self._endpoint, role)
+
+    def origin(self) -> SourceOrigin:
+        """Cluster, database, slot, publication and tables as they are now; tables that do not exist are left out."""
+        with self.session() as connection:
+            return self._origin(connection)
+
+    def breaks(self, committed: Callable[[], Position | None]) -> list[Break]:
+        """What is missing, of a shape that cannot be captured, left out by the publication, or lost with the slot."""
+        schema = self._schema_name
+        with self.session() as connection:
+            there = self._origin(connection).tables
+            missing = [table for table in self._tables if f"{schema}.{table}" not in there]
+            return [
+                *(Break(f"table {schema}.{table}", "it does not exist any more") for table in missing),
+                *(
+                    Break(f"table {schema}.{shape.table}", error.what)
+                    for shape in shapes(connection, schema, self._tables)
+                    if (error := problem(shape, schema))
+                ),
+                *(
+                    Break("publication", fault)
+                    for fault in publication.faults(connection, self._names.replication, schema, self._tables)
+                ),
+                *slot.slot_breaks(connection, self._names, committed),
+            ]
+
+    def capture_breaks(self, committed: Callable[[], Position | None]) -> list[Break]:
+        """What is wrong with the slot of a connector that has committed an offset before."""
+        with self.session() as connection:
+            return slot.slot_breaks(connection, self._names, committed)
+
+    def wait_capturing(self, deadline: Deadline) -> None:
+        """Wait until a walsender reads from the slot and the slot has a confirmed position.
+
+        Raises:
+            NotReady: it was not active in time.
+        """
+        name = self._names.replication
+        with self.session() as connection:
+
+            def active() -> None:
+                found = slot.find_slot(connection, name)
+                if found is None:
+                    raise StillWaiting("there is no such slot")
+                if not found.active or found.confirmed_lsn is None:
+                    raise StillWaiting(f"active: {found.active}, confirmed: {found.confirmed_lsn or 'nothing'}")
+
+            wait_for(active, deadline, what=f"slot {name}", awaited="a walsender on it")
+
+    def capture_state(self) -> tuple[str, CaptureState]:
+        """The slot, and whether a walsender reads from it now."""
+        with self.session() as connection:
+            found = slot.find_slot(connection, self._names.replication)
+        if found is None:
+            state = CaptureState.NOT_THERE
+        else:
+            state = CaptureState.ACTIVE if found.active else CaptureState.NOT_ACTIVE
+        return f"slot {self._names.replication}", state
+
+    def names(self) -> dict[str, str]:
+        """Names of slot and publication."""
+        return {"slot": self._names.replication, "publication": self._names.replication}
+
+    @contextmanager
+    def observe(self) -> Iterator[PostgresObserver]:
+        """A session of the owner that observes, for the time of the block."""
+        with self.session() as connection:
+            yield PostgresObserver(connection, self._schema_name, self._names.replication)
+
+    def freeze(
+        self, table_names: Sequence[str], moment: Callable[[], str] | None = None
+    ) -> AbstractContextManager[Frozen]:
+        """Hold a moment of the source for the time of the block; see `snapshot.freeze`."""
+        return freeze(self._endpoint, self._schema_name, table_names, moment)
+
+    def newest_tx_id(self) -> int:
+        """The server's newest 64-bit transaction id, without using one up."""
+        with self.session() as connection:
+            row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetchone()
+        if row is None:
+            raise InfrastructureError("PostgreSQL gave no transaction id")
+        return int(row[0])
+
+    def touch(self, schema: TableSchema) -> None:
+        """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""
+        from psycopg.sql import SQL, Identifier, Literal
+
+        with self.session() as connection:
+            connection.execute(
+                SQL(
+                    "UPDATE {table} SET {column} = {column} WHERE ({key}) = "
+                    "(SELECT {key} FROM {table} AS t WHERE pg_column_size(t.*) < {small} LIMIT 1)"
+                ).format(
+                    table=Identifier(schema.schema, schema.name),
+                    column=Identifier(schema.key_names[0]),
+                    key=SQL(", ").join(map(Identifier, schema.key_names)),
+                    small=Literal(MOST_BYTES_IN_PLACE),
+                )
+            )
+
+    def _schemas(self, connection: psycopg.Connection) -> list[TableSchema]:
+        return [table.schema for table in tables(connection, self._schema_name, self._tables)]
+
+    def _origin(self, connection: psycopg.Connection) -> SourceOrigin:
+        row = connection.execute(_ORIGIN, [self._schema_name, list(self._tables)]).fetchone()
+        assert row is not None
+        system_identifier, database_oid, found = row
+        return SourceOrigin(
+            server_id=system_identifier, database_id=str(database_oid), capture=self.names(), tables=found
+        )
+
+
+class PostgresObserver:
+    """A session of the owner beside the ones that read.
+
+    Args:
+        connection: in autocommit.
+        schema_name: of the captured tables.
+        slot_name: of the pipeline.
+    """
+
+    def __init__(self, connection: psycopg.Connection, schema_name: str, slot_name: str) -> None:
+        self._connection = connection
+        self._schema_name = schema_name
+        self._slot = slot_name
+
+    def not_capturing(self) -> str:
+        """Why the slot has no confirmed position yet; empty when it has one."""
+        found = slot.find_slot(self._connection, self._slot)
+        if found is None:
+            return "there is no such slot"
+        return "it has no confirmed position" if found.confirmed_lsn is None else ""
+
+    def emit_marker(self) -> Lsn:
+        """Write a message into the WAL and return its LSN; whatever was committed before lies below it."""
+        return emit_marker(self._connection)
+
+    def tables(self, names: Sequence[str]) -> list[SourceTable]:
+        """The captured tables as they are now."""
+        return tables(self._connection, self._schema_name, names)
