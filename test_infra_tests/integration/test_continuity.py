@@ -24,7 +24,7 @@ from test_infra.cdc.judge import parity
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.load.prepare import prepare
 from test_infra.cdc.pipeline import connector
-from test_infra.cdc.pipeline.connector import ConnectClient
+from test_infra.cdc.pipeline.connect_client import ConnectClient
 from test_infra.cdc.pipeline.origin import Discontinuity
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
