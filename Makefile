@@ -1,4 +1,4 @@
-# One way to do each thing; CI runs the same verbs (.ci/run). `make help` lists them.
+# One way to do each thing; CI runs `make test ALL=1` (.ci/run). `make help` lists the verbs.
 # make turns every failure into exit code 2. Scripts that need the real one (README, "Exit codes") call .venv/bin/test-infra.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,7 +7,12 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# Two workers: while the services of one start, the tests of the other run. More cores take more: make test WORKERS=4
+WORKERS ?= 2
+# ALL=1: every test, and red where one could not be run. Without it tests marked `ci` are left out; the last lines say so.
+ALL ?= $(TEST_INFRA_REQUIRE_ALL)
+SELECTED := $(if $(filter-out 0,$(ALL)),,-m "not ci")
+PYTEST := $(if $(SELECTED),,TEST_INFRA_REQUIRE_ALL=1 )$(BIN)/python -m pytest -n $(WORKERS) $(SELECTED)
 # Dagster's own tools look for an instance even when they only load definitions: ours, which has telemetry off.
 DG := VIRTUAL_ENV="$(CURDIR)/.venv" DAGSTER_HOME="$$($(BIN)/python -m test_infra.cli.instance)" $(BIN)/dg
 
@@ -29,7 +34,7 @@ image: setup ## Build the image that runs every service and job in a container (
 	@.ci/docker
 	@$(BIN)/python docker/build.py $(if $(BASE_IMAGE),--base $(BASE_IMAGE)) $(if $(TARGET),--target $(TARGET)) $(if $(SPARK),--spark $(SPARK))
 
-test: lint types layers definitions tests ## Everything: lint, types, layers, definitions, all tests
+test: lint types layers definitions tests ## Lint, types, layers, definitions, tests: 12 minutes on two cores (ALL=1: with what is left to CI)
 
 lint: setup ## Ruff: rules and format
 	$(BIN)/ruff check .
@@ -46,20 +51,21 @@ layers: setup ## import-linter: the layers of docs/architecture.md
 	$(BIN)/lint-imports
 
 definitions: setup ## Dagster's own checks of the definitions and their YAML
-	$(DG) check defs
-	$(DG) check yaml
+	@echo 'dg check defs, dg check yaml'
+	@$(DG) check defs
+	@$(DG) check yaml
 
-unit: setup ## Tests without services, in seconds
+unit: setup ## Tests without services: 2 to 3 minutes, sockets blocked
 	$(PYTEST) test_infra_tests/unit
 
-integration: java ## Tests with the real services
+integration: java ## Tests with the real services (ALL=1: with what is left to CI)
 	$(PYTEST) test_infra_tests/integration
 
-tests: java
-	$(PYTEST) test_infra_tests
+tests: java ## All tests; with what `make test` leaves to CI: ALL=1
+	$(PYTEST) --durations=10 test_infra_tests
 
 soak: java ## 300 cuts under traffic and faults, and whatever else takes longer than `make test` may
-	$(PYTEST) -m soak test_infra_tests/soak
+	$(BIN)/python -m pytest -m soak test_infra_tests/soak
 
 planted: setup ## Plant every fault of docs/planted-faults.md again and write the page
 	$(BIN)/python -m test_infra_tests.unit.cdc.judge.planted_page

@@ -55,7 +55,9 @@ def write(project: Shell, place: str, yaml: str) -> None:
         ("type: [unclosed\n", ["defs.yaml"]),
     ],
 )
-@pytest.mark.parametrize("verb", [["up"], ["run", "e2e"]])
+@pytest.mark.parametrize(
+    "verb", [["up"], pytest.param(["run", "e2e"], marks=pytest.mark.ci(reason="the same refusals of another verb"))]
+)
 def test_refused_yaml_is_exit_code_2_with_file_and_line(
     project: Shell, verb: list[str], yaml: str, words: list[str]
 ) -> None:

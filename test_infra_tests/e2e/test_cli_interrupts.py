@@ -48,7 +48,9 @@ def services_run(shell: Shell, command: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.ci(reason="more ways to end a run"))]
+)
 def test_once_ends_cleanly(shell: Shell, signum: signal.Signals) -> None:
     command = shell.start("run", "e2e")
     try:
@@ -79,6 +81,7 @@ def test_twice_ends_hard(shell: Shell) -> None:
     nothing_left(shell)
 
 
+@pytest.mark.ci(reason="more ways to end a run")
 @pytest.mark.timeout(180)
 def test_a_killed_dagster_run_leaves_nothing(shell: Shell) -> None:
     command = shell.start("run", "e2e")
@@ -89,12 +92,14 @@ def test_a_killed_dagster_run_leaves_nothing(shell: Shell) -> None:
     nothing_left(shell)
 
 
+@pytest.mark.ci(reason="more ways to end a run")
 @pytest.mark.timeout(120)
 def test_the_next_up_works(shell: Shell) -> None:
     assert shell.run("up", "--ttl", "2m").returncode == 0
     assert shell.run("down").returncode == 0
 
 
+@pytest.mark.ci(reason="more ways to end a run")
 @pytest.mark.timeout(180)
 def test_a_passed_deadline_is_red_and_leaves_nothing(shell: Shell) -> None:
     ended = shell.run("run", "e2e", "--deadline", "8s", timeout_s=120)

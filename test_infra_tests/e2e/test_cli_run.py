@@ -217,6 +217,7 @@ def test_load_then_parity_then_lag(kept: Kept) -> None:
     assert json.loads(measured.stdout)["tables"]["orders"]["numbers"]["commit_to_mirror_p95_s"] > 0
 
 
+@pytest.mark.ci(reason="more ways to be behind")
 @pytest.mark.timeout(300)
 def test_a_stopped_stream_is_lag_and_never_missing(kept: Kept, stack: Stack, shop: PipelineSpec) -> None:
     stream_of(RunningPipeline(stack, shop)).stop()

@@ -104,6 +104,7 @@ def status(environment: dict[str, str], stack: str = STACK) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.ci(reason="whole runs by other ways than test-infra run")
 @pytest.mark.timeout(600)
 def test_job_execute_leaves_the_stack_up_until_its_expiry(environment: dict[str, str]) -> None:
     done = execute("smoke", environment)
@@ -114,6 +115,7 @@ def test_job_execute_leaves_the_stack_up_until_its_expiry(environment: dict[str,
     assert again.returncode == 0, again.stderr[-4_000:]
 
 
+@pytest.mark.ci(reason="whole runs by other ways than test-infra run")
 @pytest.mark.timeout(900)
 def test_the_nightlys_tick_launched_from_the_ui(environment: dict[str, str], tmp_path: Path) -> None:
     with dagster_dev(environment, tmp_path) as ask:

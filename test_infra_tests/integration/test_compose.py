@@ -53,6 +53,7 @@ def test_it_is_what_the_specs_say() -> None:
     assert FILE.read_text() == compose(StackSpec()), "make compose"
 
 
+@pytest.mark.ci(reason="Compose and testcontainers bring our image up")
 def test_it_comes_up_healthy_and_answers_from_outside(project: list[str]) -> None:
     # Connect starts when the others are healthy; the same probes as everywhere ask from outside.
     from test_infra.base.deadline import Deadline, wait_for

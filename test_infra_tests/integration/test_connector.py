@@ -13,7 +13,8 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import BadDocument
 from test_infra.cdc.load.prepare import prepare
 from test_infra.cdc.pipeline import connector
-from test_infra.cdc.pipeline.connector import ConnectClient, ConnectorFailed
+from test_infra.cdc.pipeline.connect_client import ConnectClient
+from test_infra.cdc.pipeline.connector import ConnectorFailed
 from test_infra.cdc.pipeline.names import PipelineNames
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import ConnectorSpec, PipelineSpec, SourceSpec

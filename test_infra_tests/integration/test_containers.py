@@ -206,6 +206,7 @@ def test_a_spark_program_of_this_machine_runs_in_the_image_and_is_ready_by_its_e
     assert "running" in [event["state"] for event in gateway.describe(execution_id)["history"]]
 
 
+@pytest.mark.ci(reason="more of what a container can meet")
 def test_the_spark_ui_of_a_job_answers_at_its_mapped_port_while_it_runs(
     stack: Stack, client: DockerClient, tmp_path: Path
 ) -> None:
@@ -387,6 +388,7 @@ def test_a_killed_keeper_ends_every_container_and_the_next_up_clears_them(small:
     assert running(client, small.id) == {"postgres"}
 
 
+@pytest.mark.ci(reason="more of what a container can meet")
 def test_a_restarted_engine_brings_services_back_and_fails_jobs(small: Stack) -> None:
     if not OURS.exists():
         pytest.skip("optional: the engine is not one that .ci/docker started, so it is not ours to restart")
@@ -422,6 +424,7 @@ def test_two_stacks_of_one_engine_never_meet(small: Stack, stack: Stack, client:
     assert small.endpoint("postgres").port != stack.endpoint("postgres").port
 
 
+@pytest.mark.ci(reason="more of what a container can meet")
 def test_a_connect_server_in_a_container_answers_from_outside_and_its_token_is_not_shown(
     stack: Stack, client: DockerClient
 ) -> None:

@@ -24,7 +24,7 @@ from test_infra.cdc.judge import parity
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.load.prepare import prepare
 from test_infra.cdc.pipeline import connector
-from test_infra.cdc.pipeline.connector import ConnectClient
+from test_infra.cdc.pipeline.connect_client import ConnectClient
 from test_infra.cdc.pipeline.origin import Discontinuity
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
@@ -116,6 +116,7 @@ def test_table_that_was_added_later_is_refused_before_anything_starts(held: Held
     assert held.gate().passed
 
 
+@pytest.mark.ci(reason="more broken continuity")
 def test_second_stream_on_the_same_checkpoint_and_tables_is_refused_and_the_first_goes_on(held: Held) -> None:
     with (
         pytest.raises(WriterLocked, match="another stream already writes here"),
@@ -156,6 +157,7 @@ def test_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.ci(reason="more broken continuity")
 def test_torn_checkpoint_is_named_and_refused_and_a_mended_one_goes_on(held: Held) -> None:
     held.stream.stop()
     offsets = held.folders.checkpoint / "offsets"
@@ -171,6 +173,7 @@ def test_torn_checkpoint_is_named_and_refused_and_a_mended_one_goes_on(held: Hel
     newest.write_bytes(whole)
 
 
+@pytest.mark.ci(reason="more broken continuity")
 def test_checkpoint_of_another_stream_is_named(held: Held) -> None:
     file = held.folders.checkpoint / "test_infra_stream_id"
     own = file.read_text()
@@ -250,6 +253,7 @@ def test_slot_dropped_and_made_again_is_named_and_the_connector_refused(held: He
     wait_for(failed, Deadline(30), what="the task", awaited="FAILED")
 
 
+@pytest.mark.ci(reason="more broken continuity")
 def test_records_past_their_retention_that_were_never_read_and_a_remade_topic_are_named(held: Held) -> None:
     from kafka import KafkaProducer, TopicPartition
     from kafka.admin import KafkaAdminClient

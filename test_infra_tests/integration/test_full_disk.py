@@ -60,7 +60,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-@pytest.fixture(params=list(Backend))
+@pytest.fixture(
+    params=[Backend.LOCAL, pytest.param(Backend.DOCKER, marks=pytest.mark.ci(reason="a full disk below containers"))]
+)
 def stack(
     request: pytest.FixtureRequest, disk: Path, test_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stack]:

@@ -20,6 +20,7 @@ from test_infra_tests.integration import scala_jar
 from test_infra_tests.jobs import awaited
 
 WITHIN_S = 150.0
+MORE_ENDS = pytest.mark.ci(reason="more ends of a job from a jar")
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +59,10 @@ def ended(gateway: SparkGateway, execution_id: str) -> tuple[Execution, str]:
     ("gateway", "how", "state", "exit_code"),
     [
         (Backend.LOCAL, "0", JobState.SUCCEEDED, 0),
-        (Backend.LOCAL, "7", JobState.APPLICATION_FAILED, 7),
-        (Backend.LOCAL, "throws", JobState.APPLICATION_FAILED, 1),
-        (Backend.DOCKER, "0", JobState.SUCCEEDED, 0),
-        (Backend.DOCKER, "7", JobState.APPLICATION_FAILED, 7),
+        pytest.param(Backend.LOCAL, "7", JobState.APPLICATION_FAILED, 7, marks=MORE_ENDS),
+        pytest.param(Backend.LOCAL, "throws", JobState.APPLICATION_FAILED, 1, marks=MORE_ENDS),
+        pytest.param(Backend.DOCKER, "0", JobState.SUCCEEDED, 0, marks=MORE_ENDS),
+        pytest.param(Backend.DOCKER, "7", JobState.APPLICATION_FAILED, 7, marks=MORE_ENDS),
     ],
     indirect=["gateway"],
 )
@@ -85,6 +86,7 @@ def test_a_class_that_is_not_in_the_jar_is_the_applications_failure(gateway: Spa
     assert "org.acme.Nightly" in log
 
 
+@MORE_ENDS
 def test_its_java_killed_from_outside_is_evicted_and_no_fault_of_the_application(
     gateway: SparkGateway, jar: Path
 ) -> None:

@@ -218,6 +218,7 @@ def test_stopped_stream_is_lag_and_never_missing(quiet: Live) -> None:
     assert quiet.check()["orders"].green
 
 
+@pytest.mark.ci(reason="more faults under a cut")
 def test_killed_connect_delays_the_cut_and_falsifies_nothing(busy: Live) -> None:
     (connect_service,) = [one for one in busy.stack.status().services if one.name == "connect"]
     assert connect_service.pid is not None
@@ -236,6 +237,7 @@ def test_table_that_stays_locked_voids_the_cut_and_is_unknown(busy: Live) -> Non
     assert "stayed locked" in found["orders"].reason
 
 
+@pytest.mark.ci(reason="more faults under a cut")
 def test_idle_table_is_measured_all_the_same(quiet: Live) -> None:
     quiet.stream.restart()
     quiet.stream.wait_ready(Deadline(90))

@@ -143,7 +143,8 @@ def test_updates_deletes_key_changes_and_reinserts_arrive(live: Live) -> None:
 def test_a_delete_with_a_default_replica_identity_is_no_quarantine_case(live: Live) -> None:
     live.sql("DELETE FROM everything WHERE id <= 5")
     live.settled()
-    assert [row["op"] for row in live.changes("everything")].count("d") >= 5
+    deleted = {row["key"]["id"] for row in live.changes("everything") if row["op"] == "d"}
+    assert deleted >= set(range(1, 6))
     topic = live.names.topic("public", "everything")
     assert topic not in _quarantined(live)
 
@@ -189,6 +190,7 @@ def test_a_killed_driver_resumes_with_nothing_lost_or_doubled(live: Live) -> Non
     _every_offset_once(live)
 
 
+@pytest.mark.ci(reason="more restarts of the stream")
 def test_a_stop_is_clean_and_the_next_start_goes_on(live: Live) -> None:
     live.sql("INSERT INTO orders SELECT 's', n, n, NULL FROM generate_series(1, 3000) n")
     stopped = stream_of(live.pipeline).stop()

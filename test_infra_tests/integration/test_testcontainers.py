@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.ci(reason="Compose and testcontainers bring our image up")
+
 TOKEN = "of-this-test-only"
 PORT, UI_PORT = 15002, 4040
 SERVER = (

@@ -29,6 +29,7 @@ SPEC = PipelineSpec(
     load=LoadSpec(operations=2_000, rows_before=300, background_rate_per_s=0),
 )
 ROWS, OPERATIONS = 300, 2_000
+MORE_VALUES = pytest.mark.ci(reason="more values that Delta cannot hold")
 BY_SNAPSHOT, BY_STREAM, FROM_NULL, TO_NULL, DELETED, BEFORE_CHRIST = -1, -2, -3, -4, -5, -6
 # Column, what PostgreSQL reads, and what must be in Delta, written down without our rules.
 SPOTS = [
@@ -181,10 +182,10 @@ def test_what_debezium_changes_in_silence_is_a_value_fault(live: Live) -> None:
     ("key", "column", "value", "quarantined"),
     [
         (-30, "numeric_12_2", "NaN", "after.numeric_12_2 is no DECIMAL(12,2)"),
-        (-31, "day", "300000-01-01", "after.day is no DATE"),
+        pytest.param(-31, "day", "300000-01-01", "after.day is no DATE", marks=MORE_VALUES),
         # Debezium sends it as infinity; parity sees the source's own value.
-        (-32, "timestamp_any", "294276-01-01", None),
-        (-33, "integer_value_list", "{{1,2},{3,4}}", None),
+        pytest.param(-32, "timestamp_any", "294276-01-01", None, marks=MORE_VALUES),
+        pytest.param(-33, "integer_value_list", "{{1,2},{3,4}}", None, marks=MORE_VALUES),
         (-34, "words_list", "{{a},{b}}", "after.words_list is no VARCHAR[]"),
     ],
 )

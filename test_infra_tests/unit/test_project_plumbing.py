@@ -22,10 +22,11 @@ def test_unit_tests_cannot_open_a_socket() -> None:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
 
-def run_pytest(folder: Path, *, require_all: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(folder: Path, *options: str, require_all: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(CONFTEST.read_text())
+    own = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(folder)],
+        [sys.executable, "-m", "pytest", *own, *options, str(folder)],
         env={**os.environ, "TEST_INFRA_REQUIRE_ALL": require_all},
         cwd=folder,
         capture_output=True,
@@ -54,6 +55,81 @@ def test_a_skip_is_red_where_everything_is_required(suite_with_a_skip: Path) -> 
 
     assert result.returncode == 1
     assert result.stdout.splitlines()[-1] == "red: TEST_INFRA_REQUIRE_ALL is set and 1 tests were not run"
+
+
+WITH_WORKERS = ["-n", "2"]
+
+
+def test_workers_tell_what_was_skipped_in_a_test_and_with_a_whole_file(suite_with_a_skip: Path) -> None:
+    (suite_with_a_skip / "test_two.py").write_text(
+        "import pytest\n\npytest.skip('no such file here', allow_module_level=True)\n"
+    )
+
+    result = run_pytest(suite_with_a_skip, *WITH_WORKERS, require_all="1")
+
+    *_, in_a_test, whole_file, red = result.stdout.splitlines()
+    assert result.returncode == 1
+    assert in_a_test.endswith("test_one.py::test_left_out: no such service here")
+    assert whole_file.endswith("test_two.py: no such file here")
+    assert red == "red: TEST_INFRA_REQUIRE_ALL is set and 2 tests were not run"
+
+
+@pytest.fixture
+def suite_with_tests_for_ci(tmp_path: Path) -> Path:
+    (tmp_path / "test_one.py").write_text(
+        "import pytest\n\ndef test_runs(): pass\n\n"
+        "@pytest.mark.ci(reason='a minute')\n@pytest.mark.parametrize('n', [1, 2])\ndef test_slow(n): pass\n\n"
+        "@pytest.mark.ci(reason='an hour')\ndef test_slower(): pass\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("workers", [[], WITH_WORKERS], ids=["alone", "workers"])
+def test_what_is_left_to_ci_is_told_with_reasons_marker_count_and_command(
+    suite_with_tests_for_ci: Path, workers: list[str]
+) -> None:
+    result = run_pytest(suite_with_tests_for_ci, *workers, "-m", "not ci", require_all="")
+
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-3:] == [
+        "left to CI: 2 tests: a minute",
+        "left to CI: 1 tests: an hour",
+        "left to CI: 3 tests with the marker ci; with them: make test ALL=1",
+    ]
+
+
+@pytest.mark.parametrize("options", [["-m", "not ci"], ["-k", "runs"], [*WITH_WORKERS, "-m", "not ci"]])
+def test_a_deselected_test_is_red_where_everything_is_required(
+    suite_with_tests_for_ci: Path, options: list[str]
+) -> None:
+    result = run_pytest(suite_with_tests_for_ci, *options, require_all="1")
+
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[-1] == "red: TEST_INFRA_REQUIRE_ALL is set and 3 tests were not run"
+
+
+def test_a_test_is_not_left_to_ci_without_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text("import pytest\n\n@pytest.mark.ci\ndef test_slow(): pass\n")
+
+    result = run_pytest(tmp_path, require_all="")
+
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "test_one.py::test_slow: the marker ci needs a reason" in result.stderr + result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "everything"),
+    [([], False), (["ALL=1"], True), (["ALL=0"], False), (["TEST_INFRA_REQUIRE_ALL=1"], True)],
+)
+def test_make_test_leaves_out_what_is_marked_ci_unless_all_is_asked_for(words: list[str], everything: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in {"ALL", "TEST_INFRA_REQUIRE_ALL"}}
+    shown = subprocess.run(
+        ["make", "--dry-run", "test", *words], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=30
+    )
+
+    (command,) = [line for line in shown.stdout.splitlines() if " -m pytest " in line]
+    assert command.endswith("test_infra_tests")
+    assert ("TEST_INFRA_REQUIRE_ALL=1" in command, '-m "not ci"' in command) == (everything, not everything)
 
 
 def test_an_optional_skip_is_listed_and_not_red(tmp_path: Path) -> None:
