@@ -22,7 +22,7 @@ MEMORY_NEEDED_MIB = 3_072
 DISK_NEEDED_MIB = 2_048
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     """How a finding is meant."""
 
     OK = "ok"
@@ -31,7 +31,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class MachineCheck:
     """One thing looked at.
 
     Args:
@@ -42,7 +42,7 @@ class Finding:
     """
 
     subject: str
-    state: State
+    state: CheckState
     seen: str
     hint: str = ""
 
@@ -54,7 +54,7 @@ def doctor(*, machine: bool) -> int:
     from test_infra.cli import tables
 
     findings = list(examine())
-    bad = [index for index, finding in enumerate(findings) if finding.state is State.BAD]
+    bad = [index for index, finding in enumerate(findings) if finding.state is CheckState.BAD]
     if machine:
         tables.as_json([asdict(finding) for finding in findings])
     else:
@@ -63,62 +63,66 @@ def doctor(*, machine: bool) -> int:
             [[finding.state, finding.subject, finding.seen, finding.hint] for finding in findings],
             red=bad,
         )
-        tables.verdict_line(
-            "this machine can run a stack" if not bad else f"{len(bad)} things are in the way", green=not bad
-        )
+        tables.verdict_line("this machine can run a stack" if not bad else f"{len(bad)} problems found", green=not bad)
     return ExitCode.INFRASTRUCTURE if bad else ExitCode.GREEN
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[MachineCheck]:
     """Look at everything; a look that itself fails is a finding."""
     for look in LOOKS:
         try:
             yield from look()
         except (TestInfraError, OSError, subprocess.SubprocessError) as error:
-            yield Finding(look.__name__.strip("_"), State.BAD, str(error).splitlines()[0])
+            yield MachineCheck(look.__name__.strip("_"), CheckState.BAD, str(error).splitlines()[0])
 
 
-def _python() -> Iterator[Finding]:
+def _python() -> Iterator[MachineCheck]:
     found = f"{platform.python_version()} at {sys.executable}"
     good = (3, 11) <= sys.version_info[:2] < (3, 15)
-    yield Finding("python", State.OK if good else State.BAD, found, "" if good else "make setup PYTHON=python3.12")
+    yield MachineCheck(
+        "python", CheckState.OK if good else CheckState.BAD, found, "" if good else "make setup PYTHON=python3.12"
+    )
 
 
-def _system() -> Iterator[Finding]:
+def _system() -> Iterator[MachineCheck]:
     user = "root" if os.geteuid() == 0 else "an ordinary user"
-    yield Finding(
+    yield MachineCheck(
         "system",
-        State.OK,
+        CheckState.OK,
         f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores, {user}",
     )
     if os.geteuid() == 0:
         from test_infra.stack.service import unprivileged_user
 
         dropped = unprivileged_user()
-        yield Finding("PostgreSQL's user", State.OK, f"{dropped.name if dropped else ''}: PostgreSQL refuses root")
+        yield MachineCheck(
+            "PostgreSQL's user", CheckState.OK, f"{dropped.name if dropped else ''}: PostgreSQL refuses root"
+        )
 
 
-def _java() -> Iterator[Finding]:
+def _java() -> Iterator[MachineCheck]:
     from test_infra.jvm.java import JavaMissing, find_java
 
     try:
         java = find_java()
     except JavaMissing as missing:
-        yield Finding("java", State.BAD, missing.what, missing.hint or "")
+        yield MachineCheck("java", CheckState.BAD, missing.what, missing.hint or "")
     else:
-        yield Finding("java", State.OK, f"{java.version} at {java.path}")
+        yield MachineCheck("java", CheckState.OK, f"{java.version} at {java.path}")
 
 
-def _backends() -> Iterator[Finding]:
+def _backends() -> Iterator[MachineCheck]:
     from test_infra.runtime.factory import backend_names, backend_of
 
     for name in backend_names():
         readiness = backend_of(name).readiness()
         if readiness is not None:
-            yield Finding(name, State.OK if readiness.ready else State.NOTE, readiness.seen, readiness.hint)
+            yield MachineCheck(
+                name, CheckState.OK if readiness.ready else CheckState.NOTE, readiness.seen, readiness.hint
+            )
 
 
-def _jars() -> Iterator[Finding]:
+def _jars() -> Iterator[MachineCheck]:
     from test_infra.base.paths import cache
     from test_infra.jvm.jars import lock
 
@@ -127,49 +131,54 @@ def _jars() -> Iterator[Finding]:
     if absent:
         size_mb = sum(jar.size_bytes for jar in absent) / 1e6
         seen = f"{len(absent)} of {len(locked)} are still to be fetched ({size_mb:.0f} MB)"
-        yield Finding("jars", State.NOTE, seen, "the first `test-infra up` fetches them; later ones work offline")
+        yield MachineCheck(
+            "jars", CheckState.NOTE, seen, "the first `test-infra up` fetches them; later ones work offline"
+        )
     else:
-        yield Finding("jars", State.OK, f"{len(locked)} cached; every start verifies their hashes")
+        yield MachineCheck("jars", CheckState.OK, f"{len(locked)} cached; every start verifies their hashes")
 
 
-def _memory() -> Iterator[Finding]:
+def _memory() -> Iterator[MachineCheck]:
     import psutil
 
     free_mib = psutil.virtual_memory().available // 2**20
     enough = free_mib >= MEMORY_NEEDED_MIB
-    yield Finding(
+    yield MachineCheck(
         "memory",
-        State.OK if enough else State.BAD,
+        CheckState.OK if enough else CheckState.BAD,
         f"{free_mib:,} MiB available of {psutil.virtual_memory().total // 2**20:,}",
         "" if enough else f"a stack with one pipeline needs about {MEMORY_NEEDED_MIB:,} MiB; end something else",
     )
 
 
-def _disk() -> Iterator[Finding]:
+def _disk() -> Iterator[MachineCheck]:
     from test_infra.base.paths import cache, home, reachable_root
 
     for subject, folder in (("state", home()), ("data", reachable_root()), ("cache", cache())):
         free_mib = shutil.disk_usage(folder).free // 2**20
         enough = free_mib >= DISK_NEEDED_MIB
         hint = "" if enough else f"{DISK_NEEDED_MIB:,} MiB are needed; `test-infra prune`, or set TEST_INFRA_HOME"
-        yield Finding(
-            f"disk for {subject}", State.OK if enough else State.BAD, f"{free_mib:,} MiB free in {folder}", hint
+        yield MachineCheck(
+            f"disk for {subject}",
+            CheckState.OK if enough else CheckState.BAD,
+            f"{free_mib:,} MiB free in {folder}",
+            hint,
         )
 
 
-def _namespaces() -> Iterator[Finding]:
+def _namespaces() -> Iterator[MachineCheck]:
     from test_infra.runtime.namespace import entering
 
     prefix = entering()
     if prefix:
-        yield Finding("process namespaces", State.OK, "allowed: nothing outlives a keeper")
+        yield MachineCheck("process namespaces", CheckState.OK, "allowed: nothing outlives a keeper")
     else:
-        yield Finding(
-            "process namespaces", State.NOTE, "not allowed here", "keeper and sweep do it, some seconds later"
+        yield MachineCheck(
+            "process namespaces", CheckState.NOTE, "not allowed here", "keeper and sweep do it, some seconds later"
         )
 
 
-def _ports() -> Iterator[Finding]:
+def _ports() -> Iterator[MachineCheck]:
     from test_infra.cli.project import stack_spec
     from test_infra.stack import StackNotRunning, attach
     from test_infra.stack.ports import PortTaken, free_ports, require_free
@@ -177,7 +186,7 @@ def _ports() -> Iterator[Finding]:
     from test_infra.stack.service import ServiceSpec
 
     free_ports(8)
-    yield Finding("free ports", State.OK, "loopback gives them")
+    yield MachineCheck("free ports", CheckState.OK, "loopback gives them")
     try:
         attach()
     except StackNotRunning:
@@ -190,26 +199,29 @@ def _ports() -> Iterator[Finding]:
         port = service.fixed_port
         try:
             require_free(port, name)
-            yield Finding(f"port of {name}", State.OK, f"{port} is free")
+            yield MachineCheck(f"port of {name}", CheckState.OK, f"{port} is free")
         except PortTaken as taken:
-            yield Finding(
+            yield MachineCheck(
                 f"port of {name}",
-                State.BAD,
+                CheckState.BAD,
                 f"{port} is taken by {taken.details.get('taken by', '?')}",
                 taken.hint or "",
             )
 
 
-def _versions() -> Iterator[Finding]:
+def _versions() -> Iterator[MachineCheck]:
     for package, (at_least, below) in SUPPORTED.items():
         try:
             found = version(package)
         except PackageNotFoundError:
-            yield Finding(package, State.BAD, "not installed", "make setup")
+            yield MachineCheck(package, CheckState.BAD, "not installed", "make setup")
             continue
         good = at_least <= _numbers(found) < below
-        yield Finding(
-            package, State.OK if good else State.BAD, found, "" if good else "make setup installs the tried version"
+        yield MachineCheck(
+            package,
+            CheckState.OK if good else CheckState.BAD,
+            found,
+            "" if good else "make setup installs the tried version",
         )
 
 
@@ -227,7 +239,7 @@ SUPPORTED = {
 }
 """Package -> first version that was tried, first that was not."""
 
-LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+LOOKS: tuple[Callable[[], Iterator[MachineCheck]], ...] = (
     _python,
     _system,
     _java,

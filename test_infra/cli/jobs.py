@@ -79,7 +79,7 @@ def test(file: Path) -> None:
 @jobs.command(name="list")
 @click.option("--name", default=None, help="Only of this job.")
 @click.option("--team", default=None, help="Only of this team.")
-@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The newest so many.")
+@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Only this many, the newest.")
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def list_jobs(name: str | None, team: str | None, limit: int, *, machine: bool) -> None:
     """List the Spark jobs of the stack, oldest first."""

@@ -63,7 +63,7 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
     type=Duration(),
     default="90s",
     show_default=True,
-    help="LAG when the sink is not there by then.",
+    help="Longest wait for the sink; LAG when it is not as far by then.",
 )
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: bool) -> int:

@@ -129,11 +129,11 @@ def evaluate(
         ) from cause
 
 
-def judge(definition: Gate, scene: JudgeContext, subjects: Sequence[str]) -> Mapping[str, evidence.Finding]:
+def judge(definition: Gate, context: JudgeContext, subjects: Sequence[str]) -> Mapping[str, evidence.Finding]:
     """The findings of the gate's judge. A place of its own so that a test can plant a failing judge behind every
     gate.
     """
-    return definition.judge(scene, subjects)
+    return definition.judge(context, subjects)
 
 
 def evaluation(key: dg.AssetCheckKey, item: evidence.Evidence) -> dg.AssetCheckResult:
@@ -156,7 +156,7 @@ def _evidence(
     definition: Gate, subject: str, finding: evidence.Finding | None, started_at: datetime
 ) -> evidence.Evidence:
     found = finding or evidence.Finding(
-        outcome=evidence.Outcome.UNKNOWN, verdicts=("UNKNOWN",), summary=f"nothing was found out about {subject}"
+        outcome=evidence.Outcome.UNKNOWN, verdicts=("UNKNOWN",), summary=f"the gate has no finding for {subject}"
     )
     return evidence.Evidence(
         gate=definition.name,

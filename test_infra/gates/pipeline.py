@@ -49,8 +49,8 @@ CONNECTOR = """The connector and every one of its tasks run, and the replication
 Red: a task may be FAILED under a RUNNING connector; its trace is in the details. Look first there, then at the log
 of Connect."""
 
-CONTINUITY = """What carries the rows still hangs together: publication, slot, tables, topics, checkpoint and lake are
-the ones that the change log was made from, whole, and nothing on the way was cut.
+CONTINUITY = """Publication, slot, tables, topics, checkpoint and lake are still the ones that the change log was made
+from, and complete: nothing on the way was replaced, cut or lost.
 
 Red: something was dropped and made again, invalidated, cut by retention, or is of another pipeline; changes may be
 lost although every row is equal today. Look first at the table of rows, then at docs/continuity.md."""

@@ -35,9 +35,9 @@ def service_stability(services: Sequence[str], after: Sequence[dg.AssetKey] = ()
     )
 
 
-def _judge(scene: JudgeContext, subjects: Sequence[str]) -> Mapping[str, Finding]:
-    states = {service.name: (service.state, service.detail) for service in scene.stack.status().services}
-    record = read_record(scene.run_dir)
+def _judge(context: JudgeContext, subjects: Sequence[str]) -> Mapping[str, Finding]:
+    states = {service.name: (service.state, service.detail) for service in context.stack.status().services}
+    record = read_record(context.run_dir)
     since = record.started_at.timestamp() if record else 0.0
-    events = [event for event in scene.stack.events() if happened_at(event) >= since]
+    events = [event for event in context.stack.events() if happened_at(event) >= since]
     return {service: judge_service(service, states.get(service), events) for service in subjects}

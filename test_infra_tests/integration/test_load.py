@@ -14,7 +14,7 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import UsageError
 from test_infra.cdc.load import control, history
 from test_infra.cdc.load.control import LoadFailed
-from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, written
+from test_infra.cdc.load.history import Key, Kind, Operation, OperationOutcome, written
 from test_infra.cdc.load.prepare import prepare
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
@@ -66,14 +66,14 @@ def contradictions(owner: psycopg.Connection, done: list[Operation]) -> list[obj
         last: dict[Key, Operation] = {}
         either: set[Key] = set()
         for operation in done:
-            if operation.table == table and operation.outcome is Outcome.OK:
+            if operation.table == table and operation.outcome is OperationOutcome.OK:
                 last[operation.key] = operation
-            if operation.table == table and operation.outcome is Outcome.UNKNOWN:
+            if operation.table == table and operation.outcome is OperationOutcome.UNKNOWN:
                 either.add(operation.key)
         expected = {name for name, operation in last.items() if operation.kind is not Kind.DELETE}
         found += [(table, name) for name in (there ^ expected) - either]
-    ok = {operation.tx_id for operation in done if operation.outcome is Outcome.OK}
-    not_ok = {operation.tx_id for operation in done if operation.outcome is Outcome.FAILED} - ok
+    ok = {operation.tx_id for operation in done if operation.outcome is OperationOutcome.OK}
+    not_ok = {operation.tx_id for operation in done if operation.outcome is OperationOutcome.FAILED} - ok
     query = "SELECT id FROM unnest(%s::text[]) AS id WHERE pg_xact_status(id::xid8) IS DISTINCT FROM %s"
     found += owner.execute(query, [[str(tx) for tx in ok], "committed"]).fetchall()
     # A transaction of which nothing but undone operations is left commits too.
@@ -91,8 +91,8 @@ def test_history_says_what_the_tables_hold(stack: Stack, owner: psycopg.Connecti
     loaded = done[150:]
     assert (ended.operations_done, ended.ok, ended.failed, ended.unknown) == (
         len(loaded),
-        sum(operation.outcome is Outcome.OK for operation in loaded),
-        sum(operation.outcome is Outcome.FAILED for operation in loaded),
+        sum(operation.outcome is OperationOutcome.OK for operation in loaded),
+        sum(operation.outcome is OperationOutcome.FAILED for operation in loaded),
         0,
     )
     # Rolled back on purpose, and nothing else: a real error would fail whole transactions more.
@@ -171,7 +171,7 @@ def test_lost_connections_are_unknown_and_the_load_goes_on(stack: Stack, owner: 
     assert ended.error == ""
     done = operations(stack)
     assert contradictions(owner, done) == []
-    assert sum(operation.outcome is Outcome.UNKNOWN for operation in done) == ended.unknown
+    assert sum(operation.outcome is OperationOutcome.UNKNOWN for operation in done) == ended.unknown
 
 
 def test_pipeline_without_load_is_refused(stack: Stack, owner: psycopg.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Whether the way from the source to the lake still hangs together: nothing replaced, cut or lost on it.
+"""Continuity breaks: what was replaced, cut or lost on the way from the source to the lake.
 
 Parity compares rows; this looks at what they travel through. A slot that was dropped and made again, a table that left
 the publication or a topic that was deleted can all leave every row equal - today.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def breaks(pipeline: RunningPipeline) -> list[Break]:
-    """Every break of a pipeline that has run; empty when it hangs together.
+    """Every break of a pipeline that has run; empty when there is none.
 
     Raises:
         InfrastructureError: source, Connect or Kafka did not answer, so nothing could be told.

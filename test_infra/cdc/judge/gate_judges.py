@@ -44,6 +44,6 @@ JUDGES: Mapping[str, PipelineJudge] = {
     "witness": _witness,
     "quarantine": _alone(probes.quarantine),
     "connector": _alone(probes.connector),
-    "continuity": _alone(probes.hangs_together),
+    "continuity": _alone(probes.belongs_together),
     "stream": _alone(probes.stream),
 }

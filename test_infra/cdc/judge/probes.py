@@ -28,7 +28,7 @@ def stream(pipeline: RunningPipeline) -> Finding:
     return findings.stream(running.newest(), running.log_path())
 
 
-def hangs_together(pipeline: RunningPipeline) -> Finding:
+def belongs_together(pipeline: RunningPipeline) -> Finding:
     """Source, slot, topics, checkpoint and lake, now."""
     return findings.continuity(continuity.breaks(pipeline))
 

@@ -15,7 +15,7 @@ from test_infra.cdc.judge import coverage
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.load import history
-from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, Phase, written
+from test_infra.cdc.load.history import Key, Kind, Operation, OperationOutcome, Phase, written
 
 if TYPE_CHECKING:
     from test_infra.cdc.lake.table import LakeTable
@@ -72,7 +72,7 @@ class Testimony:
 
     table: str
     keys: int = 0
-    operations: dict[Outcome, int] = field(default_factory=dict)
+    operations: dict[OperationOutcome, int] = field(default_factory=dict)
     foreign: int = 0
     counts: dict[Verdict, int] = field(default_factory=dict)
     faults: tuple[WitnessFault, ...] = ()
@@ -128,7 +128,7 @@ def testify(table: str, operations: Iterable[Operation], mirror: Mapping[Key, Se
         asked_at: epoch seconds; everything acknowledged earlier is covered by the mirror.
     """
     of_key: defaultdict[Key, list[Operation]] = defaultdict(list)
-    outcomes: Counter[Outcome] = Counter()
+    outcomes: Counter[OperationOutcome] = Counter()
     for operation in operations:
         of_key[operation.key].append(operation)
         outcomes[operation.outcome] += 1
@@ -156,12 +156,12 @@ def testify(table: str, operations: Iterable[Operation], mirror: Mapping[Key, Se
 
 
 def _judged(key: Key, operations: list[Operation], seen: Seen | None, asked_at: float) -> WitnessFault | str | None:
-    effective = [operation for operation in operations if operation.outcome is not Outcome.FAILED]
+    effective = [operation for operation in operations if operation.outcome is not OperationOutcome.FAILED]
     certain = next(
         (
             place
             for place in reversed(range(len(effective)))
-            if effective[place].outcome is Outcome.OK and effective[place].done <= asked_at
+            if effective[place].outcome is OperationOutcome.OK and effective[place].done <= asked_at
         ),
         None,
     )
@@ -186,8 +186,10 @@ def _contradiction(key: Key, operations: list[Operation], last: Operation | None
     """What a row means that none of the possible operations left there."""
     origin = "the initial snapshot" if seen.snapshot else f"transaction {seen.tx_id}"
     same = [operation for operation in operations if operation.tx_id == seen.tx_id and not seen.snapshot]
-    effective = [operation for operation in operations if operation.outcome is not Outcome.FAILED]
-    if any(operation.outcome is not Outcome.FAILED for operation in same) or (seen.snapshot and last is not None):
+    effective = [operation for operation in operations if operation.outcome is not OperationOutcome.FAILED]
+    if any(operation.outcome is not OperationOutcome.FAILED for operation in same) or (
+        seen.snapshot and last is not None
+    ):
         assert last is not None
         return WitnessFault(
             key, Verdict.LOST, last.number, f"a row of {origin}, though a later {last.kind} was acknowledged"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.load.history import History, Kind, Outcome, Phase, Step, written
+from test_infra.cdc.load.history import History, Kind, OperationOutcome, OperationResult, Phase, written
 
 if TYPE_CHECKING:
     import psycopg
@@ -80,13 +80,15 @@ class Executor:
         assert row is not None
         return int(row[0]), [cursor.rowcount for cursor in cursors]
 
-    def _step(self, operation: Planned, committed: bool | None, rows: int) -> Step:
+    def _step(self, operation: Planned, committed: bool | None, rows: int) -> OperationResult:
         schema = self._schemas[operation.table]
         if operation.undone or committed is False or rows != 1:
-            outcome = Outcome.FAILED
+            outcome = OperationOutcome.FAILED
         else:
-            outcome = Outcome.OK if committed else Outcome.UNKNOWN
-        return Step(schema.name, schema.key_names, tuple(map(written, operation.key)), operation.kind, outcome)
+            outcome = OperationOutcome.OK if committed else OperationOutcome.UNKNOWN
+        return OperationResult(
+            schema.name, schema.key_names, tuple(map(written, operation.key)), operation.kind, outcome
+        )
 
     def _values(self, operation: Planned) -> list[object]:
         if operation.kind is Kind.INSERT:

@@ -23,7 +23,7 @@ class Kind(StrEnum):
     DELETE = "delete"
 
 
-class Outcome(StrEnum):
+class OperationOutcome(StrEnum):
     """What became of an operation."""
 
     OK = "ok"
@@ -62,7 +62,7 @@ class Operation:
     table: str
     key: Key
     kind: Kind
-    outcome: Outcome
+    outcome: OperationOutcome
     tx_id: int | None
     started: float
     done: float
@@ -70,14 +70,14 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Step:
+class OperationResult:
     """An operation as it is handed to `History.add`: the rest is the same for its whole transaction."""
 
     table: str
     key_names: tuple[str, ...]
     key: Key
     kind: Kind
-    outcome: Outcome
+    outcome: OperationOutcome
 
 
 def written(value: object) -> int | str:
@@ -104,7 +104,12 @@ class History:
         self._numbers = itertools.count(count(path))
 
     def add(
-        self, steps: Iterable[Step], tx_id: int | None, started: float, done: float, phase: Phase = Phase.LOAD
+        self,
+        steps: Iterable[OperationResult],
+        tx_id: int | None,
+        started: float,
+        done: float,
+        phase: Phase = Phase.LOAD,
     ) -> None:
         """Write down one transaction, whole."""
         same = {"tx_id": tx_id, "started": round(started, 6), "done": round(done, 6), "phase": phase}
@@ -168,7 +173,7 @@ def _parsed(line: dict[str, Any]) -> Operation:
         table=line["table"],
         key=tuple(line["key"].values()),
         kind=Kind(line["kind"]),
-        outcome=Outcome(line["outcome"]),
+        outcome=OperationOutcome(line["outcome"]),
         tx_id=line["tx_id"],
         started=line["started"],
         done=line["done"],

@@ -93,9 +93,9 @@ class Planner:
         return Transaction(tuple(planned), commits)
 
     def ended(self, transaction: Transaction, *, committed: bool | None) -> None:
-        """Settle which keys live. Keys of a transaction with an unknown end (None) are not used again."""
+        """Note which keys live. Keys of a transaction with an unknown end (None) are not used again."""
         for table in {operation.table for operation in transaction.operations}:
-            self._tables[table].settle(committed)
+            self._tables[table].note_end(committed)
 
 
 class _Keys:
@@ -181,7 +181,7 @@ class Table:
                 self._gone.add(key)
             yield Kind.DELETE, key, {}
 
-    def settle(self, committed: bool | None) -> None:
+    def note_end(self, committed: bool | None) -> None:
         """Note which keys live after the transaction."""
         if committed:
             for key in self._gone:

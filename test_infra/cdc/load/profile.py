@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from test_infra.cdc.load import history
-from test_infra.cdc.load.history import Outcome, Phase
+from test_infra.cdc.load.history import OperationOutcome, Phase
 from test_infra.verdict.measures import Series, bucket_s, series
 
 MOST_BUCKETS = 120
@@ -32,7 +32,7 @@ class Profile:
 def profile(path: Path) -> Profile:
     """Read a history; a missing one is an empty one. Rows of before the connector are no load."""
     ticks = Counter((int(item.done / TICK_S), item.outcome) for item in history.read(path) if item.phase is Phase.LOAD)
-    outcomes = dict.fromkeys((outcome.value for outcome in Outcome), 0)
+    outcomes = dict.fromkeys((outcome.value for outcome in OperationOutcome), 0)
     for (_, outcome), count in ticks.items():
         outcomes[outcome.value] += count
     if not ticks:
@@ -41,7 +41,8 @@ def profile(path: Path) -> Profile:
     length_s = bucket_s((last - first) * TICK_S, MOST_BUCKETS)
     ticks_of_bucket = round(length_s / TICK_S)
     rows = {
-        place: {outcome.value: 0.0 for outcome in Outcome} for place in range((last - first) // ticks_of_bucket + 1)
+        place: {outcome.value: 0.0 for outcome in OperationOutcome}
+        for place in range((last - first) // ticks_of_bucket + 1)
     }
     for (tick, outcome), count in ticks.items():
         rows[(tick - first) // ticks_of_bucket][outcome.value] += count

@@ -15,7 +15,7 @@ from test_infra.cdc.lake.open import create_table
 from test_infra.cdc.lake.schemas import changes_schema, mirror_schema, quarantine_schema
 from test_infra.cdc.lake.versions import Applied
 from test_infra.cdc.stream.mirror import Mirror, Pending
-from test_infra.cdc.stream.parse import Parsed, connect, parse
+from test_infra.cdc.stream.parse import Parsed, memory_db, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -199,7 +199,7 @@ class ChangeLog:
 
     def __init__(self, schema: TableSchema, table: LakeTable, tx_id_reference: int) -> None:
         self._schema = schema
-        self._connection = connect()
+        self._connection = memory_db()
         self._table = table
         self._applied = table.newest_applied()
         self._tx_id_reference = max(tx_id_reference, self._applied.max_tx_id)

@@ -18,7 +18,7 @@ from test_infra.cdc.lake.schemas import changes_schema, mirror_schema
 from test_infra.cdc.lake.table import MergeRule
 from test_infra.cdc.lake.unchanged_values import with_unchanged_values
 from test_infra.cdc.stream.order import DELETED, NEWER, DeletedKeys
-from test_infra.cdc.stream.parse import connect
+from test_infra.cdc.stream.parse import memory_db
 from test_infra.cdc.types import identifier
 from test_infra.cdc.types.position import Stored, position
 
@@ -66,7 +66,7 @@ class Mirror:
         self._schema = schema
         self._table = table
         self._interval_s = interval_s
-        self._connection = connect()
+        self._connection = memory_db()
         self.deleted_keys = DeletedKeys(self._connection, _deletes_in(changes), _generation_in(changes))
         self._generation: Stored | None = None
         self._lacks = lacking(changes, table.newest_applied())

@@ -55,7 +55,7 @@ class Parsed:
     max_tx_id: int
 
 
-def connect() -> DuckDBPyConnection:
+def memory_db() -> DuckDBPyConnection:
     """A new DuckDB in memory, in UTC, that fetches nothing. One thread may use it at a time."""
     import duckdb
 
@@ -77,7 +77,7 @@ def parse(
     """Typed rows of the records of one table's topic.
 
     Args:
-        connection: from `connect`.
+        connection: from `memory_db`.
         records: ``key, value`` (binary), ``topic, partition, offset, timestamp`` as Spark's Kafka source gives.
         schema: the captured table.
         tx_id_reference: a recent 64-bit transaction id; see `test_infra.cdc.types.widen`.

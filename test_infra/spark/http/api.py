@@ -27,7 +27,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": problems.Problem, "content": {problems.MEDIA_TYPE: {}}} for status in (401, 404, 422)
 }
 
-Team = Annotated[str, Query(description="The team that asks; only a job's own team may end it.")]
+Team = Annotated[str, Query(description="The caller's team; only a job's own team may end it.")]
 
 
 def api(gateway: SparkGateway, clusters: ConnectServers, *, stack_id: str, token: str) -> FastAPI:
@@ -92,7 +92,7 @@ def _jobs(gateway: SparkGateway) -> APIRouter:
         name: str | None = None,
         team: str | None = None,
         state: JobState | None = None,
-        limit: Annotated[int, Query(ge=1, le=MOST_LISTED, description="The newest so many.")] = 200,
+        limit: Annotated[int, Query(ge=1, le=MOST_LISTED, description="Only this many, the newest.")] = 200,
     ) -> Jobs:
         """Jobs, oldest first."""
         found = gateway.list(name=name, team=team, state=state, limit=limit)

@@ -75,5 +75,5 @@ def _plain(_: Request, error: Exception) -> JSONResponse:
 
 
 def _unforeseen(_: Request, error: Exception) -> JSONResponse:
-    title = f"the gateway did not foresee this: {type(error).__name__}"
+    title = f"unexpected error in the gateway: {type(error).__name__}"
     return answer(Problem(title=title, status=500, hint="test-infra logs gateway has the lines that say where"))

@@ -8,15 +8,17 @@ from hypothesis import strategies as st
 from test_infra.cdc.judge import witness
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.judge.witness import Seen
-from test_infra.cdc.load.history import Key, Kind, Operation, Outcome, Phase
+from test_infra.cdc.load.history import Key, Kind, Operation, OperationOutcome, Phase
 
 INSERT, UPDATE, DELETE = Kind.INSERT, Kind.UPDATE, Kind.DELETE
-OK, FAILED, UNKNOWN = Outcome.OK, Outcome.FAILED, Outcome.UNKNOWN
+OK, FAILED, UNKNOWN = OperationOutcome.OK, OperationOutcome.FAILED, OperationOutcome.UNKNOWN
 ASKED_AT = 100.0
 KEY: Key = (1,)
 
 
-def history(*operations: tuple[Kind, Outcome, int | None] | tuple[Kind, Outcome, int | None, float]) -> list[Operation]:
+def history(
+    *operations: tuple[Kind, OperationOutcome, int | None] | tuple[Kind, OperationOutcome, int | None, float],
+) -> list[Operation]:
     """Operations on one key; each is done at its place in seconds unless it says otherwise."""
     made = []
     for number, (kind, outcome, tx_id, *done) in enumerate(operations):

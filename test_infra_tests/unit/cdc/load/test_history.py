@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from test_infra.cdc.load.history import History, Kind, Outcome, Phase, Step, read, written
+from test_infra.cdc.load.history import History, Kind, OperationOutcome, OperationResult, Phase, read, written
 
 
-def step(key: int | str = 1, outcome: Outcome = Outcome.OK) -> Step:
-    return Step("orders", ("id",), (key,), Kind.INSERT, outcome)
+def step(key: int | str = 1, outcome: OperationOutcome = OperationOutcome.OK) -> OperationResult:
+    return OperationResult("orders", ("id",), (key,), Kind.INSERT, outcome)
 
 
 def fill(path: Path, transactions: int) -> None:
@@ -33,7 +33,7 @@ def test_operations_come_back_as_they_were_and_numbered(tmp_path: Path) -> None:
     assert [operation.number for operation in operations] == [0, 1, 2, 3]
     assert [operation.key for operation in operations] == [(0,), ("é\n'",), (1,), ("é\n'",)]
     assert {(operation.table, operation.kind, operation.outcome, operation.phase) for operation in operations} == {
-        ("orders", Kind.INSERT, Outcome.OK, Phase.LOAD)
+        ("orders", Kind.INSERT, OperationOutcome.OK, Phase.LOAD)
     }
     assert [operation.tx_id for operation in operations] == [100, 100, 101, 101]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

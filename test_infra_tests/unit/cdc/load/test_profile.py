@@ -7,21 +7,23 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from test_infra.cdc.load.history import History, Kind, Outcome, Phase, Step
+from test_infra.cdc.load.history import History, Kind, OperationOutcome, OperationResult, Phase
 from test_infra.cdc.load.profile import MOST_BUCKETS, profile
 
 
-def written(path: Path, ends: list[tuple[float, Outcome]], phase: Phase = Phase.LOAD) -> Path:
+def written(path: Path, ends: list[tuple[float, OperationOutcome]], phase: Phase = Phase.LOAD) -> Path:
     history = History(path)
     for done, outcome in ends:
-        history.add([Step("orders", ("id",), (1,), Kind.INSERT, outcome)], 1, done - 0.01, done, phase)
+        history.add([OperationResult("orders", ("id",), (1,), Kind.INSERT, outcome)], 1, done - 0.01, done, phase)
     history.close()
     return path
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.floats(min_value=1e9, max_value=1e9 + 1e6), st.sampled_from(Outcome)), min_size=1))
-def test_every_operation_is_counted_once(tmp_path_factory, ends: list[tuple[float, Outcome]]) -> None:
+@given(
+    st.lists(st.tuples(st.floats(min_value=1e9, max_value=1e9 + 1e6), st.sampled_from(OperationOutcome)), min_size=1)
+)
+def test_every_operation_is_counted_once(tmp_path_factory, ends: list[tuple[float, OperationOutcome]]) -> None:
     found = profile(written(tmp_path_factory.mktemp("load") / "history.jsonl", ends))
     assert sum(found.outcomes.values()) == len(ends)
     assert found.over_time is not None
@@ -31,7 +33,7 @@ def test_every_operation_is_counted_once(tmp_path_factory, ends: list[tuple[floa
 
 
 def test_rows_of_before_the_connector_are_no_load(tmp_path: Path) -> None:
-    found = profile(written(tmp_path / "history.jsonl", [(1e9, Outcome.OK)], Phase.SEED))
+    found = profile(written(tmp_path / "history.jsonl", [(1e9, OperationOutcome.OK)], Phase.SEED))
     assert (sum(found.outcomes.values()), found.over_time) == (0, None)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from test_infra.cdc.stream import parse as module
-from test_infra.cdc.stream.parse import Parsed, connect, parse
+from test_infra.cdc.stream.parse import Parsed, memory_db, parse
 from test_infra.cdc.types import UNAVAILABLE
 from test_infra.cdc.types.table import Column, TableSchema
 from test_infra_tests.unit.cdc.events import (
@@ -37,7 +37,7 @@ KEY = json.dumps({"id": 1}).encode()
 
 
 def parsed(*messages: Message, schema: TableSchema = ORDERS) -> Parsed:
-    return parse(connect(), records(messages), schema, tx_id_reference=2**32, batch_id=3)
+    return parse(memory_db(), records(messages), schema, tx_id_reference=2**32, batch_id=3)
 
 
 def reasons(result: Parsed) -> list[str]:
@@ -138,7 +138,7 @@ def test_every_record_is_exactly_one_of_row_and_refused(messages: list[Message])
 @given(st.lists(st.tuples(KEYS, VALUES), min_size=1, max_size=12))
 def test_what_the_quick_query_lets_pass_the_full_one_would_not_refuse(messages: list[Message]) -> None:
     given_values = {"reference": 1, "batch": 1}
-    connection = connect()
+    connection = memory_db()
     quick = module._run(connection, module.quick_sql(ORDERS), records(messages), given_values).to_pylist()
     full = module._run(connection, module.full_sql(ORDERS), records(messages), given_values).to_pylist()
     why = {row["kafka_offset"]: row["reason"] for row in full}

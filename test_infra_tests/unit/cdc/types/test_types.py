@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from test_infra.cdc.stream.parse import connect
+from test_infra.cdc.stream.parse import memory_db
 from test_infra.cdc.types import FAMILIES, UnsupportedColumn, rule_for, widen, widen_sql
 from test_infra.cdc.types.table import Column
 
-CONNECTION = connect()
+CONNECTION = memory_db()
 CASES = [
     # (declared type, what Debezium writes, the value): measured with the stack's Debezium, snapshot and stream
     ("smallint", "-32768", "-32768"),
