@@ -56,7 +56,7 @@ def write(project: Shell, place: str, yaml: str) -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "verb", [["up"], pytest.param(["run", "e2e"], marks=pytest.mark.ci(reason="the same refusals of another verb"))]
+    "verb", [["up"], pytest.param(["run", "e2e"], marks=pytest.mark.ci(reason="the same refusals in another case"))]
 )
 def test_refused_yaml_is_exit_code_2_with_file_and_line(
     project: Shell, verb: list[str], yaml: str, words: list[str]
@@ -103,7 +103,9 @@ def path_without_java(folder: Path) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("version", [None, "11.0.2"])
+@pytest.mark.parametrize(
+    "version", [None, pytest.param("11.0.2", marks=pytest.mark.ci(reason="the same refusals in another case"))]
+)
 def test_java_that_is_missing_or_too_old_is_one_clear_text(shell: Shell, tmp_path: Path, version: str | None) -> None:
     path = path_without_java(tmp_path / "bin")
     if version is not None:

@@ -65,6 +65,7 @@ def test_env_refuses_a_table_that_the_pipeline_has_not(up: Shell) -> None:
     assert "known:     customers, orders, order_items" in refused.stderr
 
 
+@pytest.mark.ci(reason="more commands on a stack")
 def test_only_env_shows_the_password(up: Shell) -> None:
     password = environment_of(up)["POSTGRES_PASSWORD"]
 

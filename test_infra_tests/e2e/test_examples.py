@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -57,14 +56,9 @@ def run_in_one_shell(lines: list[Line], folder: Path, home: Path) -> list[tuple[
     return [(int(code), text) for text, code in zip(shown[::2], shown[1::2], strict=False)]
 
 
-def examples() -> list[Any]:
-    """All of them; the first one, which is a whole run, also where there is little time."""
-    first, *others = sorted(path.parent.name for path in EXAMPLES.glob("*/README.md"))
-    return [first, *(pytest.param(name, marks=pytest.mark.ci(reason="the other examples")) for name in others)]
-
-
+@pytest.mark.ci(reason="whole runs, each with a load and many commands after it")
 @pytest.mark.timeout(560)
-@pytest.mark.parametrize("example", examples())
+@pytest.mark.parametrize("example", sorted(path.parent.name for path in EXAMPLES.glob("*/README.md")))
 def test_example_does_what_its_readme_says(example: str, tmp_path: Path) -> None:
     lines = lines_of((EXAMPLES / example / "README.md").read_text())
     try:

@@ -158,6 +158,7 @@ def test_a_service_is_given_its_own_secrets_only(stack: Stack, client: DockerCli
     }  # fmt: skip
 
 
+@pytest.mark.ci(reason="more of what a container can meet")
 def test_a_killed_container_comes_back_and_is_reported(stack: Stack, client: DockerClient) -> None:
     before = stack.runtime.observe("kafka").restarts
     client.containers.get(containers(client, STACK)["kafka"]["Id"]).kill()
@@ -184,6 +185,7 @@ def test_a_job_reaches_the_services_by_their_names(stack: Stack) -> None:
     assert ended.state is JobState.SUCCEEDED, gateway.logs(execution_id)
 
 
+@pytest.mark.ci(reason="more of what a container can meet")
 def test_a_spark_program_of_this_machine_runs_in_the_image_and_is_ready_by_its_events(
     stack: Stack, client: DockerClient, tmp_path: Path
 ) -> None:
@@ -359,6 +361,7 @@ def test_without_its_image_no_stack_begins(docker_image: str, test_home: Path, c
     nothing_is_left(client, "noimage")
 
 
+@pytest.mark.ci(reason="more of what a container can meet")
 def test_a_service_that_dies_while_starting_shows_container_exit_code_and_last_words(
     docker_image: str, test_home: Path, client: DockerClient
 ) -> None:
@@ -373,6 +376,7 @@ def test_a_service_that_dies_while_starting_shows_container_exit_code_and_last_w
     nothing_is_left(client, "dies")
 
 
+@pytest.mark.ci(reason="more of what a container can meet")
 def test_a_killed_keeper_ends_every_container_and_the_next_up_clears_them(small: Stack, client: DockerClient) -> None:
     os.kill(small.keeper.pid, signal.SIGKILL)
 
@@ -410,6 +414,7 @@ def test_a_restarted_engine_brings_services_back_and_fails_jobs(small: Stack) ->
     assert awaited(gateway, execution_id, JobState.APPLICATION_FAILED, JobState.EVICTED).exit_code not in (None, 0)
 
 
+@pytest.mark.ci(reason="more of what a container can meet")
 def test_the_last_lease_takes_containers_network_and_volumes_along(docker_image: str, client: DockerClient) -> None:
     lease = AttachedLease()
     up(POSTGRES_ONLY, stack_id="leased", lease=lease, timeout_s=120)
@@ -417,6 +422,7 @@ def test_the_last_lease_takes_containers_network_and_volumes_along(docker_image:
     eventually(lambda: nothing_is_left(client, "leased"), 20, "nothing is left")
 
 
+@pytest.mark.ci(reason="more of what a container can meet")
 def test_two_stacks_of_one_engine_never_meet(small: Stack, stack: Stack, client: DockerClient) -> None:
     assert not set(containers(client, small.id)["postgres"]["NetworkSettings"]["Networks"]) & set(
         containers(client, STACK)["postgres"]["NetworkSettings"]["Networks"]

@@ -185,6 +185,7 @@ def test_checkpoint_of_another_stream_is_named(held: Held) -> None:
     assert parity.check(held.pipeline).green
 
 
+@pytest.mark.ci(reason="more broken continuity")
 def test_failed_task_is_red_at_once_and_parity_does_not_wait_for_it(held: Held) -> None:
     url = f"{held.stack.endpoint('connect').url}/connectors/{held.names.connector}"
     good = httpx.get(f"{url}/config").json()

@@ -261,6 +261,7 @@ def usable(client: GatewayClient, server: ConnectServer) -> ConnectServer:
     return wait_for(ready, Deadline(200), what="the Connect server", awaited="an answer to a query")
 
 
+@pytest.mark.ci(reason="Connect servers over HTTP: token, idle time, longest time")
 def test_a_connect_server_answers_who_has_its_token_and_nobody_else(client: GatewayClient) -> None:
     from pyspark.sql.connect.session import SparkSession
 
@@ -312,7 +313,7 @@ def assert_over(client: GatewayClient, server: ConnectServer) -> None:
         assert asking.connect_ex(("127.0.0.1", server.endpoint.port)) != 0
 
 
-@pytest.mark.ci(reason="Connect servers that must outlive their times")
+@pytest.mark.ci(reason="Connect servers over HTTP: token, idle time, longest time")
 def test_a_connect_server_in_use_outlives_its_idle_time_and_then_ends_by_it(client: GatewayClient) -> None:
     idle_ttl_s = 4
     server = usable(client, client.start_cluster(ConnectSpec(name="idle", idle_ttl_s=idle_ttl_s)))
@@ -334,7 +335,7 @@ def test_a_connect_server_in_use_outlives_its_idle_time_and_then_ends_by_it(clie
     client.cancel(client.list(name="sleeps")[-1].execution_id, team="ours")
 
 
-@pytest.mark.ci(reason="Connect servers that must outlive their times")
+@pytest.mark.ci(reason="Connect servers over HTTP: token, idle time, longest time")
 def test_a_connect_server_ends_at_its_longest_time_in_the_middle_of_a_query(client: GatewayClient) -> None:
     max_ttl_s = 6
     server = usable(client, client.start_cluster(ConnectSpec(name="short", max_ttl_s=max_ttl_s, idle_ttl_s=600)))

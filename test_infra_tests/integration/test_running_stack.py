@@ -24,14 +24,11 @@ from test_infra.testing import running_stack
 POSTGRES_ONLY = StackSpec(services=Services(kafka=None, connect=None))
 MORE_THAN_ANY_MACHINE = PostgresSettings(shared_buffers_mib=8_000_000)
 NEVER_ANSWERS_WITHIN_S = 8.0
-each_backend = pytest.mark.parametrize(
-    "backend",
-    [Backend.LOCAL, pytest.param(Backend.DOCKER, marks=pytest.mark.ci(reason="more ends of a block, in containers"))],
-    indirect=True,
+
+
+@pytest.fixture(
+    params=[Backend.LOCAL, pytest.param(Backend.DOCKER, marks=pytest.mark.ci(reason="a block's stack in containers"))]
 )
-
-
-@pytest.fixture(params=list(Backend))
 def backend(request: pytest.FixtureRequest, test_home: Path) -> Backend:
     """Both, the second where there is an engine."""
     if request.param is Backend.DOCKER:
@@ -76,7 +73,6 @@ def test_a_block_has_a_usable_stack_that_is_gone_after_it(backend: Backend) -> N
 
 
 @pytest.mark.parametrize("raised", [ZeroDivisionError, KeyboardInterrupt])
-@each_backend
 def test_what_is_raised_in_the_block_comes_through_and_nothing_is_left(
     backend: Backend, raised: type[BaseException]
 ) -> None:
@@ -85,7 +81,6 @@ def test_what_is_raised_in_the_block_comes_through_and_nothing_is_left(
     assert_gone(stack.id, backend)
 
 
-@each_backend
 def test_a_service_that_dies_is_told_with_its_last_words_and_nothing_is_left(backend: Backend) -> None:
     spec = StackSpec(services=Services(postgres=MORE_THAN_ANY_MACHINE, kafka=None, connect=None))
     with pytest.raises(ServiceFailed) as failed, running_stack(spec, backend=backend):

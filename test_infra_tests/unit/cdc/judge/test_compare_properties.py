@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from test_infra_tests.unit.cdc.judge.parity_world import Event, Key, World
 KEYS: list[Key] = [(1, "a"), (1, "b"), (2, "a"), (3, "ü")]
 SNAPSHOT = Snapshot(400, 1_000, frozenset({500, 501}))
 VISIBLE, INVISIBLE = (100, 399, 450, 999), (500, 501, 1_000, 2**40)
+
+pytestmark = pytest.mark.ci(reason="the comparison on histories made by the hundred")
 
 relaxed = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
