@@ -16,6 +16,7 @@ from test_infra_tests.unit.cdc.lake.spark_tables import TABLES
 WRITTEN_WITHIN_S = 540
 
 
+@pytest.mark.ci(reason="Spark writes every kind of table anew; unit/cdc/lake reads what it wrote once")
 @pytest.mark.timeout(WRITTEN_WITHIN_S + 60)
 def test_what_spark_writes_is_read_as_spark_reads_it_or_refused_by_name(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "test_infra_tests.unit.cdc.lake.spark_tables", str(tmp_path)]
