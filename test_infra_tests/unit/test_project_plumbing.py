@@ -68,7 +68,7 @@ def test_workers_tell_what_was_skipped_in_a_test_and_with_a_whole_file(suite_wit
     result = run_pytest(suite_with_a_skip, *WITH_WORKERS, require_all="1")
 
     *_, in_a_test, whole_file, red = result.stdout.splitlines()
-    assert result.returncode == 1
+    assert result.returncode == 1, result.stdout + result.stderr
     assert in_a_test.endswith("test_one.py::test_left_out: no such service here")
     assert whole_file.endswith("test_two.py: no such file here")
     assert red == "red: TEST_INFRA_REQUIRE_ALL is set and 2 tests were not run"
