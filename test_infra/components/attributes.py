@@ -42,7 +42,7 @@ def filled(attributes: M, context: dg.ResolutionContext) -> M:
 
 
 def with_absolute_paths(spec: M, folder: Path) -> M:
-    """The model with every path in it absolute; relative ones lead from ``folder``, the folder of the YAML."""
+    """The model with every path in it absolute; relative ones start at ``folder``, the folder of the YAML."""
     return spec.model_copy(update={name: _absolute(getattr(spec, name), folder) for name in type(spec).model_fields})
 
 

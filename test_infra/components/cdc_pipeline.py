@@ -21,7 +21,7 @@ class CdcPipeline(dg.Component, dg.Resolvable):
     declared_at: str = ""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Assets and gates of the pipeline. Relative paths lead from the folder of the YAML."""
+        """Assets and gates of the pipeline. Relative paths start at the folder of the YAML."""
         spec = with_absolute_paths(self.spec, context.path)
         return dg.Definitions(
             assets=cdc_pipeline(spec),

@@ -37,8 +37,8 @@ class DeclaredName:
         """For the definitions of the component, by which `declared_names` finds it; empty outside of a file."""
         if not self.at:
             return {}
-        told = {"kind": self.kind, "name": self.name, "own_job": self.own_job}
-        return {f"{_METADATA}{self.at}": dg.MetadataValue.json(told)}
+        declared = {"kind": self.kind, "name": self.name, "own_job": self.own_job}
+        return {f"{_METADATA}{self.at}": dg.MetadataValue.json(declared)}
 
 
 def declared_at(context: dg.ResolutionContext) -> str:

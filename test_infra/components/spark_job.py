@@ -25,9 +25,9 @@ class SparkJobSpec(Document):
 
     asset: str = Field(pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*$", description="Key of the asset, such as shop/daily.")
     description: str = Field(default="", description="What exists afterwards and where to look at it.")
-    after: list[str] = Field(default_factory=list, description="Keys of assets that must be there before.")
+    after: list[str] = Field(default_factory=list, description="Keys of assets that must exist before.")
     job: JobSpec | None = Field(default=None, description="The job.")
-    manifest: str | None = Field(default=None, description="A DCP manifest in place of it; leads from this file.")
+    manifest: str | None = Field(default=None, description="Path of a DCP manifest instead; relative to this file.")
     retries: int = Field(default=0, ge=0, description="How often Dagster tries the step again after a failure.")
     retry_delay_s: float = Field(default=5.0, ge=0, description="Pause before each, seconds.")
 
@@ -47,7 +47,7 @@ class SparkJob(dg.Component, dg.Resolvable):
     declared_at: str = ""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The asset, and the resource ``spark_gateway``. Relative paths lead from the folder of the YAML."""
+        """The asset, and the resource ``spark_gateway``. Relative paths start at the folder of the YAML."""
         spec = self.spec
         asset = spark_job_asset(
             dg.AssetKey(spec.asset.split("/")),
@@ -60,7 +60,7 @@ class SparkJob(dg.Component, dg.Resolvable):
 
 
 def _reader(spec: SparkJobSpec, folder: Path) -> "Callable[[Path], JobSpec]":
-    """Gives the job when a step runs; what is wrong with it is said when the definitions load.
+    """A function that reads the job when a step runs; mistakes are reported when the definitions load.
 
     Raises:
         BadDocument: a field of the manifest or a property of the job is refused.

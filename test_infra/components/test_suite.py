@@ -24,7 +24,7 @@ class TestSuite(dg.Component, dg.Resolvable):
     declared_at: str = ""
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The suite's asset and its gate. Relative paths lead from the folder of the YAML."""
+        """The suite's asset and its gate. Relative paths start at the folder of the YAML."""
         spec = with_absolute_paths(self.spec, context.path)
         after = [dg.AssetKey(path.split("/")) for path in spec.after]
         if not after and spec.pipeline:

@@ -41,7 +41,7 @@ AS_THEY_ARE: dict[str, list[str]] = {
         "io.delta:delta-kernel-defaults:4.4.0",
         "io.delta:delta-kernel-unitycatalog:4.4.0",
     ],
-    # Hadoop's local file system without its child processes (chmod, readlink, rm): see spark.driver.
+    # Hadoop's local file system without its child processes (chmod, readlink, rm): see spark.driver.spark_properties.
     "spark-local-files": ["com.globalmentor:hadoop-bare-naked-local-fs:0.1.0"],
 }
 """Groups of exactly these files."""

@@ -85,7 +85,7 @@ def record_services(folder: Path, stack: "Stack") -> None:
 
 
 def record_pipelines(folder: Path, stack: "Stack") -> None:
-    """Keep which pipelines a stack has, and what their load did so far."""
+    """Write which pipelines the stack has, and what their load did so far."""
     from test_infra.cdc.pipeline.running import running_pipelines
 
     runs.write_pipelines(folder, [_pipeline(pipeline) for pipeline in running_pipelines(stack)])

@@ -36,7 +36,7 @@ class Finding(Document):
     A number that is not finite is refused: a lag of NaN is no measurement.
 
     Args:
-        outcome: passed, failed, or not to be told.
+        outcome: passed, failed, or unknown.
         summary: one sentence for the person who must act.
         verdicts: the kinds of fault, such as ``MISSING`` or ``LAG``; empty when passed.
         numbers: name with unit -> value, such as ``mirror_p95_s``; plotted over time.
@@ -102,9 +102,7 @@ def gate_id(asset: str, gate: str) -> str:
 
 
 def write(run_dir: Path, evidence: Evidence) -> Path:
-    """Keep evidence in the run's folder, secrets masked, whole or not at all; the same gate's earlier one is
-    replaced.
-    """
+    """Write evidence into the run's folder, atomically and secrets masked; replaces what the gate wrote before."""
     path = private_dir(run_dir / FOLDER) / _file_name(evidence.gate_id)
     write_private(path, evidence.redacted().model_dump_json(indent=1))
     return path

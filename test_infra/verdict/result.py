@@ -13,7 +13,7 @@ from test_infra.verdict.run import PipelineRecord, RunRecord, ServiceRecord, Ste
 
 MISSING = "MISSING EVALUATION"
 SCHEMA_VERSION: Literal[2] = 2
-"""Of ``result.json``: another number where a reader of the former one would be misled or refused."""
+"""Of ``result.json``; raised when a reader of the former version would be misled or refused."""
 
 
 class GateResult(Document):

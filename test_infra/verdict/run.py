@@ -30,7 +30,7 @@ class RunRecord(Document):
         expected: every gate of the Dagster job, as ``asset path:gate``.
         started_at: when the first step of ours began.
         finished_at: when the end was recorded; None while it runs or when nobody saw the end.
-        succeeded: Dagster's own judgement of the run; None while unknown.
+        succeeded: whether Dagster calls the run a success; None while unknown.
         failures: what Dagster reported as failed, one line each.
     """
 
@@ -47,11 +47,11 @@ class RunRecord(Document):
 
 
 class ServiceRecord(Document):
-    """One service as the run met it.
+    """One service that the run used.
 
     Args:
         start_s: seconds until usable.
-        usable_at: when it first answered; None for one that somebody else started.
+        usable_at: when it first answered; None for an external one.
     """
 
     name: str
@@ -113,7 +113,7 @@ def runs() -> Path:
 
 
 def run_dir(run_id: str) -> Path:
-    """The folder of one run; made when it is not there.
+    """The folder of one run; created when missing.
 
     Raises:
         UsageError: the id would leave the folder of all runs.
@@ -122,7 +122,7 @@ def run_dir(run_id: str) -> Path:
 
 
 def begin(folder: Path, record: RunRecord) -> RunRecord:
-    """Write the run's record unless it is there already; returns the one that holds."""
+    """Write the run's record unless there is one; returns the one on disk."""
     existing = read_record(folder)
     if existing is not None:
         return existing
@@ -145,12 +145,12 @@ def expect(folder: Path, gates: Iterable[str]) -> RunRecord:
 
 
 def finish(folder: Path, record: RunRecord, *, succeeded: bool, failures: Sequence[str] = ()) -> RunRecord:
-    """Record the run's end as Dagster saw it.
+    """Record how the run ended.
 
     Args:
         folder: the run's folder.
-        record: what to write when no step of the run got as far as writing a record.
-        succeeded: Dagster's own judgement.
+        record: written when no step of the run has written one.
+        succeeded: whether Dagster calls the run a success.
         failures: what failed, one text each.
     """
     current = read_record(folder) or record
@@ -174,12 +174,12 @@ def read_record(folder: Path) -> RunRecord | None:
 
 
 def write_services(folder: Path, services: Sequence[ServiceRecord]) -> None:
-    """Keep which services the run met."""
+    """Write which services the run used."""
     write_private(folder / SERVICES, _SERVICES.dump_json(list(services), indent=1).decode())
 
 
 def read_services(folder: Path) -> list[ServiceRecord]:
-    """The services the run met; empty when none are recorded."""
+    """The services the run used; empty when none are recorded."""
     try:
         return _SERVICES.validate_json((folder / SERVICES).read_bytes())
     except (OSError, ValidationError):
@@ -187,7 +187,7 @@ def read_services(folder: Path) -> list[ServiceRecord]:
 
 
 def write_pipelines(folder: Path, pipelines: Sequence[PipelineRecord]) -> None:
-    """Keep which pipelines the run had, and their load."""
+    """Write which pipelines the run had, and their load."""
     write_private(folder / PIPELINES, _PIPELINES.dump_json(list(pipelines), indent=1).decode())
 
 
@@ -200,7 +200,7 @@ def read_pipelines(folder: Path) -> list[PipelineRecord]:
 
 
 def write_step(folder: Path, step: StepRecord) -> None:
-    """Keep how a step went."""
+    """Write how a step went."""
     name = (
         f"{re.sub(r'[^A-Za-z0-9_.-]', '_', step.step)[:100]}.{hashlib.sha256(step.step.encode()).hexdigest()[:8]}.json"
     )

@@ -58,8 +58,7 @@ class JobDrivers:
         now = time.time()
         if now - (job.submitted_at if job.due_at is None else job.due_at) > job.spec.timeouts.queue_s:
             reason = f"no driver was requested within {job.spec.timeouts.queue_s:g} s: too many jobs run"
-            late = Transition(JobState.SUBMISSION_FAILED, reason)
-            return self._unless_stale(job, lambda: self._record.move(job.execution_id, late))
+            return self._record.fail_submission(job.execution_id, reason)
         ui_port = free_ports(1)[0] if job.spec.ui else None
         if not self._record.request_driver(job.execution_id, most_active=self._most_active, ui_port=ui_port):
             return self._record.get(job.execution_id)

@@ -118,6 +118,21 @@ class JobRecord:
                 rows.end_job(database, job, new, ended_at or now, exit_code, error)
         return self.get(execution_id)
 
+    def fail_submission(self, execution_id: str, reason: str) -> Execution:
+        """End a job whose driver was not requested yet; a job whose driver was requested meanwhile goes on.
+
+        Raises:
+            UnknownJob: there is none of this id.
+        """
+        now = time.time()
+        with self._file.writing() as database:
+            job = rows.job(database, execution_id)
+            if job.state.waiting:
+                end = Transition(JobState.SUBMISSION_FAILED, reason)
+                rows.set_state(database, job, end, now)
+                rows.end_job(database, job, end, now, None, "")
+        return self.get(execution_id)
+
     def queue_next_attempt(
         self,
         execution_id: str,

@@ -8,7 +8,6 @@ from test_infra.verdict.evidence import FROM_CHARACTER
 from test_infra.verdict.page.words import cut, number, visible
 
 SIDES = ("source", "mirror")
-NO_ROW = "no row"
 NEAR = 24
 """Characters of the same text that are shown on each side of a difference in a long value."""
 LONGEST_PIECE = 600

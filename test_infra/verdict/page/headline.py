@@ -11,7 +11,7 @@ from test_infra.verdict.result import GateResult, Result
 PARITY, LAG = "parity", "lag"
 CAUSES = frozenset({"NOT RUNNING", "UNSTABLE"})
 CONSEQUENCES = frozenset({"LAG", "UNKNOWN"})
-"""Verdicts that say that something is not as it should be, and verdicts that only say that something did not come."""
+"""`CAUSES` say that something does not run; `CONSEQUENCES` only that data did not arrive or could not be judged."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def figures(result: Result) -> list[Figure]:
 def first_fault(result: Result) -> Fault | None:
     """What failed first; None when the run is green.
 
-    A gate on a service says when the service failed, which is earlier than when the gate looked. Where the first to
-    fail is only late or untold, something that does not run was so before and explains it.
+    A service counts from the time it failed, not from when its gate ran. Where the earliest fault is only LAG or
+    UNKNOWN, something that does not run comes first, because it explains the fault.
     """
     if result.green:
         return None

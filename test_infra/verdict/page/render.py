@@ -56,7 +56,7 @@ def _template() -> "jinja2.Template":
 
 
 def _opened(gates: list[GateView], fault: headline.Fault | None) -> set[str]:
-    """Red gates are open; where one fault makes many red, only the first to look at."""
+    """Anchors of the gates that are unfolded: all red ones, or only the first fault's where there are many."""
     red = {gate.anchor for gate in gates if not gate.passed}
     return red if len(red) <= MOST_OPEN or fault is None else {visible(fault.anchor)}
 

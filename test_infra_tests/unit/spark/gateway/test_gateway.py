@@ -11,9 +11,11 @@ import pytest
 from test_infra.base.errors import NotReady
 from test_infra.spark.driver.status import DriverStatus, write_status
 from test_infra.spark.gateway.backend import Attempt, Refused
+from test_infra.spark.gateway.drivers import JobDrivers
 from test_infra.spark.gateway.gateway import LogsRemoved, SparkGateway, SubmissionFailed
+from test_infra.spark.gateway.job_files import JobFiles
 from test_infra.spark.gateway.record import JobRecord
-from test_infra.spark.gateway.states import DriverState, JobState, Observation
+from test_infra.spark.gateway.states import DriverState, JobState, Observation, Transition
 from test_infra.spark.job.spec import JobSpec, PythonModule, RestartPolicy, RestartWhen, Retain, Retention, Timeouts
 from test_infra.stack import Stack, StackSpec
 from test_infra.stack.services.gateway import GatewaySettings
@@ -138,6 +140,45 @@ def test_a_cancelled_job_is_stopped_and_is_not_started_again(tmp_path: Path, clu
     assert (answer.success, answer.execution.state) == (True, JobState.CANCELLED)
     ours.advance_all()
     assert len(cluster.started) == 1
+
+
+@pytest.fixture
+def drivers(tmp_path: Path, record: JobRecord, cluster: FakeCluster) -> JobDrivers:
+    return JobDrivers(record, cluster, JobFiles(tmp_path / "jobs"), most_active=None)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> JobRecord:
+    return JobRecord(tmp_path / "record.sqlite")
+
+
+def test_a_job_that_another_gateway_queued_meanwhile_is_not_observed(record: JobRecord, drivers: JobDrivers) -> None:
+    """Between reading the jobs and their attempts the next attempt may be queued; it has no driver yet."""
+    record.add("one", "key", SPEC)
+    assert record.request_driver("one", most_active=None)
+    read_before = record.get("one")
+    failed = Transition(JobState.APPLICATION_FAILED, "exit code 3")
+    record.queue_next_attempt("one", failed, attempt=1, pause_s=0, exit_code=3, ended_at=5.0)
+    (now,) = drivers.record_observations([read_before])
+    assert (now.state, now.attempt) == (JobState.QUEUED, 2)
+
+
+def test_a_job_that_waits_too_long_is_failed(record: JobRecord, drivers: JobDrivers, cluster: FakeCluster) -> None:
+    late = SPEC.model_copy(update={"timeouts": Timeouts(queue_s=1e-6)})
+    job = drivers.start_if_due(record.add("one", "key", late).execution)
+    assert job.state is JobState.SUBMISSION_FAILED
+    assert "no driver was requested within" in job.error
+    assert job.ended_at is not None
+    assert cluster.started == []
+
+
+def test_a_job_that_another_gateway_started_meanwhile_is_not_failed_as_late(
+    record: JobRecord, drivers: JobDrivers
+) -> None:
+    late = SPEC.model_copy(update={"timeouts": Timeouts(queue_s=1e-6)})
+    read_before = record.add("one", "key", late).execution
+    assert record.request_driver("one", most_active=None)
+    assert drivers.start_if_due(read_before).state is JobState.DRIVER_REQUESTED
 
 
 class RefusingCluster(FakeCluster):
