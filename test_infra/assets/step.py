@@ -59,8 +59,3 @@ def step(context: Context, stack: StackResource, name: str, assets: Sequence[str
         raise
     else:
         record(None, "")
-
-
-def path_of(key: dg.AssetKey) -> str:
-    """``shop/mirror/orders``."""
-    return key.to_user_string()

@@ -15,10 +15,9 @@ from test_infra.base.paths import HOME_VARIABLE, STACK_VARIABLE, home, project_r
 from test_infra.runtime.backend import Runtime
 from test_infra.runtime.factory import backend_of
 from test_infra.runtime.local import LocalRuntime
-from test_infra.stack import containers, registry
+from test_infra.stack import containers
 from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.record import ProcessId, StackFolders, StackRecord, read_record
-from test_infra.stack.service import ExternalService
 from test_infra.stack.spec import StackSpec
 from test_infra.stack.start_keeper import KEEPER_MODULE
 from test_infra.stack.status import StackStatus, stack_status
@@ -93,14 +92,6 @@ class Stack:
                 hint="test-infra status",
             )
         return endpoints[service]
-
-    def expected_address(self, service: str) -> str:
-        """``host:port`` where a service is, or will be once it is usable: ports are known before any service starts."""
-        known = registry.services_of(self._record.spec)[service]
-        if isinstance(known, ExternalService):
-            endpoint = known.endpoint(self._folders.secrets)
-            return f"{endpoint.host}:{endpoint.port}"
-        return f"127.0.0.1:{self._record.ports[service][known.ports[0]]}"
 
     def hand_over(self, *paths: Path) -> None:
         """Let the stack's Spark jobs use files and folders that were made for them after their start."""
