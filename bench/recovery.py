@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import TYPE_CHECKING
 
 from workload import TABLE, Writer, lags_since
 
@@ -12,9 +11,6 @@ from test_infra.base.deadline import Deadline
 from test_infra.cdc.judge import coverage
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.stream.control import SparkStream
-
-if TYPE_CHECKING:
-    pass
 
 RATE_PER_S = 100
 BACK_BELOW_S = 1.0

@@ -10,14 +10,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from record import Measurement, Target, machine
 
 from test_infra.cdc.pipeline.running import RunningPipeline
-
-if TYPE_CHECKING:
-    pass
 
 ROOT = Path(__file__).parents[1]
 Figures = dict[str, float]

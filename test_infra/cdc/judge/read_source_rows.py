@@ -117,9 +117,6 @@ def _write_and_sum(cursor: DuckDBPyConnection, schema: TableSchema, rows: pa.Rec
             cursor.unregister("incoming")
 
 
-"""The former name, until `cut` uses the new one."""
-
-
 def _typed(schema: TableSchema, rows: str) -> str:
     columns = ", ".join(
         f"{rule_for(column).from_source(identifier(column.name))} AS {identifier(column.name)}"

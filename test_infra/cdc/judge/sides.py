@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from test_infra.cdc.sources.source import Visibility
     from test_infra.cdc.types.position import Stored
-
-
-class Visibility(Protocol):
-    """Which committed transactions a moment of the source contains, as SQL over a 64-bit transaction id."""
-
-    def sees_sql(self, expr: str) -> str:
-        """Whether it is visible."""
-
-    def misses_sql(self, expr: str) -> str:
-        """Whether it is not."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +21,7 @@ class Sides:
         mirror: rows of the mirror at its version; the table's columns and ``_lsn, _tx_id, ...``.
         changes: change log up to the offsets that the mirror has applied, exactly; columns of ``changes_schema``.
         snapshot: what the source's rows contain.
-        marker_lsn: an LSN behind everything visible; an ``r`` above it was read at a later moment. None: unknown.
+        marker_lsn: a position behind everything visible; an ``r`` above it was read later. None: unknown.
         before_images: whether events carry the whole row before the change (REPLICA IDENTITY FULL).
         source_sums: `test_infra.cdc.judge.sums` of all columns of the source, made while it was read; None: not made.
     """

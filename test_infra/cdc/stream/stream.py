@@ -49,7 +49,10 @@ class Covered:
 
 
 class Stream(Protocol):
-    """The program that turns a pipeline's topics into its tables."""
+    """The program that turns a pipeline's topics into its tables.
+
+    But for `submit`, `start` and `covered`, everything raises `StreamMissing` when it was never submitted.
+    """
 
     def submit(self) -> str:
         """Start it early, before there is a topic or a table; returns its id. One that lives already is that one."""

@@ -1,8 +1,7 @@
 """SQL statements as Jinja macros in a file ``*.sql.j2`` beside the module that runs them.
 
-A name from outside goes through the filter ``identifier``, a text through ``literal``, a stored
-position through ``position``. A value that a macro uses and
-the caller did not give is an error, never an empty place in a statement.
+A name from outside goes through the filter ``identifier``, a text through ``literal``, a stored position through
+``position``. A value that a macro uses and the caller did not give is an error, never an empty place in a statement.
 """
 
 from __future__ import annotations

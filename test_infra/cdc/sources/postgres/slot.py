@@ -105,7 +105,11 @@ def slot_breaks(
     try:
         wait_for(caught_up, Deadline(COMMITTED_WITHIN_S), what=names.connector, awaited="the slot's position")
     except NotReady:
-        where = f"begins at {confirmed}, but {names.connector} has read up to {committed_position() or Lsn(0)}"
+        where = f"begins at {confirmed}, but {names.connector} has read up to {_shown(committed)}"
         lost = "it was dropped and made again, what lies between is lost"
         return [Break("slot", f"slot {names.replication} {where}: {lost}")]
     return []
+
+
+def _shown(position: Position | None) -> str:
+    return str(Lsn(0) if position is None else position)

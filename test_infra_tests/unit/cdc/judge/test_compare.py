@@ -471,6 +471,19 @@ def test_column_missing_too_many_or_of_another_type_in_the_mirror() -> None:
     }
 
 
+def test_added_column_that_is_called_like_one_of_the_mirrors_own_is_a_schema_fault() -> None:
+    made = world()
+    source, mirror, changes = made.source_table(), made.mirror_table(), made.changes_table()
+    source = source.append_column("_lsn", mirror["_lsn"])
+    made.schema = TableSchema("public", "things", (*SCHEMA_COLUMNS(made), Column("_lsn", "bigint")))
+    made.source_table = lambda: source  # type: ignore[method-assign]
+    made.mirror_table = lambda: mirror  # type: ignore[method-assign]
+    made.changes_table = lambda: changes  # type: ignore[method-assign]
+    parity = made.judge()
+    assert parity.counts == {Verdict.SCHEMA: 1}
+    assert [(d.column, d.source_value, d.mirror_value) for d in parity.differences] == [("_lsn", "BIGINT", None)]
+
+
 def SCHEMA_COLUMNS(made: World) -> tuple[Column, ...]:  # noqa: N802
     return made.schema.columns
 
