@@ -150,7 +150,7 @@ def _jars(target: Path, lock: JarLock) -> None:
 
 def _build(context: Path, options: argparse.Namespace) -> str:
     spark, suffix = _version(options.spark), "" if options.target == "runtime" else f"-{options.target}"
-    # Our own Spark's image goes without a version as well; the others' are found by it (spark.processes).
+    # Our own Spark's image goes without a version as well; the others' are found by it (spark.gateway.processes).
     versions = (f"-{options.spark}", f"-{spark}")
     versions = versions if options.spark != lock_sets.OURS else ("", *versions)
     names = [

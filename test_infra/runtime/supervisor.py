@@ -112,7 +112,7 @@ class Supervisor:
                 self._carry_out(json.loads(path.read_text()))
             finally:
                 self._write_states()  # whoever waits for the request to go finds the new state beside it
-                path.unlink()
+                path.unlink(missing_ok=True)  # its sender, tired of waiting, may have withdrawn it
 
     def _carry_out(self, request: dict[str, Any]) -> None:
         if request["verb"] == "start":
@@ -150,6 +150,7 @@ class Supervisor:
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._logs[name].append(f"[keeper] not started: {error}\n".encode())
+            self._logs[name].close()
             self._ended(name, NOT_STARTED)
             return
         self._children[name] = child

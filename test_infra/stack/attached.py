@@ -121,9 +121,10 @@ class Stack:
         return [json.loads(line) for line in whole.splitlines()]
 
     def status(self) -> StackStatus:
-        """Look at every service now."""
-        record = _with_keeper_seen_from_here(read_record(self._folders) or self._record)
-        return stack_status(self._folders, record, self.runtime)
+        """Look at every service now; the stack may have been ended and started again since it was attached to."""
+        record = with_keeper_seen_from_here(read_record(self._folders) or self._record)
+        now = self if record.keeper in (None, self.keeper) else Stack(self._folders, record)
+        return stack_status(self._folders, record, now.runtime)
 
 
 def current_stack_id() -> str:
@@ -139,7 +140,7 @@ def attach(stack_id: str | None = None) -> Stack:
     """
     folders = StackFolders(stack_id or current_stack_id())
     record = read_record(folders)
-    record = record and _with_keeper_seen_from_here(record)
+    record = record and with_keeper_seen_from_here(record)
     if record is None or record.keeper is None or not record.keeper.alive:
         raise StackNotRunning(f"stack {folders.id} is not running", hint="test-infra up")
     return Stack(folders, record)
@@ -162,7 +163,7 @@ def attach_from_within(stack_id: str) -> Stack:
     return Stack(folders, record.model_copy(update={"keeper": keeper}))
 
 
-def _with_keeper_seen_from_here(record: StackRecord) -> StackRecord:
+def with_keeper_seen_from_here(record: StackRecord) -> StackRecord:
     """The record with the keeper's process id as this process sees it: a process of the stack (a test of a suite) is in
     the keeper's PID namespace.
     """

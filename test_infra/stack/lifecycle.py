@@ -14,7 +14,7 @@ from test_infra.base.errors import InfrastructureError, NotReady
 from test_infra.base.file_lock import FileLock, LockHeld, take_lock
 from test_infra.runtime.factory import backend_of
 from test_infra.stack import containers, registry
-from test_infra.stack.attached import Stack, current_stack_id
+from test_infra.stack.attached import Stack, current_stack_id, with_keeper_seen_from_here
 from test_infra.stack.ensure import ensure_services
 from test_infra.stack.lease import Lease
 from test_infra.stack.ports import free_ports, require_free
@@ -133,9 +133,10 @@ def _sweep(folders: StackFolders, record: StackRecord | None, spec: StackSpec | 
 def read_record_or_none(folders: StackFolders) -> StackRecord | None:
     """The record; None also where it cannot be read: then what the sweep finds decides."""
     try:
-        return read_record(folders)
+        record = read_record(folders)
     except InfrastructureError:
         return None
+    return record and with_keeper_seen_from_here(record)
 
 
 def _clear_data(folders: StackFolders) -> None:

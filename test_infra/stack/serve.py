@@ -13,9 +13,9 @@ from pathlib import Path
 from test_infra.base.document import Document
 from test_infra.base.errors import TestInfraError, UsageError
 from test_infra.base.paths import write_private
+from test_infra.stack import registry
 from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.ports import LOOPBACK
-from test_infra.stack.registry import services_of
 from test_infra.stack.service import ServicePlace, ServiceSpec
 from test_infra.stack.spec import StackSpec
 
@@ -65,15 +65,27 @@ class Served(Document):
         Raises:
             UsageError: the stack has no such service, or it is external.
         """
-        service = services_of(self.spec).get(self.service)
+        service = registry.services_of(self.spec).get(self.service)
         if not isinstance(service, ServiceSpec):
             raise UsageError(f"the stack has no service {self.service!r} to run")
         return service
 
+    def document(self) -> str:
+        """As JSON, with the settings of this service and of those it needs, and of no other.
+
+        A package of this machine may have added others. The image does not know them and would refuse their names.
+        """
+        known = registry.services_of(self.spec)
+        needed = [self.service]
+        for name in needed:  # grows while it is read: what they need is needed, too
+            needed += [other for other in known[name].depends_on if other not in needed]
+        others = {name for name, _ in self.spec.services if name not in needed}
+        return self.model_dump_json(exclude={"spec": {"services": others}})
+
 
 def write(served: Served, path: Path) -> None:
     """Write the document for the container."""
-    write_private(path, served.model_dump_json())
+    write_private(path, served.document())
 
 
 def main(argv: list[str]) -> int:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from test_infra.base.errors import UsageError
 from test_infra.stack import registry
 from test_infra.stack.endpoint import Endpoint
+from test_infra.stack.serve import Served
 from test_infra.stack.spec import Services, StackSpec
 
 USER_PACKAGE = Path(__file__).parents[2] / "user_package"
@@ -88,6 +89,27 @@ def test_a_packages_service_is_part_of_the_model_of_stacks() -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "['postgres', 'kafka', 'connect', 'hello']\n", done.stderr
+
+
+def test_the_image_is_not_told_of_a_service_that_it_does_not_have(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from test_infra.stack import serve\n"
+        "from test_infra.stack.spec import StackSpec\n"
+        "here = Path(sys.argv[1])\n"
+        "services = {'kafka': {'heap_mib': 200}, 'hello': {'greeting': 'good day'}}\n"
+        "spec = StackSpec.model_validate({'services': services})\n"
+        "for name in ('kafka', 'connect'):\n"
+        "    served = serve.Served(spec=spec, service=name, stack_id='x', config=here, data=here, secrets=here, ports={})\n"
+        "    serve.write(served, here / name)\n"
+    )
+    path = f"{USER_PACKAGE}:{Path(registry.__file__).parents[2]}"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env={"PYTHONPATH": path}, check=True, timeout=60)
+    for name in ("kafka", "connect"):
+        served = Served.model_validate_json((tmp_path / name).read_text())
+        assert served.known().name == name
+        assert served.spec.services.kafka.heap_mib == 200
 
 
 DEFINITION = (
