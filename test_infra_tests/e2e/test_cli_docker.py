@@ -40,7 +40,7 @@ def containers_seen(tag: str) -> Iterator[set[str]]:
 def test_the_e2e_run_is_green_in_containers_and_leaves_nothing(docker_image: str, shell: Shell) -> None:
     tag = f"{shell.stack}@{shell.home}"
     with containers_seen(tag) as seen:
-        ran = shell.run("run", "e2e", "--backend", "docker", "--json", timeout_s=290)
+        ran = shell.run("run", "e2e", "--backend", "docker", "--json", timeout_s=800)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     assert seen >= {"postgres", "kafka", "connect", "spark"}
     verdict = json.loads(ran.stdout)

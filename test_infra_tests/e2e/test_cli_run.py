@@ -46,7 +46,7 @@ class Kept(Shell):
 @pytest.fixture(scope="module")
 def kept(shell: Shell) -> Kept:
     with_canary = replace(shell, more={"AWS_SECRET_ACCESS_KEY": CANARY, "PGPASSWORD": CANARY})
-    ran = with_canary.run("run", "smoke", "--keep", "--ttl", "15m", timeout_s=280)
+    ran = with_canary.run("run", "smoke", "--keep", "--ttl", "15m", timeout_s=700)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "GREEN  smoke" in ran.stdout
     return Kept(shell.home, shell.stack, printed=ran.stdout + ran.stderr, more=with_canary.more)
@@ -76,7 +76,7 @@ def obeys_the_published_schema(folder: Path) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_green_run_leaves_its_report(kept: Kept) -> None:
     folder = smoke_folder(kept)
 
@@ -128,14 +128,14 @@ def add(mirror: DeltaTable, row: int, amount: str) -> None:
     attempts(mirror.update, predicate=f"id = {row}", updates={"amount": f"amount + {amount}"})
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(500)
 def test_a_spoiled_mirror_is_red_and_the_report_says_where(kept: Kept, stack: Stack, shop: PipelineSpec) -> None:
     mirror = DeltaTable(str(PipelineFolders(stack.dir, shop.name).mirror("orders")))
     # Not the first one: an idle table's first row is written again by the gate of lag, and that would mend it.
     row = max(dataset_of(mirror).to_table(columns=["id"])["id"].to_pylist())
     add(mirror, row, "0.01")
     try:
-        ran = kept.run("run", "parity", "--json", timeout_s=150)
+        ran = kept.run("run", "parity", "--json", timeout_s=450)
         told = kept.run("report", json.loads(ran.stdout)["run_id"])
     finally:
         add(mirror, row, "-0.01")
@@ -153,7 +153,7 @@ def test_a_spoiled_mirror_is_red_and_the_report_says_where(kept: Kept, stack: St
     assert where == f"report: {folder / 'report.html'}"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_no_secret_is_anywhere(kept: Kept, stack: Stack, shop: PipelineSpec) -> None:
     folders = StackFolders(stack.id)
     secrets = {path.name: path.read_text() for path in folders.secrets.iterdir()} | {"the caller's": CANARY}
@@ -204,7 +204,7 @@ def test_a_secret_in_a_header_or_a_compressed_snapshot_is_found(tmp_path: Path, 
     assert canary.leaks({"it": "s3cr3t-value-123"}, canary.databases(tmp_path))
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(500)
 def test_load_then_parity_then_lag(kept: Kept) -> None:
     loaded = kept.run("load", "shop", "--operations", "300")
     compared, measured = kept.run("parity", "shop", "--json"), kept.run("lag", "shop", "--json")
@@ -218,7 +218,7 @@ def test_load_then_parity_then_lag(kept: Kept) -> None:
 
 
 @pytest.mark.ci(reason="more ways to be behind")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 def test_a_stopped_stream_is_lag_and_never_missing(kept: Kept, stack: Stack, shop: PipelineSpec) -> None:
     stream_of(RunningPipeline(stack, shop)).stop()
     loaded = kept.run("load", "shop", "--operations", "50")
@@ -226,7 +226,7 @@ def test_a_stopped_stream_is_lag_and_never_missing(kept: Kept, stack: Stack, sho
     behind = kept.run("parity", "shop", "--timeout", "3s", "--json")
 
     stream_of(RunningPipeline(stack, shop)).submit()
-    caught_up = kept.run("parity", "shop", timeout_s=150)
+    caught_up = kept.run("parity", "shop", timeout_s=450)
     tables = json.loads(behind.stdout)["tables"]
     assert loaded.returncode == 0, loaded.stderr
     assert behind.returncode == 1
@@ -234,7 +234,7 @@ def test_a_stopped_stream_is_lag_and_never_missing(kept: Kept, stack: Stack, sho
     assert caught_up.returncode == 0, caught_up.stdout + caught_up.stderr
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_a_table_that_the_pipeline_has_not_is_refused(kept: Kept) -> None:
     refused = kept.run("parity", "shop", "--table", "nothing")
 

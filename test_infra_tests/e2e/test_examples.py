@@ -57,7 +57,7 @@ def run_in_one_shell(lines: list[Line], folder: Path, home: Path) -> list[tuple[
 
 
 @pytest.mark.ci(reason="whole runs, each with a load and many commands after it")
-@pytest.mark.timeout(560)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("example", sorted(path.parent.name for path in EXAMPLES.glob("*/README.md")))
 def test_example_does_what_its_readme_says(example: str, tmp_path: Path) -> None:
     lines = lines_of((EXAMPLES / example / "README.md").read_text())
