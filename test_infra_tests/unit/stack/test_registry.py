@@ -101,7 +101,8 @@ def test_the_image_is_not_told_of_a_service_that_it_does_not_have(tmp_path: Path
         "services = {'kafka': {'heap_mib': 200}, 'hello': {'greeting': 'good day'}}\n"
         "spec = StackSpec.model_validate({'services': services})\n"
         "for name in ('kafka', 'connect'):\n"
-        "    served = serve.Served(spec=spec, service=name, stack_id='x', config=here, data=here, secrets=here, ports={})\n"
+        "    folders = {'config': here, 'data': here, 'secrets': here}\n"
+        "    served = serve.Served(spec=spec, service=name, stack_id='x', ports={}, **folders)\n"
         "    serve.write(served, here / name)\n"
     )
     path = f"{USER_PACKAGE}:{Path(registry.__file__).parents[2]}"
