@@ -148,6 +148,17 @@ def test_a_program_that_is_not_there_ends_at_once_and_its_log_says_why(supervise
     assert supervised.events("none") == [(ProcessEvent.ENDED, "exited with 127")]
 
 
+def test_what_cannot_be_started_leaves_no_file_open(own: Supervised) -> None:
+    def open_files() -> int:
+        return psutil.Process(own.process.pid).num_fds()
+
+    own.start("none", "/no/such/program")
+    before = open_files()
+    for _ in range(5):
+        own.start("none", "/no/such/program")
+    assert open_files() == before
+
+
 def test_a_killed_process_is_started_again_and_reported(supervised: Supervised) -> None:
     supervised.start("service", "/bin/sleep", "60", restart=Restart.ALWAYS)
     pid = supervised.runtime.observe("service").pid
