@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.base.errors import InfrastructureError, NotReady
+from test_infra.base.errors import InfrastructureError, NotReady, UsageError
 from test_infra.base.file_lock import FileLock, LockHeld, take_lock
 from test_infra.runtime.factory import backend_of
 from test_infra.stack import containers, registry
@@ -100,9 +100,17 @@ def down(stack_id: str | None = None, *, timeout_s: float = 20.0) -> bool:
 
     Returns:
         Whether there was one to end.
+
+    Raises:
+        UsageError: this process is a part of another stack, from where the keeper cannot be seen.
     """
     folders = StackFolders(stack_id or current_stack_id())
     record = read_record_or_none(folders)
+    if record is not None and record.keeper is not None and record.keeper.alive and not record.keeper.visible:
+        raise UsageError(
+            f"stack {folders.id} cannot be ended from inside another stack",
+            hint="tests of a suite see the processes of their own stack only: run this outside of it",
+        )
     for path in folders.leases.glob("*.json"):
         path.unlink(missing_ok=True)
     ran = record is not None and record.keeper is not None and record.keeper.alive

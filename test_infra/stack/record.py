@@ -17,6 +17,7 @@ from test_infra.base.ids import slug
 from test_infra.base.paths import home, private_dir, reachable_root, write_private
 from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.spec import StackSpec
+from test_infra.stack.sweep import STACK_TAG
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -32,27 +33,45 @@ class ProcessId(Document):
         pid: process id.
         started_at: epoch seconds.
         boot_id: the boot it belongs to.
+        pid_namespace: in which ``pid`` is its id; empty where the system has none.
     """
 
     pid: int
     started_at: float
     boot_id: str
+    pid_namespace: str = ""
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
         """The running process ``pid``."""
-        return cls(pid=pid, started_at=psutil.Process(pid).create_time(), boot_id=boot_id())
+        started_at = psutil.Process(pid).create_time()
+        return cls(pid=pid, started_at=started_at, boot_id=boot_id(), pid_namespace=pid_namespace())
+
+    @property
+    def visible(self) -> bool:
+        """Whether it could be seen from here: a process of a stack may see its own PID namespace only."""
+        return STACK_TAG not in os.environ or self.pid_namespace in ("", pid_namespace())
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Whether this very process still runs (a zombie does not); one that is not `visible` counts as alive."""
         if self.boot_id != boot_id():
             return False
+        if not self.visible:
+            return True
         try:
             process = psutil.Process(self.pid)
             return abs(process.create_time() - self.started_at) < 1 and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+
+def pid_namespace() -> str:
+    """The PID namespace of this process; empty where the system has none."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 class StackRecord(Document):

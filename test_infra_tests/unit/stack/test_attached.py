@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from test_infra.base.errors import UsageError
 from test_infra.runtime.process import ProcessState
 from test_infra.stack import Stack, StackFolders, StackSpec, attached
-from test_infra.stack.lifecycle import read_record_or_none
+from test_infra.stack.lifecycle import down, read_record_or_none
 from test_infra.stack.record import ProcessId, StackRecord, write_record
 from test_infra.stack.spec import Services
 from test_infra.stack.status import ServiceState
@@ -50,3 +51,19 @@ def test_a_process_of_the_stack_takes_its_keeper_for_alive(
     assert outside is not None
     assert within is not None
     assert (outside.keeper, within.keeper) == (FORMER, above)
+
+
+def test_a_keeper_that_cannot_be_seen_from_within_another_stack_counts_as_alive_and_is_never_ended(
+    folders: StackFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suite's process sees its own PID namespace only; there `reap` must not take a living stack for a dead one."""
+    elsewhere = ProcessId.of(os.getpid()).model_copy(update={"pid": 2**22 + 1, "pid_namespace": "pid:[1]"})
+    write_record(folders, RECORD.model_copy(update={"keeper": elsewhere}))
+    lease = folders.leases / "one.json"
+    lease.write_text("{}")
+    assert not elsewhere.alive  # from outside of any stack, where every process is seen
+    monkeypatch.setenv(STACK_TAG, stack_tag("another"))
+    assert elsewhere.alive
+    with pytest.raises(UsageError, match="stack s1 cannot be ended from inside another stack"):
+        down("s1")
+    assert lease.exists()
