@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import token
 from test_infra.base.redaction import redact
-from test_infra.cdc.sources.postgres.connection import connect_for_replication
+from test_infra.cdc.sources.postgres.connection import conninfo
 from test_infra.cdc.types import literal
 
 if TYPE_CHECKING:
@@ -51,8 +51,11 @@ class SlotMoment:
         Raises:
             InfrastructureError: PostgreSQL did not make it in time.
         """
+        import psycopg
+
         self.__exit__()
-        self._session, self._slot = connect_for_replication(self._endpoint), f"ti_{token()}"
+        self._session = psycopg.connect(conninfo(self._endpoint, "capture"), autocommit=True, replication="database")
+        self._slot = f"ti_{token()}"
         self._rows(f"SET statement_timeout = {SLOT_TIMEOUT_MS}")
         ((_, _, snapshot, _),) = self._rows(
             f"CREATE_REPLICATION_SLOT {self._slot} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')"

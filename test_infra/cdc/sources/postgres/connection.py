@@ -34,20 +34,6 @@ def connect(endpoint: Endpoint, role: Role) -> psycopg.Connection:
         raise _unreachable(endpoint, role, str(error)) from None
 
 
-def connect_for_replication(endpoint: Endpoint) -> psycopg.Connection:
-    """A session of the capture role that also takes replication commands.
-
-    Raises:
-        SourceUnreachable: nobody answers, or the password is refused.
-    """
-    import psycopg
-
-    try:
-        return psycopg.connect(conninfo(endpoint, "capture"), autocommit=True, replication="database")
-    except psycopg.OperationalError as error:
-        raise _unreachable(endpoint, "capture", str(error)) from None
-
-
 def conninfo(endpoint: Endpoint, role: Role) -> str:
     """What libpq needs for a session, password included: for clients, never for an output."""
     from psycopg.conninfo import make_conninfo
