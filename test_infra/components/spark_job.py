@@ -11,6 +11,7 @@ from test_infra.assets.spark_job import spark_job_asset
 from test_infra.base.document import Document
 from test_infra.base.errors import BadDocument
 from test_infra.components.attributes import attributes_are
+from test_infra.components.scaffold import SparkJobScaffolder
 from test_infra.resources.spark_gateway import SparkGatewayResource
 from test_infra.spark.dcp.manifest import read_job, read_manifest
 from test_infra.spark.job.conf import check_conf
@@ -38,6 +39,7 @@ class SparkJobSpec(Document):
         return self
 
 
+@dg.scaffold_with(SparkJobScaffolder)
 @attributes_are(SparkJobSpec)
 @dataclass
 class SparkJob(dg.Component, dg.Resolvable):
