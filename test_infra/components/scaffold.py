@@ -23,7 +23,7 @@ import dagster as dg
 
 
 @dg.component_instance
-def {name}(context: dg.ComponentLoadContext) -> {component}:
+def load(context: dg.ComponentLoadContext) -> {component}:
     """See the fields of the specification for what else can be set."""
     return {component}({spec})
 '''
@@ -164,7 +164,7 @@ def _write(
     elif request.scaffold_format == "yaml":
         (folder / YAML).write_text(yaml, encoding="utf-8")
     else:
-        text = PYTHON.format(imports=imports, name=component.lower(), component=component, spec=spec)
+        text = PYTHON.format(imports=imports, component=component, spec=spec)
         (folder / "component.py").write_text(text, encoding="utf-8")
     for name, content in (beside or {}).items():
         if not (folder / name).exists():

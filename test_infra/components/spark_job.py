@@ -20,6 +20,9 @@ from test_infra.spark.job.spec import JobSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+GATEWAY = SparkGatewayResource()
+"""One for all jobs of a project: Dagster does not merge definitions with two resources of one name."""
+
 
 class SparkJobSpec(Document):
     """A Spark job as an asset."""
@@ -58,7 +61,7 @@ class SparkJob(dg.Component, dg.Resolvable):
             after=[dg.AssetKey(path.split("/")) for path in spec.after],
             retry_policy=dg.RetryPolicy(max_retries=spec.retries, delay=spec.retry_delay_s) if spec.retries else None,
         )
-        return dg.Definitions(assets=[asset], resources={"spark_gateway": SparkGatewayResource()})
+        return dg.Definitions(assets=[asset], resources={"spark_gateway": GATEWAY})
 
 
 def _reader(spec: SparkJobSpec, folder: Path) -> "Callable[[Path], JobSpec]":
