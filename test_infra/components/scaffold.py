@@ -14,19 +14,7 @@ from pydantic import BaseModel, Field
 from test_infra.base.errors import UsageError
 
 SKELETONS = files("test_infra.components") / "skeletons"
-YAML = "defs.yaml"
 LONGEST_NAME = 40
-PYTHON = '''"""The same as in YAML, where it must be computed."""
-
-import dagster as dg
-{imports}
-
-
-@dg.component_instance
-def load(context: dg.ComponentLoadContext) -> {component}:
-    """See the fields of the specification for what else can be set."""
-    return {component}({spec})
-'''
 
 
 class NoSettings(BaseModel):
@@ -44,12 +32,7 @@ class ServiceStackScaffolder(dg.Scaffolder[NoSettings]):
 
     def scaffold(self, request: dg.ScaffoldRequest[NoSettings]) -> None:
         """Write ``defs.yaml``."""
-        _write(
-            request,
-            skeleton("service_stack.yaml", type=request.type_name),
-            imports="from test_infra.components import ServiceStack\nfrom test_infra.stack.spec import StackSpec",
-            spec="spec=StackSpec()",
-        )
+        _write(request, "service_stack", {"type": request.type_name}, {})
 
 
 class CdcPipelineScaffolder(dg.Scaffolder[NoSettings]):
@@ -58,16 +41,8 @@ class CdcPipelineScaffolder(dg.Scaffolder[NoSettings]):
     def scaffold(self, request: dg.ScaffoldRequest[NoSettings]) -> None:
         """Write ``defs.yaml`` and the SQL file, both named after the folder."""
         name = name_of(request)
-        _write(
-            request,
-            skeleton("cdc_pipeline.yaml", type=request.type_name, name=name),
-            {f"{name}.sql": skeleton("cdc_pipeline.sql", name=name)},
-            imports="from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec\n"
-            "from test_infra.components import CdcPipeline",
-            spec=f'\n        spec=PipelineSpec(\n            name="{name}",\n'
-            f'            tables=["{name}_documents", "{name}_lines"],\n'
-            f'            source=SourceSpec(ddl="{name}.sql"),\n        )\n    ',
-        )
+        values = {"type": request.type_name, "name": name}
+        _write(request, "cdc_pipeline", values, {f"{name}.sql": skeleton("cdc_pipeline.sql", name=name)})
 
 
 class TestSuiteScaffolder(dg.Scaffolder[OfPipeline]):
@@ -83,20 +58,12 @@ class TestSuiteScaffolder(dg.Scaffolder[OfPipeline]):
     def scaffold(self, request: dg.ScaffoldRequest[OfPipeline]) -> None:
         """Write ``defs.yaml`` and a test that is green."""
         name, pipeline = name_of(request), request.params.pipeline
-        of_pipeline = (
-            f"  pipeline: {pipeline}" if pipeline else "  # pipeline: the one that the fixture `pipeline` gives"
-        )
-        tests = (
-            skeleton("test_suite_of_pipeline.py.txt", pipeline=pipeline) if pipeline else skeleton("test_suite.py.txt")
-        )
-        given = f', pipeline="{pipeline}"' if pipeline else ""
-        _write(
-            request,
-            skeleton("test_suite.yaml", type=request.type_name, name=name, of_pipeline=of_pipeline),
-            {f"test_{name}.py": tests},
-            imports="from test_infra.components import TestSuite\nfrom test_infra.suites.spec import SuiteSpec",
-            spec=f'spec=SuiteSpec(name="{name}"{given})',
-        )
+        if pipeline:
+            line, tests = f"  pipeline: {pipeline}", skeleton("test_suite_of_pipeline.py.txt", pipeline=pipeline)
+        else:
+            line, tests = "  # pipeline: the one that the fixture `pipeline` gives", skeleton("test_suite.py.txt")
+        values = {"type": request.type_name, "name": name, "of_pipeline": line, "pipeline": repr(pipeline)}
+        _write(request, "test_suite", values, {f"test_{name}.py": tests})
 
 
 class SparkJobScaffolder(dg.Scaffolder[NoSettings]):
@@ -105,18 +72,8 @@ class SparkJobScaffolder(dg.Scaffolder[NoSettings]):
     def scaffold(self, request: dg.ScaffoldRequest[NoSettings]) -> None:
         """Write ``defs.yaml`` and the program."""
         name = name_of(request)
-        dashed = name.replace("_", "-")
-        _write(
-            request,
-            skeleton("spark_job.yaml", type=request.type_name, name=name, dashed=dashed),
-            {f"{name}.py": skeleton("spark_job.py.txt", name=name)},
-            imports="from test_infra.components import SparkJob\n"
-            "from test_infra.components.spark_job import SparkJobSpec\n"
-            "from test_infra.spark.job.spec import JobSpec, PythonFile",
-            spec=f'\n        spec=SparkJobSpec(\n            asset="jobs/{name}",\n'
-            f'            job=JobSpec(name="{dashed}", team="ours", owner="ours", '
-            f'application=PythonFile(python_file="{name}.py")),\n        )\n    ',
-        )
+        values = {"type": request.type_name, "name": name, "dashed": name.replace("_", "-")}
+        _write(request, "spark_job", values, {f"{name}.py": skeleton("spark_job.py.txt", name=name)})
 
 
 def skeleton(file: str, **values: str) -> str:
@@ -148,24 +105,20 @@ def plain_name(text: str) -> str:
 
 def _write(
     request: "dg.ScaffoldRequest[NoSettings] | dg.ScaffoldRequest[OfPipeline]",
-    yaml: str,
-    beside: Mapping[str, str] | None = None,
-    *,
-    imports: str,
-    spec: str,
+    kind: str,
+    values: Mapping[str, str],
+    beside: Mapping[str, str],
 ) -> None:
     """Write the component in the form that was asked for, and the files beside it that are not there yet."""
     folder = request.target_path
-    component = request.type_name.rpartition(".")[2]
-    if request.append:  # the target is then a file that is there
+    if request.append:  # the target is then a YAML file that is there
         with folder.open("a", encoding="utf-8") as file:
-            file.write(f"---\n{yaml}")
+            file.write("---\n" + skeleton(f"{kind}.yaml", **values))
         folder = folder.parent
     elif request.scaffold_format == "yaml":
-        (folder / YAML).write_text(yaml, encoding="utf-8")
+        (folder / "defs.yaml").write_text(skeleton(f"{kind}.yaml", **values), encoding="utf-8")
     else:
-        text = PYTHON.format(imports=imports, component=component, spec=spec)
-        (folder / "component.py").write_text(text, encoding="utf-8")
-    for name, content in (beside or {}).items():
+        (folder / "component.py").write_text(skeleton(f"{kind}.component.py.txt", **values), encoding="utf-8")
+    for name, content in beside.items():
         if not (folder / name).exists():
             (folder / name).write_text(content, encoding="utf-8")
