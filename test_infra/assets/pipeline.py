@@ -74,7 +74,7 @@ def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
                 key,
                 deps=[service_key(spec.source.service)],
                 description=(
-                    f"The table {spec.source.schema_name}.{table} exists, has a primary key and is in the "
+                    f"The table {table} exists, has a primary key and is in the "
                     "publication; the capture role may "
                     "read it and nothing else."
                 ),
@@ -89,7 +89,7 @@ def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
         from test_infra.cdc.load.prepare import prepare
 
         with step(context, stack, f"{spec.name}__source", _paths(keys)):
-            schemas = {schema.name: schema for schema in prepare(attached(stack, spec))}
+            schemas = {schema.label: schema for schema in prepare(attached(stack, spec))}
             for table, key in keys.items():
                 if key in context.selected_asset_keys:
                     not_captured = ", ".join(schemas[table].generated) or "none"

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -40,16 +39,21 @@ def load_key(pipeline: str) -> dg.AssetKey:
 
 
 def table_keys(spec: PipelineSpec, kind: str) -> dict[str, dg.AssetKey]:
-    """Table -> asset key of its ``source``, ``topic``, ``changes`` or ``mirror``."""
-    return {table: dg.AssetKey([spec.name, kind, part]) for table, part in table_parts(spec.tables).items()}
+    """Label of a table -> asset key of its ``source``, ``topic``, ``changes`` or ``mirror``.
 
-
-def table_parts(tables: Sequence[str]) -> Mapping[str, str]:
-    """Table -> its part of an asset key: its name where Dagster accepts it, else the name with other characters
-    replaced and a hash appended.
+    ``[pipeline, kind, table]`` in the pipeline's own schema, ``[pipeline, kind, schema, table]`` in another.
     """
-    return {table: table if _IDENTIFIER.fullmatch(table) else _replaced(table) for table in tables}
+    own = spec.source.schema_name
+    return {
+        label: dg.AssetKey(
+            [spec.name, kind, *map(_part, [table.name] if table.schema == own else [table.schema, table.name])]
+        )
+        for label, table in spec.table_ids.items()
+    }
 
 
-def _replaced(table: str) -> str:
-    return f"{re.sub(r'[^A-Za-z0-9_]', '_', table)}_{hashlib.sha256(table.encode()).hexdigest()[:6]}"
+def _part(name: str) -> str:
+    """Part of an asset key: the name where Dagster accepts it, else with other characters replaced and a hash."""
+    if _IDENTIFIER.fullmatch(name):
+        return name
+    return f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from test_infra.cdc.sources.source import CaptureNames
 if TYPE_CHECKING:
     from test_infra.cdc.sources.source import Position, Source
     from test_infra.cdc.types.table import TableSchema
+    from test_infra.cdc.types.table_id import TableId
     from test_infra.stack import Endpoint, Stack
 
 
@@ -46,8 +48,13 @@ class RunningPipeline:
 
     @property
     def tables(self) -> list[str]:
-        """Captured tables, without schema."""
-        return self.spec.tables
+        """Labels of the captured tables, by which everything is keyed."""
+        return list(self.table_ids)
+
+    @cached_property
+    def table_ids(self) -> Mapping[str, TableId]:
+        """Label -> captured table, in the order of the spec."""
+        return self.spec.table_ids
 
     def changes(self, table: str) -> Location:
         """Where the change log of one table lies."""
@@ -64,7 +71,8 @@ class RunningPipeline:
 
     def topic(self, table: str) -> str:
         """Kafka topic of one table."""
-        return self.names.topic(self.spec.source.schema_name, table)
+        captured = self.table_ids[table]
+        return self.names.topic(captured.schema, captured.name)
 
     def endpoint(self, service: str) -> Endpoint:
         """How a service of the stack is reached.
@@ -84,7 +92,7 @@ class RunningPipeline:
         """The database that holds the tables; opens no connection."""
         source = self.spec.source
         names = CaptureNames(self.spec.name, self.names.connector, self.names.replication)
-        return source_of(source.kind, self.endpoint(source.service), source.schema_name, self.spec.tables, names)
+        return source_of(source.kind, self.endpoint(source.service), list(self.table_ids.values()), names)
 
     @cached_property
     def connect(self) -> ConnectClient:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from test_infra.base.document import Document
+from test_infra.base.errors import UsageError
+from test_infra.cdc.pipeline.captured import refuse_clashes
+from test_infra.cdc.types.table_id import TableId, parse_table
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
@@ -28,7 +31,7 @@ class SourceSpec(Document):
 
     kind: Literal["postgres"] = Field(default="postgres", description="Kind of the source database.")
     service: Name = Field(default="postgres", description="Service of the stack that holds the tables.")
-    schema_name: str = Field(default="public", description="Schema of the captured tables.")
+    schema_name: str = Field(default="public", description="Schema of the tables that are named without one.")
     ddl: YamlPath | None = Field(
         default=None,
         description="SQL file that creates the tables; relative to the YAML. None: the tables exist.",
@@ -90,7 +93,11 @@ class PipelineSpec(Document):
     """Source tables -> connector -> topics -> stream -> change log and mirror."""
 
     name: Name = Field(description="Name of the pipeline; unique in the project.")
-    tables: list[str] = Field(min_length=1, description="Captured tables, without schema.")
+    tables: list[str] = Field(
+        min_length=1,
+        description="Captured tables: table, or schema.table. A name with a dot or a double quote in it is written in "
+        'double quotes, as in SQL: sales."order.lines". Upper and lower case count.',
+    )
     source: SourceSpec = SourceSpec()
     connector: ConnectorSpec = ConnectorSpec()
     stream: StreamSpec = StreamSpec()
@@ -101,3 +108,19 @@ class PipelineSpec(Document):
         default=False,
         description="Run by a Dagster job of the pipeline's own name, and not by e2e, smoke and parity.",
     )
+
+    @model_validator(mode="after")
+    def _tables_are_told_apart(self) -> Self:
+        try:
+            refuse_clashes(self._parsed())
+        except UsageError as error:
+            raise ValueError(error.what) from error
+        return self
+
+    @property
+    def table_ids(self) -> dict[str, TableId]:
+        """Label -> captured table, in the order of the YAML."""
+        return {table.label: table for table in self._parsed()}
+
+    def _parsed(self) -> list[TableId]:
+        return [parse_table(text, self.source.schema_name) for text in self.tables]

@@ -120,7 +120,7 @@ class SourceObserver(Protocol):
         before the returned position.
         """
 
-    def tables(self, names: Sequence[str]) -> Sequence[SourceTable]:
+    def tables(self, labels: Sequence[str]) -> Sequence[SourceTable]:
         """The captured tables as they are now."""
 
 
@@ -207,12 +207,12 @@ class Source(Protocol):
         """A session that observes, for the time of the block."""
 
     def freeze(
-        self, tables: Sequence[str], moment: Callable[[], str] | None = None
+        self, labels: Sequence[str], moment: Callable[[], str] | None = None
     ) -> AbstractContextManager[FrozenSource]:
         """Hold a moment of the source for the time of the block; it must be short, because it holds locks.
 
         Args:
-            tables: names of captured tables.
+            labels: of captured tables.
             moment: names an exported snapshot once all locks are held; None: the moment is now.
 
         Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from test_infra.cdc.types.table_id import TableId
+
 
 @dataclass(frozen=True)
 class Column:
@@ -36,12 +38,25 @@ class TableSchema:
         name: of the table.
         columns: the captured ones.
         generated: names of generated columns. They follow from the others, are not replicated, and not captured.
+        label: what the pipeline calls it (`test_infra.cdc.types.table_id`); everything is keyed by it. Its name when
+            not given.
     """
 
     schema: str
     name: str
     columns: tuple[Column, ...]
     generated: tuple[str, ...] = ()
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        """A table of the pipeline's own schema is called by its name."""
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+
+    @property
+    def id(self) -> TableId:
+        """Which table it is."""
+        return TableId(self.schema, self.name, self.label)
 
     @property
     def dialect(self) -> str:
@@ -61,5 +76,5 @@ class TableSchema:
 
     @property
     def qualified(self) -> str:
-        """``schema.name``, as Debezium and error texts write it."""
-        return f"{self.schema}.{self.name}"
+        """``schema.name``, quoted where it must be, for people."""
+        return self.id.qualified

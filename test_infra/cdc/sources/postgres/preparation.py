@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from psycopg.sql import Composed
 
     from test_infra.cdc.types.table import TableSchema
+    from test_infra.cdc.types.table_id import TableId
     from test_infra.stack import Endpoint
 
 
@@ -60,9 +61,7 @@ def check_server(connection: psycopg.Connection, slot: str, capture_user: str) -
         raise UsageError(f"role {capture_user} may not replicate", hint=f"ALTER ROLE {capture_user} REPLICATION")
 
 
-def create_tables(
-    connection: psycopg.Connection, pipeline: str, schema_name: str, tables: Sequence[str], ddl: Path
-) -> None:
+def create_tables(connection: psycopg.Connection, pipeline: str, tables: Sequence[TableId], ddl: Path) -> None:
     """Run an SQL file, whole or not at all, when one of the tables does not exist.
 
     Raises:
@@ -70,7 +69,7 @@ def create_tables(
     """
     import psycopg
 
-    if not missing_tables(connection, schema_name, tables):
+    if not missing_tables(connection, tables):
         return
     try:
         statements = ddl.read_text()
@@ -110,15 +109,13 @@ def publish(connection: psycopg.Connection, publication: str, found: Sequence[Ta
         ) from error
 
 
-def check_publication(
-    connection: psycopg.Connection, publication: str, schema_name: str, tables: Sequence[str]
-) -> None:
+def check_publication(connection: psycopg.Connection, publication: str, tables: Sequence[TableId]) -> None:
     """The publication sends every change of the tables, whole.
 
     Raises:
         UsageError: it would keep something back.
     """
-    if found := faults(connection, publication, schema_name, tables):
+    if found := faults(connection, publication, tables):
         raise UsageError(
             found[0],
             details={f"also {place}": fault for place, fault in enumerate(found[1:], 1)},

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from test_infra.cdc.sources.postgres.catalogue import name_lists
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     import psycopg
+
+    from test_infra.cdc.types.table_id import TableId
 
 OPERATIONS = ("insert", "update", "delete", "truncate")
 
@@ -16,24 +20,25 @@ SELECT pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, puballtables FR
 
 # The physical table counts: one dropped and made again has the old name and has left the publication.
 _TABLES = """
-SELECT c.relname, c.relkind = 'p', published.tablename IS NOT NULL, published.rowfilter,
+SELECT n.nspname, c.relname, c.relkind = 'p', published.tablename IS NOT NULL, published.rowfilter,
     -- A generated column is in neither list unless the publication names it.
     (SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
         AND NOT a.attisdropped AND a.attgenerated = '' AND a.attname <> ALL(published.attnames))
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
+JOIN pg_namespace n ON n.nspname = wanted.schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name
 LEFT JOIN pg_publication_tables published
     ON published.pubname = %s AND published.schemaname = n.nspname AND published.tablename = c.relname
-WHERE n.nspname = %s AND c.relname = ANY(%s) ORDER BY c.relname"""
+ORDER BY n.nspname, c.relname"""
 
 
-def faults(connection: psycopg.Connection, publication: str, schema_name: str, names: Iterable[str]) -> list[str]:
+def faults(connection: psycopg.Connection, publication: str, wanted: Sequence[TableId]) -> list[str]:
     """What the publication would keep back, in words; empty when nothing.
 
     Args:
         connection: of the owner.
         publication: its name.
-        schema_name: of the captured tables.
-        names: captured tables, without schema.
+        wanted: the captured tables.
     """
     row = connection.execute(_PUBLICATION, [publication]).fetchone()
     if row is None:
@@ -44,10 +49,11 @@ def faults(connection: psycopg.Connection, publication: str, schema_name: str, n
         for operation, sent in zip(OPERATIONS, sends, strict=True)
         if not sent
     ]
-    for table, partitioned, published, row_filter, left_out in connection.execute(
-        _TABLES, [publication, schema_name, list(names)]
+    ids = {(table.schema, table.name): table for table in wanted}
+    for schema, name, partitioned, published, row_filter, left_out in connection.execute(
+        _TABLES, [*name_lists(wanted), publication]
     ).fetchall():
-        qualified = f"{schema_name}.{table}"
+        qualified = ids[schema, name].qualified
         if partitioned and not via_root:
             found.append(f"publication {publication} sends {qualified} under the names of its partitions")
         elif not published:
