@@ -6,6 +6,8 @@ import re
 import dagster as dg
 
 from test_infra.cdc.pipeline.spec import PipelineSpec
+from test_infra.cdc.types.table_id import TableId
+from test_infra.cdc.types.table_pattern import TablePattern
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_]+")
 
@@ -39,17 +41,21 @@ def load_key(pipeline: str) -> dg.AssetKey:
 
 
 def table_keys(spec: PipelineSpec, kind: str) -> dict[str, dg.AssetKey]:
-    """Label of a table -> asset key of its ``source``, ``topic``, ``changes`` or ``mirror``.
+    """Label of a line under ``tables:`` -> asset key of its ``source``, ``topic``, ``changes`` or ``mirror``.
 
-    ``[pipeline, kind, table]`` in the pipeline's own schema, ``[pipeline, kind, schema, table]`` in another.
+    ``[pipeline, kind, table]`` in the pipeline's own schema, ``[pipeline, kind, schema, table]`` in another. The tables
+    of a pattern are known only once the source can be asked, so they share one asset, named by the pattern.
     """
-    own = spec.source.schema_name
     return {
-        label: dg.AssetKey(
-            [spec.name, kind, *map(_part, [table.name] if table.schema == own else [table.schema, table.name])]
-        )
-        for label, table in spec.table_ids.items()
+        entry.label: dg.AssetKey([spec.name, kind, *map(_part, _names(entry.selects, spec.source.schema_name))])
+        for entry in spec.entries
     }
+
+
+def _names(selects: TableId | TablePattern, own_schema: str) -> list[str]:
+    if isinstance(selects, TablePattern):
+        return [selects.label]
+    return [selects.name] if selects.schema == own_schema else [selects.schema, selects.name]
 
 
 def _part(name: str) -> str:

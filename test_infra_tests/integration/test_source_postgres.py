@@ -41,7 +41,7 @@ from test_infra.cdc.sources.postgres.slot import slot_breaks
 from test_infra.cdc.sources.source import CaptureNames
 from test_infra.cdc.types import identifier, rule_for
 from test_infra.cdc.types.table import TableSchema
-from test_infra.cdc.types.table_id import TableId
+from test_infra.cdc.types.table_id import CapturedTable, TableId
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import Services
 
@@ -99,8 +99,8 @@ def existing(*tables: str) -> PipelineSpec:
     return PipelineSpec(name="shop", tables=list(tables), load=None)
 
 
-def in_public(*tables: str) -> list[TableId]:
-    return [TableId("public", table, table) for table in tables]
+def in_public(*tables: str) -> list[CapturedTable]:
+    return [CapturedTable(TableId("public", table, table)) for table in tables]
 
 
 def published(owner: psycopg.Connection, stack: Stack) -> set[str]:

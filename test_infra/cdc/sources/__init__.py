@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from test_infra.cdc.sources.source import CaptureNames, Source
-    from test_infra.cdc.types.table_id import TableId
+    from test_infra.cdc.types.table_id import CapturedTable
     from test_infra.stack import Endpoint
 
 KINDS = {"postgres": ("test_infra.cdc.sources.postgres.source", "PostgresSource")}
@@ -23,7 +23,7 @@ def source_class(kind: str) -> type[Source]:
     return found
 
 
-def source_of(kind: str, endpoint: Endpoint, tables: Sequence[TableId], names: CaptureNames) -> Source:
+def source_of(kind: str, endpoint: Endpoint, tables: Sequence[CapturedTable], names: CaptureNames) -> Source:
     """A source as one pipeline uses it; opens no connection.
 
     Args:

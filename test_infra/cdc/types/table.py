@@ -40,6 +40,8 @@ class TableSchema:
         generated: names of generated columns. They follow from the others, are not replicated, and not captured.
         label: what the pipeline calls it (`test_infra.cdc.types.table_id`); everything is keyed by it. Its name when
             not given.
+        excluded: columns that the pipeline leaves out.
+        where: condition for the captured rows, in the source's SQL; empty: all rows.
     """
 
     schema: str
@@ -47,6 +49,8 @@ class TableSchema:
     columns: tuple[Column, ...]
     generated: tuple[str, ...] = ()
     label: str = ""
+    excluded: tuple[Column, ...] = ()
+    where: str = ""
 
     def __post_init__(self) -> None:
         """A table of the pipeline's own schema is called by its name."""
@@ -73,6 +77,15 @@ class TableSchema:
     def key_names(self) -> tuple[str, ...]:
         """Names of the primary-key columns, in key order."""
         return tuple(column.name for column in self.key)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What the pipeline does not capture, in words: what it is -> which; empty when it captures everything."""
+        said = {
+            "columns left out": ", ".join(column.name for column in self.excluded),
+            "rows captured": f"where {self.where}" if self.where else "",
+        }
+        return {what: which for what, which in said.items() if which}
 
     @property
     def qualified(self) -> str:

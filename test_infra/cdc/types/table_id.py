@@ -37,6 +37,21 @@ class TableId:
         return f"{_written(self.schema)}.{_written(self.name)}"
 
 
+@dataclass(frozen=True)
+class CapturedTable:
+    """A table that a pipeline captures, and which part of it.
+
+    Args:
+        id: which table.
+        excluded: columns that are left out.
+        where: condition for the rows that are captured, in the source's SQL; empty: all rows.
+    """
+
+    id: TableId
+    excluded: tuple[str, ...] = ()
+    where: str = ""
+
+
 def table_id(schema: str, name: str, default_schema: str) -> TableId:
     """A table by its unquoted names.
 
@@ -58,15 +73,24 @@ def parse_table(text: str, default_schema: str) -> TableId:
     Raises:
         UsageError: it is no name of a table; the message names the character.
     """
+    *schema, name = (_unquoted(part) for part in split_name(text))
+    return table_id(schema[0] if schema else default_schema, name, default_schema)
+
+
+def split_name(text: str) -> tuple[str, ...]:
+    """The parts of a written name, one or two, with their double quotes and without blanks around them.
+
+    Raises:
+        UsageError: it is no name of a table; the message names the character.
+    """
     found = _NAME.fullmatch(text)
-    parts = [_read(part) for part in found.groups() if part is not None] if found else []
+    parts = tuple(part.strip() for part in found.groups() if part is not None) if found else ()
     if not all(parts) or not parts:
         raise UsageError(
             f"{text!r} is no name of a table: {_fault(text)}",
             hint='write table, schema.table, or in double quotes what has a dot or a quote in it: sales."order.lines"',
         )
-    *schema, name = parts
-    return table_id(schema[0] if schema else default_schema, name, default_schema)
+    return parts
 
 
 def safe_name(label: str) -> str:
@@ -93,8 +117,8 @@ def _fault(text: str) -> str:
     return "nothing stands before or after the dot (.)"
 
 
-def _read(part: str) -> str:
-    return part[1:-1].replace('""', '"') if part.startswith('"') else part.strip()
+def _unquoted(part: str) -> str:
+    return part[1:-1].replace('""', '"') if part.startswith('"') else part
 
 
 def _written(part: str) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import UsageError
 from test_infra.cdc.types import UnsupportedColumn, check_supported
 from test_infra.cdc.types.table import Column, TableSchema
+from test_infra.cdc.types.table_id import CapturedTable, TableId, table_id
 
 if TYPE_CHECKING:
     import psycopg
-
-    from test_infra.cdc.types.table_id import TableId
 
 
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
@@ -54,6 +53,12 @@ LEFT JOIN LATERAL (
 ORDER BY n.nspname, c.relname, a.attnum
 """
 
+_LIST = r"""
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+    AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'test_infra')
+ORDER BY n.nspname, c.relname"""
+
 
 class NoSuchTable(UsageError):
     """A table of the pipeline does not exist in the source."""
@@ -81,7 +86,7 @@ class SourceTable:
     before_images: bool
 
 
-def tables(connection: psycopg.Connection, wanted: Sequence[TableId]) -> list[SourceTable]:
+def tables(connection: psycopg.Connection, wanted: Sequence[CapturedTable]) -> list[SourceTable]:
     """Captured tables in the order in which they are wanted, each fit to be captured.
 
     Raises:
@@ -89,20 +94,26 @@ def tables(connection: psycopg.Connection, wanted: Sequence[TableId]) -> list[So
         NoPrimaryKey: one has none.
         UsageError: one is no ordinary table, is unlogged, or has a column that cannot be captured.
     """
-    found = _described(connection, wanted)
-    if missing := [table for table in wanted if table not in found]:
+    found = _described(connection, [table.id for table in wanted])
+    if missing := [table.id for table in wanted if table.id not in found]:
         raise NoSuchTable(
             f"table {missing[0].qualified} does not exist",
             details={"missing": ", ".join(table.qualified for table in missing)},
             hint="create it, or name the SQL file that does so under `source: ddl:`",
         )
-    return [_checked(found[table]) for table in wanted]
+    return [_checked(_narrowed(found[table.id], table)) for table in wanted]
 
 
 def missing_tables(connection: psycopg.Connection, wanted: Sequence[TableId]) -> list[TableId]:
     """Which of the tables do not exist."""
     found = _described(connection, wanted)
     return [table for table in wanted if table not in found]
+
+
+def list_tables(connection: psycopg.Connection, default_schema: str) -> list[TableId]:
+    """Every table whose rows could be captured under its own name; not those of the system, nor ours."""
+    rows = connection.execute(_LIST).fetchall()
+    return [table_id(schema, name, default_schema) for schema, name in rows]
 
 
 def name_lists(wanted: Iterable[TableId]) -> list[list[str]]:
@@ -124,7 +135,7 @@ def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dic
     rows: list[tuple[Any, ...]] = connection.execute(_QUERY, name_lists(wanted)).fetchall()
     found = {}
     for names, group in groupby(rows, key=lambda row: row[:2]):
-        table_id, of_table = ids[names], [row[2:] for row in group]
+        wanted_id, of_table = ids[names], [row[2:] for row in group]
         described = [
             (Column(row[5], row[6], row[7], row[8], row[9] if row[9] != row[6] else None), row[10])
             for row in of_table
@@ -133,11 +144,25 @@ def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dic
         columns = tuple(column for column, generated in described if not generated)
         not_captured = tuple(column.name for column, generated in described if generated)
         oid, relfilenode, kind, persistence, identity, *_ = of_table[0]
-        schema = TableSchema(table_id.schema, table_id.name, columns, not_captured, table_id.label)
+        schema = TableSchema(wanted_id.schema, wanted_id.name, columns, not_captured, wanted_id.label)
         table = SourceTable(schema, oid, relfilenode, (kind, identity) == ("r", "f"))
         generated_key = [column.name for column, generated in described if generated and column.key_position]
-        found[table_id] = _Described(table, kind, persistence, generated_key)
+        found[wanted_id] = _Described(table, kind, persistence, generated_key)
     return found
+
+
+def _narrowed(described: _Described, captured: CapturedTable) -> _Described:
+    """The table without what the pipeline leaves out."""
+    schema = described.table.schema
+    excluded = tuple(column for column in schema.columns if column.name in captured.excluded)
+    if in_key := [column.name for column in excluded if column.key_position is not None]:
+        raise UsageError(
+            f"column {in_key[0]} of table {schema.qualified} is in its primary key and cannot be left out",
+            hint="take it from `columns: exclude:`, or leave the table out of the pipeline",
+        )
+    kept = tuple(column for column in schema.columns if column not in excluded)
+    narrowed = replace(schema, columns=kept, excluded=excluded, where=captured.where)
+    return replace(described, table=replace(described.table, schema=narrowed))
 
 
 def _checked(described: _Described) -> SourceTable:

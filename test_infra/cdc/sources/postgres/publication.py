@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from test_infra.cdc.types.table_id import TableId
+    from test_infra.cdc.types.table_id import CapturedTable
 
 OPERATIONS = ("insert", "update", "delete", "truncate")
 
@@ -32,7 +32,18 @@ LEFT JOIN pg_publication_tables published
 ORDER BY n.nspname, c.relname"""
 
 
-def faults(connection: psycopg.Connection, publication: str, wanted: Sequence[TableId]) -> list[str]:
+_FILTERS = """
+SELECT schemaname, tablename, rowfilter FROM pg_publication_tables
+WHERE pubname = %s AND rowfilter IS NOT NULL ORDER BY 1, 2"""
+
+
+def filters(connection: psycopg.Connection, publication: str) -> dict[str, str]:
+    """Row filters of the publication as PostgreSQL writes them: ``row filter of schema.table`` -> condition."""
+    rows = connection.execute(_FILTERS, [publication]).fetchall()
+    return {f"row filter of {schema}.{name}": condition for schema, name, condition in rows}
+
+
+def faults(connection: psycopg.Connection, publication: str, wanted: Sequence[CapturedTable]) -> list[str]:
     """What the publication would keep back, in words; empty when nothing.
 
     Args:
@@ -49,16 +60,18 @@ def faults(connection: psycopg.Connection, publication: str, wanted: Sequence[Ta
         for operation, sent in zip(OPERATIONS, sends, strict=True)
         if not sent
     ]
-    ids = {(table.schema, table.name): table for table in wanted}
+    captured = {(table.id.schema, table.id.name): table for table in wanted}
     for schema, name, partitioned, published, row_filter, left_out in connection.execute(
-        _TABLES, [*name_lists(wanted), publication]
+        _TABLES, [*name_lists(table.id for table in wanted), publication]
     ).fetchall():
-        qualified = ids[schema, name].qualified
+        qualified, filtered = captured[schema, name].id.qualified, bool(captured[schema, name].where)
         if partitioned and not via_root:
             found.append(f"publication {publication} sends {qualified} under the names of its partitions")
         elif not published:
             found.append(f"publication {publication} does not contain {qualified}")
-        if row_filter is not None:
+        if row_filter is None and filtered and published:
+            found.append(f"publication {publication} does not filter the rows of {qualified}, and the pipeline does")
+        if row_filter is not None and not filtered:
             found.append(f"publication {publication} filters the rows of {qualified}: {row_filter}")
         if left_out:
             found.append(f"publication {publication} leaves out columns of {qualified}: {', '.join(left_out)}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from test_infra.cdc.types.table import TableSchema
-    from test_infra.cdc.types.table_id import TableId
+    from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
 
 MARKER_PREFIX = "test_infra"
@@ -91,7 +91,12 @@ class Part:
 
     @property
     def condition(self) -> str:
-        """On the rows of the table."""
+        """On the rows of the table: the captured ones of these blocks."""
+        captured = f"({self.schema.where}\n) AND " if self.schema.where else ""
+        return f"{captured}{self._blocks}"
+
+    @property
+    def _blocks(self) -> str:
         from_block = f"ctid >= '({self.first_block},0)'" if self.first_block else "true"
         return from_block if self.end_block is None else f"{from_block} AND ctid < '({self.end_block},0)'"
 
@@ -147,7 +152,9 @@ class Frozen:
 
 
 @contextmanager
-def freeze(endpoint: Endpoint, wanted: Sequence[TableId], moment: Callable[[], str] | None = None) -> Iterator[Frozen]:
+def freeze(
+    endpoint: Endpoint, wanted: Sequence[CapturedTable], moment: Callable[[], str] | None = None
+) -> Iterator[Frozen]:
     """Hold a moment of the source for the time of the block; it must be short, because it holds locks.
 
     The locks come before the snapshot: between a snapshot and its first read a truncate could slip in, and the read
@@ -167,17 +174,18 @@ def freeze(endpoint: Endpoint, wanted: Sequence[TableId], moment: Callable[[], s
     # First, because its errors say who was refused and why.
     with connect(endpoint, "owner") as catalogue, ExitStack() as held:
         tables(catalogue, wanted)
+        ids = [table.id for table in wanted]
         sessions = tuple(held.enter_context(_session(endpoint)) for _ in range(SESSIONS))
         for session in sessions:
-            _begin_and_lock(session, wanted)
+            _begin_and_lock(session, ids)
         first, *others = sessions
         if moment is not None:
             _rows(first, f"SET TRANSACTION SNAPSHOT {literal(moment())}")
         ((text, exported),) = _rows(first, "SELECT pg_current_snapshot()::text, pg_export_snapshot()")
         for session in others:
             _rows(session, f"SET TRANSACTION SNAPSHOT {literal(exported)}")
-        labels = {(table.schema, table.name): table.label for table in wanted}
-        blocks = {labels[schema, name]: size for schema, name, size in _rows(first, _blocks_query(wanted))}
+        labels = {(table.schema, table.name): table.label for table in ids}
+        blocks = {labels[schema, name]: size for schema, name, size in _rows(first, _blocks_query(ids))}
         frozen = tables(catalogue, wanted)
         yield Frozen(Snapshot.parse(text), frozen, sessions, blocks)
         # After an error the sessions are closed, and nothing was written that could need an end.
