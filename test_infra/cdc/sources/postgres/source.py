@@ -225,9 +225,7 @@ class PostgresSource:
     def observe(self) -> Iterator[PostgresObserver]:
         """A session of the owner that observes, for the time of the block."""
         with self.session() as connection:
-            yield PostgresObserver(
             yield PostgresObserver(connection, self._tables, self._names.replication)
-            )
 
     def freeze(self, labels: Sequence[str], moment: Callable[[], str] | None = None) -> AbstractContextManager[Frozen]:
         """Hold a moment of the source for the time of the block; see `snapshot.freeze`."""
