@@ -245,7 +245,7 @@ def test_generated_columns_are_left_out(stack: Stack, owner: psycopg.Connection)
 
 def test_odd_names_are_quoted_everywhere(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute('CREATE TABLE "Odd ""name"" %s" ("Key; -- " int, "b" text, PRIMARY KEY ("b", "Key; -- "))')
-    (schema,) = prepare(RunningPipeline(stack, existing('Odd "name" %s')))
+    (schema,) = prepare(RunningPipeline(stack, existing('"Odd ""name"" %s"')))
     assert schema.key_names == ("b", "Key; -- ")
 
 

@@ -126,7 +126,9 @@ class PipelineSpec(Document):
         "public.order_* means every table it matches when the source is prepared. A mapping of table, columns, rows "
         "captures a part of it.",
     )
-    exclude: Sequence[str] = Field(default=(), description="Tables and patterns that no pattern under tables means.")
+    exclude: Sequence[str] = Field(
+        default_factory=list, description="Tables and patterns that no pattern under tables means."
+    )
     source: SourceSpec = SourceSpec()
     connector: ConnectorSpec = ConnectorSpec()
     stream: StreamSpec = StreamSpec()

@@ -111,9 +111,11 @@ def _fault(text: str) -> str:
     if not text.strip():
         return "it is empty"
     if '"' in unquoted:
-        return 'a double quote (") without its partner, or in the middle of a name'
+        return 'a double quote (") without its partner'
     if unquoted.count(".") > 1:
         return "more than one dot (.) outside of double quotes"
+    if '"' in text and not re.search(r"^\s*\.|\.\s*$", unquoted):
+        return 'a double quote (") in the middle of a name'
     return "nothing stands before or after the dot (.)"
 
 

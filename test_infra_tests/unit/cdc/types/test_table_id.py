@@ -44,6 +44,7 @@ def test_table_is_written_as_in_sql_and_keeps_its_case(written: str, schema: str
         (".orders", "nothing stands before or after the dot"),
         ('"orders', "without its partner"),
         ('say"hi', "without its partner"),
+        ('Odd "name" %s', r"a double quote \(\"\) in the middle of a name"),
     ],
 )
 def test_what_is_no_name_is_refused_by_its_character(written: str, fault: str) -> None:
