@@ -45,7 +45,7 @@ class BinlogSource:
     kind = "binlog"
     connector_class = "io.debezium.connector.mariadb.MariaDbConnector"
 
-    def __init__(self, endpoint: Any, schema_name: str, tables: Any, names: sources.source.CaptureNames) -> None:
+    def __init__(self, endpoint: Any, tables: Any, names: sources.source.CaptureNames) -> None:
         self._names = names
 
     @staticmethod
