@@ -2,11 +2,11 @@
 credentials.
 """
 
+from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
 
-import test_infra.defs
 from test_infra.components.project import complete
 
 
@@ -18,4 +18,6 @@ def defs() -> dg.Definitions:
 
 def tree() -> dg.ComponentTree:
     """The components below ``defs/``. An installed package has no ``pyproject.toml`` beside it to name them."""
-    return dg.ComponentTree.from_module(defs_module=test_infra.defs, project_root=Path(__file__).parent)
+    return dg.ComponentTree.from_module(
+        defs_module=import_module("test_infra.defs"), project_root=Path(__file__).parent
+    )
