@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.base.errors import InfrastructureError
+from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.cdc.sources.origin import Break, SourceOrigin
 from test_infra.cdc.sources.postgres import preparation, publication, slot
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
+from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, check_taken, options
 from test_infra.cdc.sources.postgres.shape import check_shapes, problem, shapes
 from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
 from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from test_infra.stack import Endpoint
 
 HEARTBEAT_PREFIX = "test_infra_heartbeat"
+DRIVER_OPTIONS = "driver.options"
+LARGEST_ROW_WITHIN_MS = 10_000
 MOST_BYTES_IN_PLACE = 1_900
 """A larger row may have values outside of it (TOAST), and those do not come with an update that leaves them alone."""
 
@@ -50,6 +53,19 @@ class PostgresSource:
 
     kind: ClassVar[str] = "postgres"
     connector_class: ClassVar[str] = "io.debezium.connector.postgresql.PostgresConnector"
+    value_forms: ClassVar[Mapping[str, str]] = {
+        # Values arrive exactly and in one form, whatever the precision of the column.
+        "decimal.handling.mode": "string",
+        "time.precision.mode": "microseconds",
+        # JSON is base64 anyway; in the mode of that name a value that was not sent (TOAST) arrives as null.
+        "binary.handling.mode": "bytes",
+        "interval.handling.mode": "string",
+        # Without it a column of a type that Debezium does not know would be missing from the events in silence.
+        "include.unknown.datatypes": "true",
+    }
+    kept_properties: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        (DRIVER_OPTIONS, "database.options"), "the settings of the connector's sessions decide how values are written"
+    )
 
     def __init__(self, endpoint: Endpoint, schema_name: str, table_names: Sequence[str], names: CaptureNames) -> None:
         self._endpoint = endpoint
@@ -73,6 +89,8 @@ class PostgresSource:
             "database.dbname": inside.properties["database"],
             "database.user": inside.properties["capture_user"],
             "database.password": password,
+            # Of every session of the connector, the walsender's too: that one writes the streamed values as text.
+            DRIVER_OPTIONS: options(OURS, self._endpoint.version),
             "plugin.name": "pgoutput",
             "slot.name": self._names.replication,
             "publication.name": self._names.replication,
@@ -81,14 +99,7 @@ class PostgresSource:
             "offset.mismatch.strategy": "trust_offset",
             "snapshot.mode": "initial",
             "snapshot.locking.mode": "none",
-            # Values arrive exactly and in one form, whatever the precision of the column.
-            "decimal.handling.mode": "string",
-            "time.precision.mode": "microseconds",
-            # JSON is base64 anyway; in the mode of that name a value that was not sent (TOAST) arrives as null.
-            "binary.handling.mode": "bytes",
-            "interval.handling.mode": "string",
-            # Without it a column of a type that Debezium does not know would be missing from the events in silence.
-            "include.unknown.datatypes": "true",
+            **self.value_forms,
             **({"column.exclude.list": ",".join(map(re.escape, generated))} if generated else {}),
         }
 
@@ -112,9 +123,11 @@ class PostgresSource:
         """
         capture_user = self._endpoint.properties["capture_user"]
         with self.session() as connection:
+            check_taken(connection, self._endpoint.version, self._endpoint.properties["owner_user"])
             preparation.check_server(connection, self._names.replication, capture_user)
             if ddl is not None:
-                preparation.create_tables(connection, self._names.pipeline, self._schema_name, self._tables, ddl)
+                with connect(self._endpoint, "owner", WITHOUT_LIMITS) as users:
+                    preparation.create_tables(users, self._names.pipeline, self._schema_name, self._tables, ddl)
             found = self._schemas(connection)
             check_shapes(connection, self._schema_name, self._tables)
             before_publishing(found, self._origin(connection))
@@ -215,6 +228,29 @@ class PostgresSource:
         if row is None:
             raise InfrastructureError("PostgreSQL gave no transaction id")
         return int(row[0])
+
+    def largest_row(self, table: str) -> str | None:
+        """Key and size as text of the largest row of a table now; None when there is none or it takes too long."""
+        import psycopg
+        from psycopg.sql import SQL, Identifier
+
+        try:
+            with self.session() as connection:
+                (found,) = tables(connection, self._schema_name, [table])
+                connection.execute(f"SET statement_timeout = {LARGEST_ROW_WITHIN_MS}")
+                row = connection.execute(
+                    SQL(
+                        "SELECT row({key})::text, octet_length(t::text) FROM {table} AS t ORDER BY 2 DESC LIMIT 1"
+                    ).format(
+                        key=SQL(", ").join(map(Identifier, found.schema.key_names)),
+                        table=Identifier(self._schema_name, table),
+                    )
+                ).fetchone()
+        except (psycopg.Error, TestInfraError):
+            return None
+        if row is None:
+            return None
+        return f"{', '.join(found.schema.key_names)} = {row[0]}, {row[1]:,} bytes as text"
 
     def touch(self, schema: TableSchema) -> None:
         """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""
