@@ -56,7 +56,9 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
 
 @click.command()
 @click.argument("pipeline")
-@click.option("--table", "only", multiple=True, help="Only this table; may be given again.")
+@click.option(
+    "--table", "only", multiple=True, help="Only this table, or the tables of this pattern; may be given again."
+)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -75,13 +77,15 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
     from test_infra.stack import attach
 
     running = running_pipeline(attach(), pipeline)
-    if unknown := set(only) - set(running.tables):
+    if unknown := [written for written in only if not running.tables_called(written)]:
         raise UsageError(
-            f"pipeline {pipeline} has no table {', '.join(sorted(unknown))}",
+            f"pipeline {pipeline} has no table {', '.join(unknown)}",
             details={"known": ", ".join(running.tables)},
         )
-    with Progress().doing(f"comparing {', '.join(only or running.tables)}"):
-        report = judging.check(running, tables=list(only or running.tables), timeout_s=timeout_s)
+    meant = [table for written in only for table in running.tables_called(written)]
+    chosen = list(dict.fromkeys(meant)) or running.tables
+    with Progress().doing(f"comparing {', '.join(chosen)}"):
+        report = judging.check(running, tables=chosen, timeout_s=timeout_s)
     return _judged(
         {table: findings.parity(result) for table, result in report.tables.items()},
         "parity",

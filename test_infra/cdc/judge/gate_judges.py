@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from test_infra.verdict.evidence import Finding
 
 PipelineJudge = Callable[["RunningPipeline", Sequence[str]], Mapping[str, "Finding"]]
-"""Takes the pipeline and the subjects that are asked for (tables, mostly); a subject left out counts as unknown."""
+"""Takes the pipeline and the subjects that are asked for (lines under ``tables:``, mostly); a subject left out counts
+as unknown."""
 
 
 def _parity(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, Finding]:
@@ -32,16 +33,35 @@ def _witness(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, 
     return {table: findings.witness(result) for table, result in witness.check(pipeline).items()}
 
 
+def _by_entry(judge: PipelineJudge) -> PipelineJudge:
+    """A judge of lines under ``tables:``, from one of tables: the tables of a pattern have one finding together."""
+
+    def of_entries(pipeline: RunningPipeline, labels: Sequence[str]) -> Mapping[str, Finding]:
+        captured = pipeline.captured
+        asked = [table.id.label for label in labels for table in captured[label]]
+        found = judge(pipeline, asked)
+        together: dict[str, Finding] = {}
+        for label in labels:
+            tables = [table.id.label for table in captured[label]]
+            if tables == [label]:
+                together |= {label: found[label]} if label in found else {}
+            else:
+                together[label] = findings.of_pattern({table: found.get(table) for table in tables})
+        return together
+
+    return of_entries
+
+
 def _alone(probe: Callable[[RunningPipeline], Finding]) -> PipelineJudge:
     """A judge of one subject, whatever that is called."""
     return lambda pipeline, subjects: {subject: probe(pipeline) for subject in subjects}
 
 
 JUDGES: Mapping[str, PipelineJudge] = {
-    "parity": _parity,
-    "lag": _lag,
-    "offsets": _offsets,
-    "witness": _witness,
+    "parity": _by_entry(_parity),
+    "lag": _by_entry(_lag),
+    "offsets": _by_entry(_offsets),
+    "witness": _by_entry(_witness),
     "quarantine": _alone(probes.quarantine),
     "connector": _alone(probes.connector),
     "continuity": _alone(probes.belongs_together),

@@ -61,7 +61,7 @@ class Testimony:
     """What the history says of one table's mirror.
 
     Args:
-        table: name without schema.
+        table: its label.
         keys: keys of the history that were judged.
         operations: outcome -> operations on them.
         foreign: keys that somebody else wrote since; they are not judged.
@@ -98,7 +98,7 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
     of_table: dict[str, list[Operation]] = {table: [] for table in tables}
     for operation in history.read(pipeline.folders.history):
         of_table.setdefault(operation.table, []).append(operation)
-    key_names = {schema.name: schema.key_names for schema in pipeline.schemas()}
+    key_names = {schema.label: schema.key_names for schema in pipeline.schemas()}
     testimonies = {}
     for table in tables:
         if table in behind:
@@ -122,7 +122,7 @@ def testify(table: str, operations: Iterable[Operation], mirror: Mapping[Key, Se
     was acknowledged or has an unknown end.
 
     Args:
-        table: name without schema.
+        table: its label.
         operations: history of this table, in order.
         mirror: key -> origin of its row; keys without a row are left out.
         asked_at: epoch seconds; everything acknowledged earlier is covered by the mirror.

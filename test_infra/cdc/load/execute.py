@@ -87,7 +87,7 @@ class Executor:
         else:
             outcome = OperationOutcome.OK if committed else OperationOutcome.UNKNOWN
         return OperationResult(
-            schema.name, schema.key_names, tuple(map(written, operation.key)), operation.kind, outcome
+            schema.label, schema.key_names, tuple(map(written, operation.key)), operation.kind, outcome
         )
 
     def _values(self, operation: Planned) -> list[object]:

@@ -11,6 +11,7 @@ from test_infra.cdc.pipeline import value_properties
 from test_infra.cdc.pipeline.large_records import HINT, too_large
 from test_infra.cdc.pipeline.origin import Discontinuity
 from test_infra.cdc.pipeline.topics import create_topics
+from test_infra.cdc.sources.debezium import exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ def connector_config(pipeline: RunningPipeline, schemas: Sequence[TableSchema]) 
         "connector.class": source.connector_class,
         "tasks.max": "1",
         "topic.prefix": names.topic_prefix,
-        "table.include.list": ",".join(schema.qualified for schema in schemas),
+        "table.include.list": ",".join(exact(schema.schema, schema.name) for schema in schemas),
         **source.connector_properties(schemas, password=f"${{file:{secrets_file}:capture_password}}"),
         **value_properties.EVENTS,
         "tombstones.on.delete": "true",
@@ -60,7 +61,7 @@ def connector_config(pipeline: RunningPipeline, schemas: Sequence[TableSchema]) 
 def topics_of(pipeline: RunningPipeline, schemas: Sequence[TableSchema]) -> dict[str, int]:
     """Every topic that the connector writes, with its number of partitions."""
     prefix = pipeline.names.topic_prefix
-    data = {pipeline.topic(schema.name): pipeline.spec.connector.partitions for schema in schemas}
+    data = {pipeline.topic(schema.label): pipeline.spec.connector.partitions for schema in schemas}
     return {**data, f"__debezium-heartbeat.{prefix}": 1, f"{prefix}.message": 1}
 
 

@@ -104,13 +104,13 @@ class Applier:
         start = Applied(stream=stream_id, batch=-1, offsets={0: 0})
 
         def change_log(schema: TableSchema) -> LakeTable:
-            return create(targets.changes[schema.name], changes_schema(schema), start)
+            return create(targets.changes[schema.label], changes_schema(schema), start)
 
         def opened_changes(schema: TableSchema) -> ChangeLog:
             return ChangeLog(schema, change_log(schema), tx_id_reference)
 
         def opened_mirror(schema: TableSchema) -> Mirror:
-            table = create(targets.mirror[schema.name], mirror_schema(schema), start)
+            table = create(targets.mirror[schema.label], mirror_schema(schema), start)
             # The change log is opened a second time: the mirror's thread reads it.
             return Mirror(schema, table, change_log(schema), interval_s=mirror_interval_s)
 

@@ -47,7 +47,7 @@ class BinlogSource:
     value_forms: ClassVar[Mapping[str, str]] = {}
     kept_properties: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, endpoint: Any, schema_name: str, tables: Any, names: sources.source.CaptureNames) -> None:
+    def __init__(self, endpoint: Any, tables: Any, names: sources.source.CaptureNames) -> None:
         self._names = names
 
     @staticmethod
