@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import findings, lag, offsets, parity, probes, witness
+from test_infra.cdc.judge.table_by_table import judged
 
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
@@ -17,8 +18,11 @@ as unknown."""
 
 
 def _parity(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, Finding]:
-    report = parity.check(pipeline, tables)
-    return {table: findings.parity(result) for table, result in report.tables.items()}
+    def compared(together: Sequence[str]) -> Mapping[str, Finding]:
+        report = parity.check(pipeline, together)
+        return {table: findings.parity(result) for table, result in report.tables.items()}
+
+    return judged(compared, tables)
 
 
 def _lag(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, Finding]:
@@ -26,7 +30,10 @@ def _lag(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, Find
 
 
 def _offsets(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, Finding]:
-    return {table: findings.offsets(account) for table, account in offsets.check(pipeline, tables).items()}
+    def accounted(together: Sequence[str]) -> Mapping[str, Finding]:
+        return {table: findings.offsets(account) for table, account in offsets.check(pipeline, together).items()}
+
+    return judged(accounted, tables)
 
 
 def _witness(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, Finding]:

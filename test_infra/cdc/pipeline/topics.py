@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.base.errors import InfrastructureError
+from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.stack.services.kafka import LARGEST_MESSAGE_BYTES
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def create_topics(bootstrap: str, topics: Mapping[str, int]) -> None:
         InfrastructureError: the broker refused one.
     """
     from kafka.admin import KafkaAdminClient, NewTopic
-    from kafka.errors import KafkaError, TopicAlreadyExistsError
+    from kafka.errors import InvalidTopicError, KafkaError, TopicAlreadyExistsError
 
     with closing(KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)) as admin:
         present = set(admin.list_topics())
@@ -110,6 +110,12 @@ def create_topics(bootstrap: str, topics: Mapping[str, int]) -> None:
                 admin.create_topics([wanted])
             except TopicAlreadyExistsError:
                 continue
+            except InvalidTopicError as error:
+                raise UsageError(
+                    f"topic {name} is refused by the broker",
+                    details={"broker": str(error)},
+                    hint="the name is made of the schema's and the table's: leave the table out of the pipeline",
+                ) from error
             except KafkaError as error:
                 raise InfrastructureError(f"topic {name} was not made", details={"broker": str(error)}) from error
     wait_for_topics(bootstrap, topics, Deadline(REQUEST_TIMEOUT_MS / 1_000))
