@@ -18,6 +18,7 @@ from test_infra.cli.dev import dev
 from test_infra.cli.doctor import doctor
 from test_infra.cli.exit_codes import ExitCode
 from test_infra.cli.housekeeping import prune, reap
+from test_infra.cli.init import init
 from test_infra.cli.interrupts import interrupts
 from test_infra.cli.jobs import jobs
 from test_infra.cli.pipelines import lag, load, parity
@@ -41,7 +42,7 @@ def cli() -> None:
     """Prove that a pipeline database -> Debezium -> Kafka -> Spark -> Delta loses nothing."""
 
 
-for command in (up, down, status, env, logs, run, load, parity, lag, jobs, report, reap, prune, doctor, dev):
+for command in (init, up, down, status, env, logs, run, load, parity, lag, jobs, report, reap, prune, doctor, dev):
     cli.add_command(command)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from test_infra.base.errors import TestInfraError
-from test_infra.base.paths import project_root
+from test_infra.base.project import project_root
 from test_infra.base.redaction import redact
 from test_infra.resources.stack import StackResource
 from test_infra.verdict import run as runs
