@@ -49,6 +49,12 @@ class ConnectorSpec(Document):
     )
     max_batch_size: int = Field(default=2_048, ge=1, description="Changes handed to Kafka at once.")
     max_queue_size: int = Field(default=16_384, ge=2, description="Changes held in memory between reader and Kafka.")
+    max_queue_mib: int = Field(default=64, ge=1, description="Bytes of changes held in memory there, MiB.")
+    snapshot_fetch_size: int = Field(
+        default=8,
+        ge=1,
+        description="Rows that a snapshot has in memory at once. Rows may have many MiB; a larger number is faster.",
+    )
     partitions: int = Field(default=1, ge=1, le=64, description="Partitions of each table's topic.")
     config: dict[str, str] = Field(default_factory=dict, description="Further Debezium properties; they win over ours.")
 

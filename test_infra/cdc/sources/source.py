@@ -130,6 +130,10 @@ class Source(Protocol):
 
     kind: ClassVar[str]
     connector_class: ClassVar[str]
+    value_forms: ClassVar[Mapping[str, str]]
+    """Connector property -> the only value whose results `test_infra.cdc.types` reads."""
+    kept_properties: ClassVar[Mapping[str, str]]
+    """Connector property that a user cannot give -> why."""
 
     @staticmethod
     def committed_position(offset: Mapping[str, Any] | None) -> Position | None:
@@ -236,6 +240,9 @@ class Source(Protocol):
 
     def newest_tx_id(self) -> int:
         """The source's newest transaction id, without using one up."""
+
+    def largest_row(self, table: str) -> str | None:
+        """Key and size of the largest row of a table now, in words; None when it cannot be told soon."""
 
     def touch(self, schema: TableSchema) -> None:
         """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""

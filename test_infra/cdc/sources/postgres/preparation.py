@@ -9,6 +9,7 @@ from test_infra.cdc.sources.postgres.catalogue import missing_tables
 from test_infra.cdc.sources.postgres.connection import connect
 from test_infra.cdc.sources.postgres.publication import faults
 from test_infra.cdc.sources.postgres.row_filters import published_table
+from test_infra.cdc.sources.postgres.session_settings import check_taken
 from test_infra.cdc.types import identifier
 
 if TYPE_CHECKING:
@@ -153,9 +154,10 @@ def check_capture(endpoint: Endpoint, found: Sequence[TableSchema]) -> None:
 
     Raises:
         SourceUnreachable: it is refused.
-        UsageError: it may not read one.
+        UsageError: it may not read one, or does not get the settings that it asks for.
     """
     with connect(endpoint, "capture") as connection:
+        check_taken(connection, endpoint.version, endpoint.properties["capture_user"])
         for schema in found:
             row = connection.execute(
                 "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c "
