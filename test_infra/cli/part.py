@@ -102,9 +102,10 @@ def _unknown(text: str, pipelines: Sequence[PipelineSpec], job: str) -> UsageErr
     for spec in pipelines:
         wanted = parse_selection(text, spec.source.schema_name)
         for entry in spec.entries:
-            if isinstance(wanted, TableId) and isinstance(entry.selects, TablePattern) and entry.selects.matches(wanted):
+            pattern = entry.selects
+            if isinstance(wanted, TableId) and isinstance(pattern, TablePattern) and pattern.matches(wanted):
                 return UsageError(
-                    f"table {text} comes of the pattern {entry.label} of pipeline {spec.name}, whose tables are one asset",
+                    f"table {text} is one of the pattern {entry.label} of pipeline {spec.name}; they are one asset",
                     hint=f"--only '{entry.label}', or name the table under `tables:` beside the pattern",
                 )
     known = [f"{entry.label} ({spec.name})" for spec in pipelines for entry in spec.entries]

@@ -153,25 +153,33 @@ def files_of(environment: Path) -> set[Path]:
     return {path for path in environment.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
 
-def test_a_new_project_is_green_and_a_planted_fault_is_red(installed: Installed) -> None:
+def test_a_new_project_from_bad_sql_over_green_to_a_planted_fault(installed: Installed) -> None:
     before, project = files_of(installed.environment), installed.home / "my-tests"
     made = installed.test_infra("init", "my-tests")
     assert made.returncode == 0, made.stderr
+    sql = project / "my_tests" / "defs" / "billing" / "billing.sql"
+    right = sql.read_text()
 
-    ran = installed.test_infra("run", "e2e", "--keep", "--ttl", "10m", cwd=project)
+    sql.write_text(right.replace("CREATE TABLE", "CREATE TABEL"))
+    refused = installed.test_infra("run", "e2e", "--keep-on", "red", "--ttl", "10m", cwd=project)
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert "end it: test-infra down" in refused.stderr
+    assert installed.test_infra("status", cwd=project).returncode == 0
 
+    sql.write_text(right)
+    ran = installed.test_infra("run", "e2e", cwd=project)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "GREEN  e2e" in ran.stdout
-    assert "billing/mirror/billing_documents" in ran.stdout + (
-        installed.test_infra("report", "latest", "--json").stdout
-    )
+    assert "GREEN  e2e: " in ran.stdout
+    assert "billing/mirror/billing_lines" in ran.stdout
+
     variables = installed.test_infra("env", "--table", "billing_documents", cwd=project).stdout
-    spoil = 'eval "$1"; exec python -c "$2"'
-    spoiled = installed.run("sh", "-c", spoil, "sh", variables, SPOIL, cwd=project)
+    spoiled = installed.run("sh", "-c", 'eval "$1"; exec python -c "$2"', "sh", variables, SPOIL, cwd=project)
     assert spoiled.returncode == 0, spoiled.stderr
-    compared = installed.test_infra("parity", "billing", cwd=project)
-    assert compared.returncode == 1, compared.stdout + compared.stderr
-    assert f"id={spoiled.stdout.strip()}" in compared.stdout
+    red = installed.test_infra("run", "parity", "--only", "public.billing_documents", cwd=project)
+    assert red.returncode == 1, red.stdout + red.stderr
+    assert f"id={spoiled.stdout.strip()}" in red.stdout
+    assert "RED  parity, only the part of public.billing_documents: exit code 1" in red.stdout
+    assert "billing/mirror/billing_lines" not in red.stdout
     assert installed.test_infra("down", cwd=project).returncode == 0
     assert files_of(installed.environment) == before
 
