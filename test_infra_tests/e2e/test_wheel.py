@@ -167,7 +167,7 @@ def test_a_new_project_from_bad_sql_over_green_to_a_planted_fault(installed: Ins
     assert installed.test_infra("status", cwd=project).returncode == 0
 
     sql.write_text(right)
-    ran = installed.test_infra("run", "e2e", cwd=project)
+    ran = installed.test_infra("run", "e2e", "--keep", cwd=project)  # and its load is stopped
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "GREEN  e2e: " in ran.stdout
     assert "billing/mirror/billing_lines" in ran.stdout

@@ -61,7 +61,7 @@ def test_a_kept_stack_has_a_lease_and_the_words_that_end_it(ended: list[str], st
     assert ended == []
     assert len(list(live_leases(StackFolders("kept").leases, now=time.time()))) == 1
     assert "  end it: test-infra down" in stack.words()
-    assert "ends by itself in 1 h" in stack.words()[0]
+    assert "ends by itself in 60 min" in stack.words()[0]
 
 
 def test_a_run_that_is_cut_short_after_it_asked_to_keep_ends_its_stack(
