@@ -1,14 +1,17 @@
 """The YAML of a pipeline, and of the stack around it, for the tables of a live database."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
+
+import yaml
 
 from test_infra.cdc.sources.postgres.survey import Survey, SurveyedTable
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 _NOT_TEXT = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none"}
 LOOPBACK = "localhost"
+MOST_LETTERS = 10_000
+"""Longer than any name, so that none is written in two lines."""
 
 
 def pipeline_yaml(name: str, found: Survey) -> str:
@@ -102,11 +105,11 @@ def _comment(text: str, prefix: str = "# ") -> Sequence[str]:
 
 def _line(text: str) -> str:
     """One line of a comment: a table may be called as it likes."""
-    return " ".join(re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", " ", text).split())
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _text(value: str) -> str:
     """A string of YAML: as it is where it can be read as nothing else, in double quotes otherwise."""
     if _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
         return value
-    return json.dumps(value)
+    return str(yaml.safe_dump(value, default_style='"', allow_unicode=True, width=MOST_LETTERS)).strip()
