@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from test_infra.base.deadline import Deadline
+    from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.sources.origin import Break, SourceOrigin
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
@@ -169,6 +170,9 @@ class Source(Protocol):
             UsageError: one does not exist or can not be captured.
             SourceUnreachable: the source did not accept a session.
         """
+
+    def constraints(self) -> list[TableConstraints]:
+        """What the catalogue says of the rows that each captured table takes, in the order of the pipeline."""
 
     def session(self, role: str = "owner") -> AbstractContextManager[Any]:
         """A session of the source's own client library, closed after the block.

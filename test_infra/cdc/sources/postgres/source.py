@@ -13,6 +13,7 @@ from test_infra.cdc.sources.origin import Break, SourceOrigin
 from test_infra.cdc.sources.postgres import preparation, publication, slot
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect
+from test_infra.cdc.sources.postgres.constraints import constraints
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
 from test_infra.cdc.sources.postgres.shape import check_shapes, problem, shapes
 from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.types.table import TableSchema
     from test_infra.stack import Endpoint
 
@@ -129,6 +131,11 @@ class PostgresSource:
         """The captured tables in the order of the pipeline, as the catalogue describes them now."""
         with self.session() as connection:
             return self._schemas(connection)
+
+    def constraints(self) -> list[TableConstraints]:
+        """Keys, conditions, defaults, triggers and rules of the captured tables, in the order of the pipeline."""
+        with self.session() as connection:
+            return constraints(connection, self._schemas(connection))
 
     def session(self, role: Role = "owner") -> psycopg.Connection:
         """A session in autocommit; a context manager that closes it."""
