@@ -40,6 +40,7 @@ LOADED_BEFORE = (
     "deltalake",
     "duckdb",
     "httpx",
+    "jinja2",  # Dagster has loaded it in every process that judges
     "kafka",
     "psycopg",
     "pyarrow.dataset",

@@ -1,5 +1,8 @@
-"""Dagster's entry point. Loading it starts nothing, opens no socket and needs neither Java nor credentials."""
+"""Dagster's entry point of the built-in project. Loading it starts nothing, opens no socket and needs neither Java nor
+credentials.
+"""
 
+from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
@@ -10,4 +13,11 @@ from test_infra.components.project import complete
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything below ``defs/``, and what only the whole has."""
-    return complete(dg.load_from_defs_folder(path_within_project=Path(__file__).parent / "defs"))
+    return complete(tree().build_defs())
+
+
+def tree() -> dg.ComponentTree:
+    """The components below ``defs/``. An installed package has no ``pyproject.toml`` beside it to name them."""
+    return dg.ComponentTree.from_module(
+        defs_module=import_module("test_infra.defs"), project_root=Path(__file__).parent
+    )

@@ -1,6 +1,6 @@
 """A pipeline as assets: source tables -> connector -> topics -> stream -> change log and mirror, and the load on it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -75,7 +75,7 @@ def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
                 key,
                 deps=[service_key(spec.source.service)],
                 description=(
-                    f"The table {spec.source.schema_name}.{table} exists, has a primary key and is in the "
+                    f"The table {table} (or each table of that pattern) exists, has a primary key and is in the "
                     "publication; the capture role may "
                     "read it and nothing else."
                 ),
@@ -90,17 +90,12 @@ def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
         from test_infra.cdc.load.prepare import prepare
 
         with step(context, stack, f"{spec.name}__source", _paths(keys)):
-            schemas = {schema.name: schema for schema in prepare(attached(stack, spec))}
-            for table, key in keys.items():
+            pipeline = attached(stack, spec)
+            schemas = {schema.label: schema for schema in prepare(pipeline)}
+            for entry, key in keys.items():
                 if key in context.selected_asset_keys:
-                    not_captured = ", ".join(schemas[table].generated) or "none"
-                    yield Result(
-                        key,
-                        metadata={
-                            "dagster/column_schema": column_schema(schemas[table]),
-                            "generated_columns_not_captured": not_captured,
-                        },
-                    )
+                    described = [schemas[table.id.label] for table in pipeline.captured[entry]]
+                    yield Result(key, metadata=_source_metadata(described))
 
     return source
 
@@ -164,14 +159,17 @@ def _topics(spec: PipelineSpec) -> dg.AssetsDefinition:
 
         with step(context, stack, f"{spec.name}__topic", _paths(keys)):
             pipeline = attached(stack, spec)
-            topics = {table: pipeline.topic(table) for table in keys}
-            ends = end_offsets_of(pipeline.bootstrap, topics.values())
-            for table, key in keys.items():
+            ends = end_offsets_of(pipeline.bootstrap, [pipeline.topic(table) for table in pipeline.tables])
+            for entry, key in keys.items():
                 if key in context.selected_asset_keys:
-                    offsets = ends[topics[table]]
+                    topics = [pipeline.topic(table.id.label) for table in pipeline.captured[entry]]
                     yield Result(
                         key,
-                        metadata={"topic": topics[table], "partitions": len(offsets), "records": sum(offsets.values())},
+                        metadata={
+                            "topic": ", ".join(topics),
+                            "partitions": sum(len(ends[topic]) for topic in topics),
+                            "records": sum(sum(ends[topic].values()) for topic in topics),
+                        },
                     )
 
     return topic
@@ -266,9 +264,10 @@ def _tables(spec: PipelineSpec, kind: str) -> dg.AssetsDefinition:
     def tables(context: dg.AssetExecutionContext, stack: StackResource) -> Iterator[Result]:
         with step(context, stack, f"{spec.name}__{kind}", _paths(keys)):
             pipeline = attached(stack, spec)
-            for table, key in keys.items():
+            for entry, key in keys.items():
                 if key in context.selected_asset_keys:
-                    yield Result(key, metadata=_table_metadata(pipeline, kind, table))
+                    tables = [table.id.label for table in pipeline.captured[entry]]
+                    yield Result(key, metadata=_lake_metadata(pipeline, kind, tables))
 
     return tables
 
@@ -300,6 +299,43 @@ def _run_stream(pipeline: "RunningPipeline") -> dict[str, str]:
     stream = stream_of(pipeline)
     stream.start(pipeline.schemas())
     return {"ready_at": stream.wait_ready(Deadline(STREAM_TIMEOUT_S)).isoformat()}
+
+
+def _source_metadata(schemas: Sequence["TableSchema"]) -> dict[str, Any]:
+    """What is captured of a table, or of each table of a pattern."""
+    if len(schemas) == 1:
+        (schema,) = schemas
+        return {"dagster/column_schema": column_schema(schema), **_not_captured(schema)}
+    return {
+        "tables": dg.MetadataValue.table(
+            [
+                dg.TableRecord({"table": schema.label, "columns": str(len(schema.columns)), **_not_captured(schema)})
+                for schema in schemas
+            ]
+        )
+    }
+
+
+def _not_captured(schema: "TableSchema") -> dict[str, str]:
+    left_out = {what.replace(" ", "_"): which for what, which in schema.left_out.items()}
+    return {"generated_columns_not_captured": ", ".join(schema.generated) or "none", **left_out}
+
+
+def _lake_metadata(pipeline: "RunningPipeline", kind: str, tables: Sequence[str]) -> dict[str, dg.MetadataValue]:
+    """What a table of the lake is now, or each table of a pattern."""
+    described = {table: _table_metadata(pipeline, kind, table) for table in tables}
+    if len(described) == 1:
+        return described[tables[0]]
+    counts = [found["dagster/row_count"].value for found in described.values()]
+    return {
+        "dagster/row_count": dg.MetadataValue.int(sum(count for count in counts if isinstance(count, int))),
+        "tables": dg.MetadataValue.table(
+            [
+                dg.TableRecord({"table": table, **{name: str(value.value) for name, value in found.items()}})
+                for table, found in described.items()
+            ]
+        ),
+    }
 
 
 def _table_metadata(pipeline: "RunningPipeline", kind: str, table: str) -> dict[str, dg.MetadataValue]:

@@ -47,9 +47,10 @@ def _of_services(stack: Stack) -> dict[str, str]:
 
 def _of_pipeline(pipeline: RunningPipeline, table: str | None) -> dict[str, str]:
     known, folders = pipeline.tables, pipeline.folders
-    chosen = table or known[0]
-    if chosen not in known:
-        raise UsageError(f"pipeline {pipeline.spec.name} has no table {chosen!r}", details={"known": ", ".join(known)})
+    meant = pipeline.tables_called(table) if table else known
+    if not meant:
+        raise UsageError(f"pipeline {pipeline.spec.name} has no table {table!r}", details={"known": ", ".join(known)})
+    chosen = meant[0]
     return {
         "KAFKA_TOPIC": pipeline.topic(chosen),
         "DELTA_TABLE_PATH": str(folders.mirror(chosen)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -63,7 +63,9 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> int:
 
 @click.command()
 @click.argument("pipeline")
-@click.option("--table", "only", multiple=True, help="Only this table; may be given again.")
+@click.option(
+    "--table", "only", multiple=True, help="Only this table, or the tables of this pattern; may be given again."
+)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -78,23 +80,26 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
     from test_infra.base.errors import UsageError
     from test_infra.cdc.judge import findings
     from test_infra.cdc.judge import parity as judging
+    from test_infra.cdc.judge.table_by_table import judged
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
 
     running = running_pipeline(attach(), pipeline)
-    if unknown := set(only) - set(running.tables):
+    if unknown := [written for written in only if not running.tables_called(written)]:
         raise UsageError(
-            f"pipeline {pipeline} has no table {', '.join(sorted(unknown))}",
+            f"pipeline {pipeline} has no table {', '.join(unknown)}",
             details={"known": ", ".join(running.tables)},
         )
-    with Progress().doing(f"comparing {', '.join(only or running.tables)}"):
-        report = judging.check(running, tables=list(only or running.tables), timeout_s=timeout_s)
-    return _judged(
-        {table: findings.parity(result) for table, result in report.tables.items()},
-        "parity",
-        PARITY_FIGURES,
-        machine=machine,
-    )
+    meant = [table for written in only for table in running.tables_called(written)]
+    chosen = list(dict.fromkeys(meant)) or running.tables
+
+    def compared(tables: Sequence[str]) -> dict[str, Finding]:
+        report = judging.check(running, tables=tables, timeout_s=timeout_s)
+        return {table: findings.parity(result) for table, result in report.tables.items()}
+
+    with Progress().doing(f"comparing {', '.join(chosen)}"):
+        found = judged(compared, chosen)
+    return _judged(found, "parity", PARITY_FIGURES, machine=machine)
 
 
 @click.command()
@@ -104,18 +109,19 @@ def lag(pipeline: str, *, machine: bool) -> int:
     """Show the lag of every change since the stream was ready; exit code 1 beyond the pipeline's thresholds."""
     from test_infra.cdc.judge import findings
     from test_infra.cdc.judge import lag as judging
+    from test_infra.cdc.judge.table_by_table import judged_together
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
 
     running = running_pipeline(attach(), pipeline)
+
+    def measured(tables: Sequence[str]) -> dict[str, Finding]:
+        lags = judging.check(running)
+        return {table: findings.lag(lags[table], running.spec.lag) for table in tables}
+
     with Progress().doing(f"measuring {', '.join(running.tables)}"):
-        measured = judging.check(running)
-    return _judged(
-        {table: findings.lag(result, running.spec.lag) for table, result in measured.items()},
-        "lag",
-        LAG_FIGURES,
-        machine=machine,
-    )
+        found = judged_together(measured, running.tables)
+    return _judged(found, "lag", LAG_FIGURES, machine=machine)
 
 
 def _judged(found: Mapping[str, Finding], subject: str, figures: Mapping[str, str], *, machine: bool) -> int:

@@ -19,6 +19,7 @@ from test_infra.cli.durations import Duration, in_words
 from test_infra.cli.interrupts import interrupts
 from test_infra.cli.jars import bring_jars
 from test_infra.cli.progress import Progress
+from test_infra.cli.reports import ALL, show
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     "--deadline", "deadline_s", type=Duration(), default="30m", show_default=True, help="The run ends after this time."
 )
 @click.option("--json", "machine", is_flag=True, help="The verdict as one JSON document on stdout, nothing else.")
+@ALL
 @backend_option
-def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool) -> int:
+def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool, every_gate: bool) -> int:
     """Run a Dagster job of this project (e2e, smoke, parity), print its verdict, end the stack."""
     from test_infra.cli.instance import dagster_home
-    from test_infra.cli.reports import show
     from test_infra.verdict.report import report
     from test_infra.verdict.run import run_dir
 
@@ -54,7 +55,7 @@ def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool)
             result = report(folder)
         if keep:
             _stop_loads()
-    show(result, folder, machine=machine)
+    show(result, folder, machine=machine, every_gate=every_gate)
     if keep:
         progress.say(f"the stack runs on and ends by itself in {in_words(ttl_s)}; look at it: test-infra status")
     return result.exit_code

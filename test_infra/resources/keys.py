@@ -2,11 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from test_infra.cdc.pipeline.spec import PipelineSpec
+from test_infra.cdc.types.table_id import TableId
+from test_infra.cdc.types.table_pattern import TablePattern
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_]+")
 
@@ -40,16 +41,25 @@ def load_key(pipeline: str) -> dg.AssetKey:
 
 
 def table_keys(spec: PipelineSpec, kind: str) -> dict[str, dg.AssetKey]:
-    """Table -> asset key of its ``source``, ``topic``, ``changes`` or ``mirror``."""
-    return {table: dg.AssetKey([spec.name, kind, part]) for table, part in table_parts(spec.tables).items()}
+    """Label of a line under ``tables:`` -> asset key of its ``source``, ``topic``, ``changes`` or ``mirror``.
 
-
-def table_parts(tables: Sequence[str]) -> Mapping[str, str]:
-    """Table -> its part of an asset key: its name where Dagster accepts it, else the name with other characters
-    replaced and a hash appended.
+    ``[pipeline, kind, table]`` in the pipeline's own schema, ``[pipeline, kind, schema, table]`` in another. The tables
+    of a pattern are known only once the source can be asked, so they share one asset, named by the pattern.
     """
-    return {table: table if _IDENTIFIER.fullmatch(table) else _replaced(table) for table in tables}
+    return {
+        entry.label: dg.AssetKey([spec.name, kind, *map(_part, _names(entry.selects, spec.source.schema_name))])
+        for entry in spec.entries
+    }
 
 
-def _replaced(table: str) -> str:
-    return f"{re.sub(r'[^A-Za-z0-9_]', '_', table)}_{hashlib.sha256(table.encode()).hexdigest()[:6]}"
+def _names(selects: TableId | TablePattern, own_schema: str) -> list[str]:
+    if isinstance(selects, TablePattern):
+        return [selects.label]
+    return [selects.name] if selects.schema == own_schema else [selects.schema, selects.name]
+
+
+def _part(name: str) -> str:
+    """Part of an asset key: the name where Dagster accepts it, else with other characters replaced and a hash."""
+    if _IDENTIFIER.fullmatch(name):
+        return name
+    return f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"

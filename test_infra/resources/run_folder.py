@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from test_infra.base.errors import TestInfraError
-from test_infra.base.paths import project_root
+from test_infra.base.project import project_root
 from test_infra.base.redaction import redact
 from test_infra.resources.stack import StackResource
 from test_infra.verdict import run as runs
@@ -101,12 +101,12 @@ def _pipeline(pipeline: "RunningPipeline") -> runs.PipelineRecord:
     with suppress(TestInfraError):
         files["log of the stream"] = stream_of(pipeline).log_path()
     if spec.load is None:
-        return runs.PipelineRecord(name=spec.name, tables=tuple(spec.tables), files=_existing(files))
+        return runs.PipelineRecord(name=spec.name, tables=tuple(pipeline.tables), files=_existing(files))
     files |= {"history of the load": folders.history, "log of the load": load.log_path(pipeline)}
     done = profile(folders.history)
     return runs.PipelineRecord(
         name=spec.name,
-        tables=tuple(spec.tables),
+        tables=tuple(pipeline.tables),
         seed=spec.load.seed,
         operations=spec.load.operations,
         rows_before=spec.load.rows_before,

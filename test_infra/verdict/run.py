@@ -90,8 +90,8 @@ class StepRecord(Document):
     """One step that makes an asset.
 
     Args:
-        exit_code: what the error asks for (2 usage, 3 infrastructure); None when the step succeeded, 1 for an error
-            of no such kind.
+        exit_code: what the error asks for: 2 usage, 3 infrastructure or an error that nobody foresaw; None when the
+            step succeeded.
         error: the text for the person who must act; empty when the step succeeded.
     """
 

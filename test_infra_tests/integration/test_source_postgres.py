@@ -41,6 +41,7 @@ from test_infra.cdc.sources.postgres.slot import slot_breaks
 from test_infra.cdc.sources.source import CaptureNames
 from test_infra.cdc.types import identifier, rule_for
 from test_infra.cdc.types.table import TableSchema
+from test_infra.cdc.types.table_id import CapturedTable, TableId
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 from test_infra.stack.spec import Services
 
@@ -96,6 +97,10 @@ def restart(stack: Stack, configuration: str) -> None:
 
 def existing(*tables: str) -> PipelineSpec:
     return PipelineSpec(name="shop", tables=list(tables), load=None)
+
+
+def in_public(*tables: str) -> list[CapturedTable]:
+    return [CapturedTable(TableId("public", table, table)) for table in tables]
 
 
 def published(owner: psycopg.Connection, stack: Stack) -> set[str]:
@@ -240,7 +245,7 @@ def test_generated_columns_are_left_out(stack: Stack, owner: psycopg.Connection)
 
 def test_odd_names_are_quoted_everywhere(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute('CREATE TABLE "Odd ""name"" %s" ("Key; -- " int, "b" text, PRIMARY KEY ("b", "Key; -- "))')
-    (schema,) = prepare(RunningPipeline(stack, existing('Odd "name" %s')))
+    (schema,) = prepare(RunningPipeline(stack, existing('"Odd ""name"" %s"')))
     assert schema.key_names == ("b", "Key; -- ")
 
 
@@ -419,7 +424,7 @@ def test_rows_are_those_of_the_moment_and_typed(stack: Stack, owner: psycopg.Con
         name: owner.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY 1, 2").fetchall()
         for name, columns in looked_at.items()
     }
-    with freeze(stack.endpoint("postgres"), "public", TABLES) as frozen:
+    with freeze(stack.endpoint("postgres"), in_public(*TABLES)) as frozen:
         owner.execute(
             "UPDATE customers SET name = 'later'; DELETE FROM orders; INSERT INTO order_items VALUES (-1,1,1,1)"
         )
@@ -440,7 +445,7 @@ def test_snapshot_knows_what_is_running_and_what_comes_later(stack: Stack, owner
         running.execute("BEGIN")
         open_id = running.execute(xid).fetchone()[0]
         after = owner.execute(xid).fetchone()[0]
-        with freeze(endpoint, "public", ["t"]) as frozen:
+        with freeze(endpoint, in_public("t")) as frozen:
             later = owner.execute(xid).fetchone()[0]
         running.execute("COMMIT")
     assert [frozen.snapshot.sees(tx_id) for tx_id in (done, open_id, after, later)] == [True, False, True, False]
@@ -452,10 +457,10 @@ def test_truncate_under_way_is_waited_for_or_told_but_never_read_as_empty(stack:
     with connect(endpoint, "owner") as truncating:
         truncating.execute("BEGIN")
         truncating.execute("TRUNCATE t")
-        with pytest.raises(LockNotTaken), freeze(endpoint, "public", ["t"]):
+        with pytest.raises(LockNotTaken), freeze(endpoint, in_public("t")):
             pass
         truncating.execute("ROLLBACK")
-        with freeze(endpoint, "public", ["t"]) as frozen:
+        with freeze(endpoint, in_public("t")) as frozen:
             assert read(frozen, frozen.tables[0].schema).num_rows == 100
 
 
@@ -464,7 +469,7 @@ def test_truncate_waits_while_the_moment_is_read_and_goes_on_afterwards(stack: S
     endpoint = stack.endpoint("postgres")
     truncate = threading.Thread(target=owner.execute, args=("TRUNCATE t",))
     with connect(endpoint, "owner") as observer:
-        with freeze(endpoint, "public", ["t"]) as frozen:
+        with freeze(endpoint, in_public("t")) as frozen:
             truncate.start()
 
             def waits() -> None:
@@ -476,7 +481,7 @@ def test_truncate_waits_while_the_moment_is_read_and_goes_on_afterwards(stack: S
             assert read(frozen, frozen.tables[0].schema).num_rows == 100
         truncate.join(10)
         assert observer.execute("SELECT count(*) FROM t").fetchone() == (0,)
-        (now,) = postgres.tables(observer, "public", ["t"])
+        (now,) = postgres.tables(observer, in_public("t"))
         assert (now.oid, now.schema) == (frozen.tables[0].oid, frozen.tables[0].schema)
         assert now.relfilenode != frozen.tables[0].relfilenode
 

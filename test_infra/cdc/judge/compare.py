@@ -80,6 +80,7 @@ def judge(connection: DuckDBPyConnection, sides: Sides, schema: TableSchema) -> 
         mirror_rows=compared.mirror,
         changes=facts.events,
         differences=tuple(found.differences[:MOST_DIFFERENCES]),
+        left_out=schema.left_out,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from test_infra.cdc.pipeline.captured import resolve
 from test_infra.cdc.pipeline.origin import Origin
 from test_infra.cdc.pipeline.topics import extents_of
 from test_infra.cdc.sources.origin import Break
@@ -24,7 +25,7 @@ def breaks(pipeline: RunningPipeline) -> list[Break]:
         InfrastructureError: source, Connect or Kafka did not answer, so nothing could be told.
     """
     folders, source = pipeline.folders, pipeline.source
-    found = source.breaks(pipeline.committed)
+    found = [*source.breaks(pipeline.committed), *_uncaptured(pipeline)]
     changes = {pipeline.topic(table): folders.changes(table) for table in pipeline.tables}
     extents = extents_of(pipeline.bootstrap, changes)
     topics = {topic: extent.topic_id for topic, extent in extents.items()}
@@ -34,3 +35,17 @@ def breaks(pipeline: RunningPipeline) -> list[Break]:
         if Origin.read(folder) is None:
             found.append(Break(part, "nothing says which source and topics it comes from"))
     return found
+
+
+def _uncaptured(pipeline: RunningPipeline) -> list[Break]:
+    """Tables that a pattern means now and did not when the source was prepared."""
+    spec = pipeline.spec
+    if not spec.has_patterns:
+        return []
+    meant = resolve(spec.entries, spec.excluded, pipeline.source.table_ids(spec.source.schema_name))
+    return [
+        Break(f"table {table.id.qualified}", f"{label} means it, and it is not captured: it was made later")
+        for label, tables in meant.items()
+        for table in tables
+        if table.id.label not in pipeline.table_ids
+    ]

@@ -42,7 +42,7 @@ class Cut:
 
     Args:
         connection: DuckDB on disk; it holds the source's rows and their sums (`test_infra.cdc.judge.read_source_rows`).
-        tables: table name -> the source's table at the snapshot.
+        tables: table label -> the source's table at the snapshot.
         snapshot: S, which transactions the source's rows contain.
         marker: a position behind everything that S contains.
         covered: table -> watermark W and Delta versions V; only tables that were there in time.
@@ -93,7 +93,7 @@ def take(
 
     Args:
         pipeline: whose tables are compared.
-        tables: names of captured tables.
+        tables: labels of captured tables.
         timeout_s: what is not covered by then is LAG, seconds.
         moment: see `Source.freeze`.
 
@@ -146,7 +146,7 @@ def _taken(pipeline: RunningPipeline, tables: Sequence[str], deadline: Deadline,
             seconds.lap("covered")
             return Cut(
                 connection=scratch.connection,
-                tables={table.schema.name: table for table in frozen.tables},
+                tables={table.schema.label: table for table in frozen.tables},
                 snapshot=frozen.snapshot,
                 marker=marker,
                 covered=covered,
@@ -164,8 +164,8 @@ def _taken(pipeline: RunningPipeline, tables: Sequence[str], deadline: Deadline,
 
 def _changed(observer: SourceObserver, frozen: Sequence[SourceTable]) -> list[str]:
     """Tables that are not the ones any more that were read."""
-    now = {table.schema.name: table for table in observer.tables([table.schema.name for table in frozen])}
-    return [table.schema.qualified for table in frozen if now[table.schema.name] != table]
+    now = {table.schema.label: table for table in observer.tables([table.schema.label for table in frozen])}
+    return [table.schema.qualified for table in frozen if now[table.schema.label] != table]
 
 
 def _reached(

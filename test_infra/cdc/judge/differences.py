@@ -86,6 +86,7 @@ class TableParity:
         applied: partition -> end offset that the mirror's version has applied.
         mirror_version: Delta version read; None when none covered the watermark.
         changes_version: the same for the change log.
+        left_out: what the pipeline does not capture of the table, in words.
     """
 
     table: str
@@ -103,6 +104,7 @@ class TableParity:
     applied: dict[int, int] = field(default_factory=dict)
     mirror_version: int | None = None
     changes_version: int | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

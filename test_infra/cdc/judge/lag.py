@@ -107,7 +107,7 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
     reports = _measured(pipeline, pipeline.tables, since, timeout_s)
     if idle := [table for table, report in reports.items() if not report.count and not report.behind]:
         for schema in pipeline.schemas():
-            if schema.name in idle:
+            if schema.label in idle:
                 pipeline.source.touch(schema)
         reports |= _measured(pipeline, idle, since, timeout_s)
     return {table: reports[table] for table in pipeline.tables}

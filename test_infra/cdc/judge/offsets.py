@@ -78,7 +78,7 @@ def check(
 
     Args:
         pipeline: whose topics are accounted for.
-        tables: names of captured tables; None is all.
+        tables: labels of captured tables; None is all.
         timeout_s: a sink that is not there by then is LAG, seconds.
     """
     wanted = list(tables or pipeline.tables)

@@ -18,6 +18,7 @@ from test_infra.cdc.judge.verdicts import Verdict
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.sources.source import Position
+    from test_infra.cdc.types.table_id import TableId
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ParityReport:
 
     Args:
         pipeline: its name.
-        tables: table name -> what the comparison gave.
+        tables: table label -> what the comparison gave.
         started_at: before the source's snapshot was taken.
         snapshot: S as PostgreSQL writes it; empty when none was taken.
         marker: a position behind everything in S; None when none was taken.
@@ -55,7 +56,7 @@ def check(
 
     Args:
         pipeline: whose tables are compared.
-        tables: names; None is all.
+        tables: labels; None is all.
         timeout_s: a sink that is not there by then is LAG, seconds.
 
     Raises:
@@ -81,14 +82,14 @@ def check(
         verdict, why = Verdict.LAG, one_line(error)
     except (cut.CutVoid, NoExactForm) as error:
         verdict, why = Verdict.UNKNOWN, one_line(error)
-    nothing = {name: _not_compared(pipeline.spec.source.schema_name, name, verdict, why) for name in names}
+    nothing = {name: _not_compared(pipeline.table_ids[name], verdict, why) for name in names}
     return ParityReport(pipeline.spec.name, nothing, started_at, seconds={"total": time.monotonic() - began})
 
 
 def _judged(taken: cut.Cut, pipeline: RunningPipeline, name: str) -> TableParity:
     schema = taken.tables[name].schema
     if name in taken.behind:
-        return _not_compared(schema.schema, name, Verdict.LAG, taken.behind[name])
+        return _not_compared(schema.id, Verdict.LAG, taken.behind[name])
     with taken.sides(pipeline, name) as sides:
         judged = judge(taken.connection, sides, schema)
     covered = taken.covered[name]
@@ -101,5 +102,5 @@ def _judged(taken: cut.Cut, pipeline: RunningPipeline, name: str) -> TableParity
     )
 
 
-def _not_compared(schema_name: str, name: str, verdict: Verdict, why: str) -> TableParity:
-    return TableParity(f"{schema_name}.{name}", counts={verdict: 1}, reason=why)
+def _not_compared(table: TableId, verdict: Verdict, why: str) -> TableParity:
+    return TableParity(table.qualified, counts={verdict: 1}, reason=why)

@@ -16,6 +16,7 @@ from test_infra.base.errors import InfrastructureError
 from test_infra.cdc.judge import sums
 from test_infra.cdc.lake.scratch_db import SETTINGS
 from test_infra.cdc.types import NO_EXACT_FORM, identifier, rule_for
+from test_infra.cdc.types.table_id import safe_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,13 +31,13 @@ class NoExactForm(InfrastructureError):
 
 
 def rows_of(table: str) -> str:
-    """The relation of a table's rows, typed as `test_infra.cdc.types` says."""
-    return identifier(f"source of {table}")
+    """The relation of a table's rows, by its label, typed as `test_infra.cdc.types` says."""
+    return identifier(f"source of {safe_name(table)}")
 
 
 def sums_of(table: str) -> str:
     """The relation of the sums of a table's rows."""
-    return identifier(f"sums of source of {table}")
+    return identifier(f"sums of source of {safe_name(table)}")
 
 
 def read_source_rows(frozen: FrozenSource, folder: Path, connection: DuckDBPyConnection) -> None:
@@ -54,11 +55,11 @@ def read_source_rows(frozen: FrozenSource, folder: Path, connection: DuckDBPyCon
     import pyarrow as pa
 
     parts: SimpleQueue[tuple[Path, SourcePart]] = SimpleQueue()
-    files: dict[str, list[Path]] = {table.schema.name: [] for table in frozen.tables}
-    summed: dict[str, list[pa.Table]] = {table.schema.name: [] for table in frozen.tables}
+    files: dict[str, list[Path]] = {table.schema.label: [] for table in frozen.tables}
+    summed: dict[str, list[pa.Table]] = {table.schema.label: [] for table in frozen.tables}
     for number, part in enumerate(frozen.parts()):
         path = folder / f"{number}.arrow"
-        files[part.schema.name].append(path)
+        files[part.schema.label].append(path)
         parts.put((path, part))
 
     def read(session: Any) -> None:
@@ -70,24 +71,24 @@ def read_source_rows(frozen: FrozenSource, folder: Path, connection: DuckDBPyCon
                 except Empty:
                     return
                 with frozen.rows(part, session) as rows:
-                    summed[part.schema.name].append(_write_and_sum(cursor, part.schema, rows, path))
+                    summed[part.schema.label].append(_write_and_sum(cursor, part.schema, rows, path))
 
     with ThreadPoolExecutor(len(frozen.sessions), thread_name_prefix="read source rows") as pool:
         list(pool.map(read, frozen.sessions))
     for table in frozen.tables:
-        name = table.schema.name
+        name = table.schema.label
         # Memory-mapped: columns that a query does not use are never read, and the rest is the system's cache.
         mapped = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in files[name]]
-        connection.register(f"files of {name}", pa.concat_tables(mapped))
-        typed = _typed(table.schema, identifier(f"files of {name}"))
+        connection.register(f"files of {safe_name(name)}", pa.concat_tables(mapped))
+        typed = _typed(table.schema, identifier(f"files of {safe_name(name)}"))
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {rows_of(name)} AS {typed}")
-        connection.register(f"parts of {name}", pa.concat_tables(summed[name]))
+        connection.register(f"parts of {safe_name(name)}", pa.concat_tables(summed[name]))
         connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE {sums_of(name)} AS
             SELECT bucket, sum(rows) AS rows, sum(sum1::HUGEINT) AS sum1, sum(sum2::HUGEINT) AS sum2
-            FROM {identifier(f"parts of {name}")} GROUP BY bucket"""
+            FROM {identifier(f"parts of {safe_name(name)}")} GROUP BY bucket"""
         )
-        connection.unregister(f"parts of {name}")
+        connection.unregister(f"parts of {safe_name(name)}")
 
 
 def _write_and_sum(cursor: DuckDBPyConnection, schema: TableSchema, rows: pa.RecordBatchReader, path: Path) -> pa.Table:

@@ -73,7 +73,7 @@ class Testimony:
     """What the history says of one table's mirror.
 
     Args:
-        table: name without schema.
+        table: its label.
         keys: keys of the history that were judged.
         operations: outcome -> operations on them.
         foreign: keys that somebody else wrote since; they are not judged.
@@ -115,7 +115,7 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
     of_table: dict[str, list[Operation]] = {table: [] for table in tables}
     for operation in history.read(pipeline.folders.history):
         of_table.setdefault(operation.table, []).append(operation)
-    key_names = {schema.name: schema.key_names for schema in pipeline.schemas()}
+    key_names = {schema.label: schema.key_names for schema in pipeline.schemas()}
     testimonies = {}
     for table in tables:
         if table in behind:
@@ -145,7 +145,7 @@ def testify(
     was acknowledged or has an unknown end.
 
     Args:
-        table: name without schema.
+        table: its label.
         operations: history of this table, in order.
         mirror: key -> origin of its row; keys without a row are left out.
         asked_at: epoch seconds; everything acknowledged earlier is covered by the mirror.
@@ -188,7 +188,7 @@ def testify(
     )
 
 
-def _too_little(  # noqa: PLR0911 - one line for each reason
+def _too_little(
     keys: int,
     outcomes: Mapping[OperationOutcome, int],
     refused: Mapping[str, tuple[int, str]],
@@ -216,7 +216,9 @@ def _too_little(  # noqa: PLR0911 - one line for each reason
     return ""
 
 
-def _judged(key: Key, operations: list[Operation], seen: Seen | None, asked_at: float) -> WitnessFault | str | None:
+def _judged(  # noqa: PLR0911 - one line for each way to be right
+    key: Key, operations: list[Operation], seen: Seen | None, asked_at: float
+) -> WitnessFault | str | None:
     effective = [operation for operation in operations if operation.outcome is not OperationOutcome.FAILED]
     certain = next(
         (

@@ -184,7 +184,7 @@ def _own_rows(connection: psycopg.Connection, shapes: Sequence[Shape], path: Pat
     for table, shape in enumerate(shapes):
         if "bytea" in (column.type for column in shape.schema.key):
             continue
-        keys = [key for key, there in last[shape.schema.name].items() if there][-MOST_LIVE_KEYS:]
+        keys = [key for key, there in last[shape.schema.label].items() if there][-MOST_LIVE_KEYS:]
         for at in range(0, len(keys), KEYS_AT_ONCE):
             some = keys[at : at + KEYS_AT_ONCE]
             found += [(table, key, row) for key, row in _rows_with(connection, shape, some)]

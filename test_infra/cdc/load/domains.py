@@ -74,7 +74,7 @@ def domains(checks: Iterable[Check]) -> dict[str, Domain]:
             continue
         for part in parts(tree):
             names = {check.columns[0] if name == "VALUE" and check.of_domain else name for name in column_names(part)}
-            if len(names) == 1:
+            if len(names) == 1 and "VALUE" not in names:
                 (name,) = names
                 found[name] = _narrowed(found.get(name, NO_LIMITS), part)
     return found

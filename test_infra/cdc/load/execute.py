@@ -167,7 +167,7 @@ class Executor:
     def _step(self, effect: Effect, outcome: OperationOutcome, refused: str = "") -> OperationResult:
         schema = self._shapes[effect.table].schema
         return OperationResult(
-            schema.name, schema.key_names, tuple(map(written, effect.key)), effect.kind, outcome, refused
+            schema.label, schema.key_names, tuple(map(written, effect.key)), effect.kind, outcome, refused
         )
 
     def _values(self, operation: Planned) -> list[object]:

@@ -53,7 +53,7 @@ class Operation:
 
     Args:
         number: place in the history.
-        table: name without schema.
+        table: its label.
         key: of the row.
         kind: what it does.
         outcome: what became of it.

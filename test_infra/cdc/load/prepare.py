@@ -9,14 +9,18 @@ from test_infra.base.paths import private_dir, write_private
 from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.load.seed import seed_rows
 from test_infra.cdc.load.shape import shapes_of
+from test_infra.cdc.pipeline.captured import refuse_clashes, refuse_unmatched, resolve
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
+from test_infra.cdc.pipeline.running import ResolvedTables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.sources.origin import SourceOrigin
     from test_infra.cdc.types.table import TableSchema
+    from test_infra.cdc.types.table_id import CapturedTable, TableId
 
 WRITERS = 2
 """Sessions of the load."""
@@ -36,7 +40,9 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
         Discontinuity: the pipeline's lake is of another source, or of a table that was there before.
         SourceUnreachable: the source did not accept the owner or the capture role.
     """
-    spec, folders, source = pipeline.spec, pipeline.folders, pipeline.source
+    spec, folders = pipeline.spec, pipeline.folders
+    captured = resolve_patterns(pipeline, spec.source.ddl) if spec.has_patterns else pipeline.captured
+    source = pipeline.source_with([table for tables in captured.values() for table in tables])
 
     def check_before_publishing(schemas: Sequence[TableSchema], origin: SourceOrigin) -> None:
         for schema in schemas:
@@ -45,6 +51,7 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
 
     schemas = source.prepare(spec.source.ddl, check_before_publishing)
     private_dir(folders.record.parent)
+    write_private(pipeline.document_path("tables"), ResolvedTables(entries=dict(captured)).model_dump_json(indent=1))
     if spec.load is not None:
         seed_rows(
             source.session,
@@ -56,6 +63,33 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
         )
     write_private(folders.record, spec.model_dump_json(indent=1))
     return schemas
+
+
+def resolve_patterns(pipeline: RunningPipeline, ddl: Path | None) -> dict[str, tuple[CapturedTable, ...]]:
+    """Label of a line under ``tables:`` -> the tables of the source that it means now.
+
+    Args:
+        pipeline: with patterns.
+        ddl: SQL file that is run when a pattern means no table, or a named one does not exist.
+
+    Raises:
+        UsageError: a pattern means no table, or two tables cannot be told apart.
+    """
+    spec, source = pipeline.spec, pipeline.source_with(())
+
+    def found() -> tuple[list[TableId], dict[str, tuple[CapturedTable, ...]]]:
+        available = source.table_ids(spec.source.schema_name)
+        return available, resolve(spec.entries, spec.excluded, available)
+
+    available, resolved = found()
+    if ddl is not None and not all(
+        tables and all(table.id in available for table in tables) for tables in resolved.values()
+    ):
+        source.run_ddl(ddl)
+        available, resolved = found()
+    refuse_unmatched(resolved, available)
+    refuse_clashes(table.id for tables in resolved.values() for table in tables)
+    return resolved
 
 
 def _check_columns(schema: TableSchema) -> None:

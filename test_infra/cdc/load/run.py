@@ -5,6 +5,7 @@ First the bulk as fast as it goes, then the background at a steady rate, until S
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -274,7 +275,7 @@ def main(arguments: list[str]) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     done = run(config, stop)
-    print(redact(done.model_dump_json()), file=sys.stderr)  # noqa: T201 - the process's log
+    print(json.dumps(redact.document(done.model_dump(mode="json"))), file=sys.stderr)  # noqa: T201 - the process's log
     return 1 if done.error else 0
 
 

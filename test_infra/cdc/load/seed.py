@@ -91,7 +91,7 @@ def seed_rows(
                 raise InfrastructureError(
                     f"the first rows of {name} were refused",
                     details={"seen": why},
-                    hint=f"say under `load: values: {shapes[table].schema.name}:` what the columns may hold, or set "
+                    hint=f"say under `load: values: {shapes[table].schema.label}:` what the columns may hold, or set "
                     "`load: null`",
                 )
             fewer[name] = f"{there} of {rows} first rows: {why}"

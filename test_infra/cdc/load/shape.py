@@ -13,7 +13,7 @@ from test_infra.cdc.load.conditions import Node, holds, parse
 from test_infra.cdc.load.domains import NO_LIMITS, Domain, column_names, domains, merged, with_value_named
 from test_infra.cdc.load.numbered import Numbered, numbered
 from test_infra.cdc.load.values import Make, comparable_maker, maker
-from test_infra.cdc.sources.constraints import TableConstraints
+from test_infra.cdc.sources.constraints import Check, TableConstraints
 from test_infra.cdc.types.table import Column, TableSchema
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ def shapes_of(
     Raises:
         UsageError: the YAML names a table or a column that is not there, or a column has no values.
     """
-    if unknown := sorted(set(values) - {schema.name for schema in schemas}):
+    if unknown := sorted(set(values) - {schema.label for schema in schemas}):
         raise UsageError(
             f"`load: values:` names table {unknown[0]}, which the pipeline does not have",
-            details={"tables": ", ".join(schema.name for schema in schemas)},
+            details={"tables": ", ".join(schema.label for schema in schemas)},
         )
     shapes = [
         Shape(
             schema,
             of_table,
-            values.get(schema.name),
+            values.get(schema.label),
             frozenset[str]().union(
                 *(
                     key.parent_columns
@@ -91,7 +91,7 @@ class Shape:
     referenced: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        known = {column.name for column in self.schema.columns}
+        known = set(self.columns)
         if unknown := sorted(set(self.values or {}) - known):
             raise UsageError(
                 f"`load: values:` names column {unknown[0]}, and table {self.schema.qualified} has none of that name",
@@ -131,7 +131,7 @@ class Shape:
             column.name: Column(column.name, column.type, False, column.key_position, column.base, column.dialect)
             if column.name in strict
             else column
-            for column in self.schema.columns
+            for column in (*self.schema.columns, *self.schema.excluded)
         }
 
     @cached_property
@@ -139,10 +139,16 @@ class Shape:
         """Columns that may hold NULL."""
         return frozenset(column.name for column in self.columns.values() if column.nullable)
 
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Conditions on its rows; one that the capture leaves out would look like one that was lost."""
+        captured = Check("rows: where", (), self.schema.where)
+        return (*self.constraints.checks, *([captured] if self.schema.where else []))
+
     @cached_property
     def domains(self) -> dict[str, Domain]:
         """Column -> limits."""
-        return merged(domains(self.constraints.checks), self.values or {})
+        return merged(domains(self.checks), self.values or {})
 
     @cached_property
     def uniques(self) -> tuple[Unique, ...]:
@@ -208,11 +214,20 @@ class Shape:
     def makers(self) -> dict[str, Make]:
         """Column -> maker of random values, for all that neither the source nor a foreign key fills."""
         judged = frozenset[str]().union(*(one.columns for one in self.conditions))
-        return {
-            name: (comparable_maker if name in judged else maker)(column, self.domains.get(name, NO_LIMITS))
-            for name, column in self.columns.items()
-            if name not in self.left_out and name not in self.schema.key_names and name not in self.pointing
-        }
+        optional = {column.name for column in self.schema.excluded} & (
+            self.takes_null | {filled.column for filled in self.constraints.filled}
+        )
+        found = {}
+        for name, column in self.columns.items():
+            if name in self.left_out or name in self.schema.key_names or name in self.pointing:
+                continue
+            try:
+                found[name] = (comparable_maker if name in judged else maker)(column, self.domains.get(name, NO_LIMITS))
+            except UsageError:
+                # A column that is not captured has a type for which there may be no values here.
+                if name not in optional:
+                    raise
+        return found
 
     @cached_property
     def counted(self) -> dict[str, Numbered]:
@@ -229,7 +244,7 @@ class Shape:
     def conditions(self) -> tuple[Condition, ...]:
         """The CHECKs that were understood."""
         found = []
-        for check in self.constraints.checks:
+        for check in self.checks:
             tree = parse(check.sql)
             if tree is not None:
                 tree = with_value_named(tree, check.columns[0]) if check.of_domain else tree

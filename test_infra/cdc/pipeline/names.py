@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from test_infra.cdc.types.table_id import safe_name
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,21 @@ class PipelineNames:
 
     def topic(self, schema: str, table: str) -> str:
         """Kafka topic of one table, as Debezium names it."""
-        return f"{self.topic_prefix}.{schema}.{table}"
+        return debezium_topic(self.topic_prefix, schema, table)
+
+
+_BLANK = "".join(map(chr, range(33)))
+"""What Java's ``trim`` takes away."""
+
+
+def debezium_topic(*parts: str) -> str:
+    """The topic of a table as Debezium 3.7 names it, for the names of its prefix, schema and table.
+
+    Its rule (``SchemaTopicNamingStrategy``, ``AbstractTopicNamingStrategy.sanitizedTopicName``): blank parts are left
+    out, and each UTF-16 unit that Kafka does not take becomes an underscore. 63-byte names keep far below Kafka's 249.
+    """
+    joined = ".".join(part for part in parts if part.strip(_BLANK))
+    return re.sub(r"[^A-Za-z0-9._-]", lambda found: "_" * (len(found[0].encode("utf-16-le")) // 2), joined)
 
 
 @dataclass(frozen=True)
@@ -65,13 +82,13 @@ class PipelineFolders:
         """Operations of the load generator, one JSON document per line."""
         return self.stack_dir / "pipelines" / f"{self.pipeline}.history.jsonl"
 
-    def changes(self, table: str) -> Path:
+    def changes(self, label: str) -> Path:
         """Change log of one table."""
-        return self.lake / "changes" / table
+        return self.lake / "changes" / safe_name(label)
 
-    def mirror(self, table: str) -> Path:
+    def mirror(self, label: str) -> Path:
         """Mirror of one table."""
-        return self.lake / "mirror" / table
+        return self.lake / "mirror" / safe_name(label)
 
     @property
     def quarantine(self) -> Path:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from test_infra.base.document import Document
+from test_infra.base.errors import InfrastructureError
 from test_infra.cdc.lake.location import Location
+from test_infra.cdc.pipeline.captured import resolve
 from test_infra.cdc.pipeline.connect_client import ConnectClient
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
 from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.cdc.sources import source_of
 from test_infra.cdc.sources.source import CaptureNames
+from test_infra.cdc.types.table_id import CapturedTable, TableId
+from test_infra.cdc.types.table_pattern import parse_selection
 
 if TYPE_CHECKING:
     from test_infra.cdc.sources.source import Position, Source
     from test_infra.cdc.types.table import TableSchema
     from test_infra.stack import Endpoint, Stack
+
+
+class ResolvedTables(Document):
+    """Which tables a pipeline's lines mean, as the source was when it was prepared.
+
+    Args:
+        entries: label of a line under ``tables:`` -> its tables.
+    """
+
+    entries: dict[str, tuple[CapturedTable, ...]]
 
 
 @dataclass(frozen=True)
@@ -44,10 +60,39 @@ class RunningPipeline:
         """Where its tables and its history lie."""
         return PipelineFolders(self.stack.dir, self.spec.name)
 
+    @cached_property
+    def captured(self) -> Mapping[str, tuple[CapturedTable, ...]]:
+        """Label of a line under ``tables:`` -> the tables that it means.
+
+        Raises:
+            InfrastructureError: there are patterns, and the source was not prepared.
+        """
+        if not self.spec.has_patterns:
+            return resolve(self.spec.entries, (), ())
+        try:
+            return ResolvedTables.model_validate_json(self.document_path("tables").read_bytes()).entries
+        except FileNotFoundError:
+            raise InfrastructureError(
+                f"it is not known which tables pipeline {self.spec.name} captures: its source was not prepared",
+                hint="run the pipeline's source asset first, as every run does",
+            ) from None
+
+    @cached_property
+    def table_ids(self) -> Mapping[str, TableId]:
+        """Label -> captured table, in the order of the spec."""
+        return {table.id.label: table.id for tables in self.captured.values() for table in tables}
+
     @property
     def tables(self) -> list[str]:
-        """Captured tables, without schema."""
-        return self.spec.tables
+        """Labels of the captured tables, by which everything is keyed."""
+        return list(self.table_ids)
+
+    def tables_called(self, written: str) -> list[str]:
+        """Labels of the captured tables that somebody means by a name or a pattern; empty when none."""
+        meant = parse_selection(written, self.spec.source.schema_name)
+        if isinstance(meant, TableId):
+            return [meant.label] if meant.label in self.table_ids else []
+        return [label for label, table in self.table_ids.items() if meant.matches(table)]
 
     def changes(self, table: str) -> Location:
         """Where the change log of one table lies."""
@@ -64,7 +109,8 @@ class RunningPipeline:
 
     def topic(self, table: str) -> str:
         """Kafka topic of one table."""
-        return self.names.topic(self.spec.source.schema_name, table)
+        captured = self.table_ids[table]
+        return self.names.topic(captured.schema, captured.name)
 
     def endpoint(self, service: str) -> Endpoint:
         """How a service of the stack is reached.
@@ -82,9 +128,13 @@ class RunningPipeline:
     @property
     def source(self) -> Source:
         """The database that holds the tables; opens no connection."""
+        return self.source_with([table for tables in self.captured.values() for table in tables])
+
+    def source_with(self, captured: Sequence[CapturedTable]) -> Source:
+        """The database, with these tables as the captured ones; opens no connection."""
         source = self.spec.source
         names = CaptureNames(self.spec.name, self.names.connector, self.names.replication)
-        return source_of(source.kind, self.endpoint(source.service), source.schema_name, self.spec.tables, names)
+        return source_of(source.kind, self.endpoint(source.service), captured, names)
 
     @cached_property
     def connect(self) -> ConnectClient:

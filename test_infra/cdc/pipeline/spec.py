@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from test_infra.base.document import Document
+from test_infra.base.errors import UsageError
+from test_infra.cdc.pipeline.captured import Entry, refuse_clashes, refuse_excluded
+from test_infra.cdc.types.table_id import TableId
+from test_infra.cdc.types.table_pattern import TablePattern, parse_selection
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
@@ -28,7 +33,7 @@ class SourceSpec(Document):
 
     kind: Literal["postgres"] = Field(default="postgres", description="Kind of the source database.")
     service: Name = Field(default="postgres", description="Service of the stack that holds the tables.")
-    schema_name: str = Field(default="public", description="Schema of the captured tables.")
+    schema_name: str = Field(default="public", description="Schema of the tables that are named without one.")
     ddl: YamlPath | None = Field(
         default=None,
         description="SQL file that creates the tables; relative to the YAML. None: the tables exist.",
@@ -44,6 +49,12 @@ class ConnectorSpec(Document):
     )
     max_batch_size: int = Field(default=2_048, ge=1, description="Changes handed to Kafka at once.")
     max_queue_size: int = Field(default=16_384, ge=2, description="Changes held in memory between reader and Kafka.")
+    max_queue_mib: int = Field(default=64, ge=1, description="Bytes of changes held in memory there, MiB.")
+    snapshot_fetch_size: int = Field(
+        default=8,
+        ge=1,
+        description="Rows that a snapshot has in memory at once. Rows may have many MiB; a larger number is faster.",
+    )
     partitions: int = Field(default=1, ge=1, le=64, description="Partitions of each table's topic.")
     config: dict[str, str] = Field(default_factory=dict, description="Further Debezium properties; they win over ours.")
 
@@ -119,11 +130,44 @@ class LoadSpec(Document):
     )
 
 
+class ColumnsSpec(Document):
+    """Which columns of a table are captured."""
+
+    exclude: Sequence[str] = Field(min_length=1, description="Columns that are left out; never one of the key.")
+
+
+class RowsSpec(Document):
+    """Which rows of a table are captured."""
+
+    where: str = Field(
+        min_length=1,
+        description="Condition in SQL, as PostgreSQL 15 takes it for a publication's row filter. Its columns must be "
+        "in the replica identity.",
+    )
+
+
+class TableSpec(Document):
+    """A table of which only a part is captured, or several of one pattern."""
+
+    table: str = Field(description="As a name under `tables:`.")
+    columns: ColumnsSpec | None = Field(default=None, description="Columns that are captured; all, when not given.")
+    rows: RowsSpec | None = Field(default=None, description="Rows that are captured; all, when not given.")
+
+
 class PipelineSpec(Document):
     """Source tables -> connector -> topics -> stream -> change log and mirror."""
 
     name: Name = Field(description="Name of the pipeline; unique in the project.")
-    tables: list[str] = Field(min_length=1, description="Captured tables, without schema.")
+    tables: Sequence[str | TableSpec] = Field(
+        min_length=1,
+        description="Captured tables: table, or schema.table. A name with a dot or a double quote in it is written in "
+        'double quotes, as in SQL: sales."order.lines". Upper and lower case count. A pattern such as sales.* or '
+        "public.order_* means every table it matches when the source is prepared. A mapping of table, columns, rows "
+        "captures a part of it.",
+    )
+    exclude: Sequence[str] = Field(
+        default_factory=list, description="Tables and patterns that no pattern under tables means."
+    )
     source: SourceSpec = SourceSpec()
     connector: ConnectorSpec = ConnectorSpec()
     stream: StreamSpec = StreamSpec()
@@ -133,4 +177,41 @@ class PipelineSpec(Document):
     own_job: bool = Field(
         default=False,
         description="Run by a Dagster job of the pipeline's own name, and not by e2e, smoke and parity.",
+    )
+
+    @model_validator(mode="after")
+    def _tables_are_told_apart(self) -> Self:
+        try:
+            named = [entry.selects for entry in self.entries if isinstance(entry.selects, TableId)]
+            refuse_clashes(named)
+            refuse_excluded(named, self.excluded)
+            labels = [entry.label for entry in self.entries]
+            if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+                raise ValueError(f"{twice[0]} is there twice under tables")
+        except UsageError as error:
+            raise ValueError(error.what) from error
+        return self
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What is written under ``tables:``, read."""
+        return tuple(_entry(given, self.source.schema_name) for given in self.tables)
+
+    @property
+    def excluded(self) -> tuple[TableId | TablePattern, ...]:
+        """What is written under ``exclude:``, read."""
+        return tuple(parse_selection(text, self.source.schema_name) for text in self.exclude)
+
+    @property
+    def has_patterns(self) -> bool:
+        """Whether the source must be asked which tables are captured."""
+        return any(isinstance(entry.selects, TablePattern) for entry in self.entries)
+
+
+def _entry(given: str | TableSpec, default_schema: str) -> Entry:
+    written = TableSpec(table=given) if isinstance(given, str) else given
+    return Entry(
+        parse_selection(written.table, default_schema),
+        tuple(written.columns.exclude) if written.columns else (),
+        written.rows.where if written.rows else "",
     )

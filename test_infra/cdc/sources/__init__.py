@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from test_infra.cdc.sources.source import CaptureNames, Source
+    from test_infra.cdc.types.table_id import CapturedTable
     from test_infra.stack import Endpoint
 
 KINDS = {"postgres": ("test_infra.cdc.sources.postgres.source", "PostgresSource")}
@@ -22,15 +23,14 @@ def source_class(kind: str) -> type[Source]:
     return found
 
 
-def source_of(kind: str, endpoint: Endpoint, schema_name: str, tables: Sequence[str], names: CaptureNames) -> Source:
+def source_of(kind: str, endpoint: Endpoint, tables: Sequence[CapturedTable], names: CaptureNames) -> Source:
     """A source as one pipeline uses it; opens no connection.
 
     Args:
         kind: such as ``postgres``.
         endpoint: of the service that holds the tables.
-        schema_name: of the captured tables.
-        tables: captured tables, without schema.
+        tables: the captured tables.
         names: by which the source knows the pipeline.
     """
-    made: Source = source_class(kind)(endpoint, schema_name, tables, names)  # type: ignore[call-arg]
+    made: Source = source_class(kind)(endpoint, tables, names)  # type: ignore[call-arg]
     return made

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from test_infra.cdc.sources.origin import Break, SourceOrigin
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
+    from test_infra.cdc.types.table_id import TableId
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class SourceObserver(Protocol):
         before the returned position.
         """
 
-    def tables(self, names: Sequence[str]) -> Sequence[SourceTable]:
+    def tables(self, labels: Sequence[str]) -> Sequence[SourceTable]:
         """The captured tables as they are now."""
 
 
@@ -130,6 +131,10 @@ class Source(Protocol):
 
     kind: ClassVar[str]
     connector_class: ClassVar[str]
+    value_forms: ClassVar[Mapping[str, str]]
+    """Connector property -> the only value whose results `test_infra.cdc.types` reads."""
+    kept_properties: ClassVar[Mapping[str, str]]
+    """Connector property that a user cannot give -> why."""
 
     @staticmethod
     def committed_position(offset: Mapping[str, Any] | None) -> Position | None:
@@ -161,6 +166,20 @@ class Source(Protocol):
         Raises:
             UsageError: the source or a table can not be captured; says why and what to do.
             SourceUnreachable: the owner or the capture role is refused.
+        """
+
+    def table_ids(self, default_schema: str) -> list[TableId]:
+        """Every table of the source that a pattern may mean.
+
+        Args:
+            default_schema: schema of the names that are written without one.
+        """
+
+    def run_ddl(self, ddl: Path) -> None:
+        """Run an SQL file, whole or not at all.
+
+        Raises:
+            UsageError: the file cannot be read, or a statement of it failed.
         """
 
     def schemas(self) -> list[TableSchema]:
@@ -211,12 +230,12 @@ class Source(Protocol):
         """A session that observes, for the time of the block."""
 
     def freeze(
-        self, tables: Sequence[str], moment: Callable[[], str] | None = None
+        self, labels: Sequence[str], moment: Callable[[], str] | None = None
     ) -> AbstractContextManager[FrozenSource]:
         """Hold a moment of the source for the time of the block; it must be short, because it holds locks.
 
         Args:
-            tables: names of captured tables.
+            labels: of captured tables.
             moment: names an exported snapshot once all locks are held; None: the moment is now.
 
         Raises:
@@ -225,6 +244,9 @@ class Source(Protocol):
 
     def newest_tx_id(self) -> int:
         """The source's newest transaction id, without using one up."""
+
+    def largest_row(self, table: str) -> str | None:
+        """Key and size of the largest row of a table now, in words; None when it cannot be told soon."""
 
     def touch(self, schema: TableSchema) -> None:
         """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""

@@ -85,10 +85,10 @@ class SparkStream:
             private_dir(folder)
         entries = tuple(
             TopicOfTable(
-                topic=pipeline.topic(schema.name),
+                topic=pipeline.topic(schema.label),
                 table=schema,
-                changes=pipeline.changes(schema.name),
-                mirror=pipeline.mirror(schema.name),
+                changes=pipeline.changes(schema.label),
+                mirror=pipeline.mirror(schema.label),
             )
             for schema in schemas
         )

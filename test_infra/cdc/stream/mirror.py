@@ -77,7 +77,7 @@ class Mirror:
         self._closed = False
         self._merges = 0
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._follow, name=f"mirror of {schema.name}", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name=f"mirror of {schema.label}", daemon=True)
         self._thread.start()
 
     def add(self, pending: Pending) -> None:
@@ -112,7 +112,7 @@ class Mirror:
             self._check()
             if not idle:
                 raise NotReady(
-                    f"the mirror of {self._schema.name} is behind its change log after {deadline.timeout_s:.0f} s",
+                    f"the mirror of {self._schema.label} is behind its change log after {deadline.timeout_s:.0f} s",
                     details={"pending": f"{len(self._pending)} micro-batches"},
                     hint="what is missing is merged at the stream's next start",
                 )
@@ -186,7 +186,7 @@ class Mirror:
         self._end_older_generations(applied.batch)
         if newest.num_rows:
             self._table.merge(newest, _merge_rule(newest, self._schema), applied)
-        if not self._table.has_batch(applied.stream, applied.batch):
+        if not self._table.newest_applied().covers(applied.offsets):
             # A merge that changes no row makes no commit; the applied offsets must advance all the same.
             self._table.append(mirror_schema(self._schema).empty_table(), applied)
         self._merges += 1

@@ -99,8 +99,8 @@ class Release(Document):
         from test_infra.cdc.stream.apply import Targets
 
         return Targets(
-            changes={entry.table.name: entry.changes for entry in self.tables},
-            mirror={entry.table.name: entry.mirror for entry in self.tables},
+            changes={entry.table.label: entry.changes for entry in self.tables},
+            mirror={entry.table.label: entry.mirror for entry in self.tables},
             quarantine=self.quarantine,
         )
 

@@ -105,7 +105,7 @@ class Stream(Protocol):
         """The first versions of a table that contain everything below the watermark; a text when none does yet.
 
         Args:
-            table: captured table, without schema.
+            table: label of a captured table.
             watermark: partition of its topic -> end offset.
         """
 

@@ -17,6 +17,7 @@ from test_infra.cdc.types.families import (
 )
 from test_infra.cdc.types.nested import element_of, fields_of
 from test_infra.cdc.types.rule import FLOATS, NO_EXACT_FORM, UNAVAILABLE, TypeRule, field_sql, identifier, literal
+from test_infra.cdc.types.table_id import TableId, parse_table, table_id
 from test_infra.cdc.types.transactions import widen, widen_sql
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "UNAVAILABLE",
     "Family",
     "Refused",
+    "TableId",
     "TypeRule",
     "UnsupportedColumn",
     "check_supported",
@@ -37,7 +39,9 @@ __all__ = [
     "fields_of",
     "identifier",
     "literal",
+    "parse_table",
     "rule_for",
+    "table_id",
     "widen",
     "widen_sql",
 ]

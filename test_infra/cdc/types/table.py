@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from test_infra.cdc.types.table_id import TableId
+
 
 @dataclass(frozen=True)
 class Column:
@@ -36,12 +38,29 @@ class TableSchema:
         name: of the table.
         columns: the captured ones.
         generated: names of generated columns. They follow from the others, are not replicated, and not captured.
+        label: what the pipeline calls it (`test_infra.cdc.types.table_id`); everything is keyed by it. Its name when
+            not given.
+        excluded: columns that the pipeline leaves out.
+        where: condition for the captured rows, in the source's SQL; empty: all rows.
     """
 
     schema: str
     name: str
     columns: tuple[Column, ...]
     generated: tuple[str, ...] = ()
+    label: str = ""
+    excluded: tuple[Column, ...] = ()
+    where: str = ""
+
+    def __post_init__(self) -> None:
+        """A table of the pipeline's own schema is called by its name."""
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+
+    @property
+    def id(self) -> TableId:
+        """Which table it is."""
+        return TableId(self.schema, self.name, self.label)
 
     @property
     def dialect(self) -> str:
@@ -60,6 +79,15 @@ class TableSchema:
         return tuple(column.name for column in self.key)
 
     @property
+    def left_out(self) -> dict[str, str]:
+        """What the pipeline does not capture, in words: what it is -> which; empty when it captures everything."""
+        said = {
+            "columns left out": ", ".join(column.name for column in self.excluded),
+            "rows captured": f"where {self.where}" if self.where else "",
+        }
+        return {what: which for what, which in said.items() if which}
+
+    @property
     def qualified(self) -> str:
-        """``schema.name``, as Debezium and error texts write it."""
-        return f"{self.schema}.{self.name}"
+        """``schema.name``, quoted where it must be, for people."""
+        return self.id.qualified

@@ -34,6 +34,7 @@ def parity(table: "TableParity") -> Finding:
             "change log version": _or_none(table.changes_version),
             "clean keys compared with the change log": f"{table.replayed_keys or 0} of {table.clean_keys}",
             **_chain_detail(table),
+            **table.left_out,
         },
     )
 
@@ -48,8 +49,8 @@ def _summary(table: "TableParity") -> str:
 
 
 def _not_looked_at(table: "TableParity") -> list[str]:
-    """What the limits left out; empty when everything was looked at."""
-    left_out = []
+    """What the pipeline and the limits left out; empty when everything was looked at."""
+    left_out = [f"{what}: {which}" for what, which in table.left_out.items()]
     if table.replayed_keys is None:
         left_out.append(
             f"only dirty keys compared with the change log, for it has {table.changes} events: "

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import UsageError
 from test_infra.cdc.types import UnsupportedColumn, check_supported
 from test_infra.cdc.types.table import Column, TableSchema
+from test_infra.cdc.types.table_id import CapturedTable, TableId, table_id
 
 if TYPE_CHECKING:
     import psycopg
@@ -19,11 +20,12 @@ _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
 # Generated columns are left out, and named in `TableSchema.generated`: they are not part of the replicated rows.
 _QUERY = """
-SELECT c.relname, c.oid::bigint, c.relfilenode::bigint, c.relkind, c.relpersistence, c.relreplident,
+SELECT n.nspname, c.relname, c.oid::bigint, c.relfilenode::bigint, c.relkind, c.relpersistence, c.relreplident,
        a.attname, format_type(a.atttypid, a.atttypmod) || repeat('[]', greatest(a.attndims, 1) - 1), NOT a.attnotnull,
        array_position(i.indkey::int2[], a.attnum) + 1, base.name, a.attgenerated <> ''
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
+FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
+JOIN pg_namespace n ON n.nspname = wanted.schema
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
 LEFT JOIN LATERAL (
@@ -48,9 +50,14 @@ LEFT JOIN LATERAL (
     LEFT JOIN (VALUES ('e', 'enum'), ('c', 'composite'), ('d', 'domain'), ('r', 'range'), ('m', 'multirange'))
         AS kind (typtype, name) ON kind.typtype = coalesce(e.typtype, t.typtype)::text
 ) base ON true
-WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-ORDER BY c.relname, a.attnum
+ORDER BY n.nspname, c.relname, a.attnum
 """
+
+_LIST = r"""
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+    AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'test_infra')
+ORDER BY n.nspname, c.relname"""
 
 
 class NoSuchTable(UsageError):
@@ -79,28 +86,40 @@ class SourceTable:
     before_images: bool
 
 
-def tables(connection: psycopg.Connection, schema_name: str, names: Sequence[str]) -> list[SourceTable]:
-    """Captured tables in the order of their names here, each fit to be captured.
+def tables(connection: psycopg.Connection, wanted: Sequence[CapturedTable]) -> list[SourceTable]:
+    """Captured tables in the order in which they are wanted, each fit to be captured.
 
     Raises:
         NoSuchTable: one does not exist.
         NoPrimaryKey: one has none.
         UsageError: one is no ordinary table, is unlogged, or has a column that cannot be captured.
     """
-    found = _described(connection, schema_name, names)
-    if missing := [name for name in names if name not in found]:
+    found = _described(connection, [table.id for table in wanted])
+    if missing := [table.id for table in wanted if table.id not in found]:
         raise NoSuchTable(
-            f"table {schema_name}.{missing[0]} does not exist",
-            details={"missing": ", ".join(f"{schema_name}.{name}" for name in missing)},
+            f"table {missing[0].qualified} does not exist",
+            details={"missing": ", ".join(table.qualified for table in missing)},
             hint="create it, or name the SQL file that does so under `source: ddl:`",
         )
-    return [_checked(found[name]) for name in names]
+    return [_checked(_narrowed(found[table.id], table)) for table in wanted]
 
 
-def missing_tables(connection: psycopg.Connection, schema_name: str, names: Sequence[str]) -> list[str]:
+def missing_tables(connection: psycopg.Connection, wanted: Sequence[TableId]) -> list[TableId]:
     """Which of the tables do not exist."""
-    found = _described(connection, schema_name, names)
-    return [name for name in names if name not in found]
+    found = _described(connection, wanted)
+    return [table for table in wanted if table not in found]
+
+
+def list_tables(connection: psycopg.Connection, default_schema: str) -> list[TableId]:
+    """Every table whose rows could be captured under its own name; not those of the system, nor ours."""
+    rows = connection.execute(_LIST).fetchall()
+    return [table_id(schema, name, default_schema) for schema, name in rows]
+
+
+def name_lists(wanted: Iterable[TableId]) -> list[list[str]]:
+    """Schemas and names of tables: parameters of ``unnest(%s::text[], %s::text[])``."""
+    pairs = [(table.schema, table.name) for table in wanted]
+    return [[schema for schema, _ in pairs], [name for _, name in pairs]]
 
 
 @dataclass(frozen=True)
@@ -111,24 +130,39 @@ class _Described:
     generated_key: list[str]
 
 
-def _described(connection: psycopg.Connection, schema_name: str, names: Sequence[str]) -> dict[str, _Described]:
-    rows: list[tuple[Any, ...]] = connection.execute(_QUERY, [schema_name, list(names)]).fetchall()
+def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dict[TableId, _Described]:
+    ids = {(table.schema, table.name): table for table in wanted}
+    rows: list[tuple[Any, ...]] = connection.execute(_QUERY, name_lists(wanted)).fetchall()
     found = {}
-    for name, group in groupby(rows, key=lambda row: row[0]):
-        of_table = list(group)
+    for names, group in groupby(rows, key=lambda row: row[:2]):
+        wanted_id, of_table = ids[names], [row[2:] for row in group]
         described = [
-            (Column(row[6], row[7], row[8], row[9], row[10] if row[10] != row[7] else None), row[11])
+            (Column(row[5], row[6], row[7], row[8], row[9] if row[9] != row[6] else None), row[10])
             for row in of_table
-            if row[6] is not None
+            if row[5] is not None
         ]
         columns = tuple(column for column, generated in described if not generated)
         not_captured = tuple(column.name for column, generated in described if generated)
-        _, oid, relfilenode, kind, persistence, identity, *_ = of_table[0]
-        schema = TableSchema(schema_name, name, columns, not_captured)
+        oid, relfilenode, kind, persistence, identity, *_ = of_table[0]
+        schema = TableSchema(wanted_id.schema, wanted_id.name, columns, not_captured, wanted_id.label)
         table = SourceTable(schema, oid, relfilenode, (kind, identity) == ("r", "f"))
         generated_key = [column.name for column, generated in described if generated and column.key_position]
-        found[name] = _Described(table, kind, persistence, generated_key)
+        found[wanted_id] = _Described(table, kind, persistence, generated_key)
     return found
+
+
+def _narrowed(described: _Described, captured: CapturedTable) -> _Described:
+    """The table without what the pipeline leaves out."""
+    schema = described.table.schema
+    excluded = tuple(column for column in schema.columns if column.name in captured.excluded)
+    if in_key := [column.name for column in excluded if column.key_position is not None]:
+        raise UsageError(
+            f"column {in_key[0]} of table {schema.qualified} is in its primary key and cannot be left out",
+            hint="take it from `columns: exclude:`, or leave the table out of the pipeline",
+        )
+    kept = tuple(column for column in schema.columns if column not in excluded)
+    narrowed = replace(schema, columns=kept, excluded=excluded, where=captured.where)
+    return replace(described, table=replace(described.table, schema=narrowed))
 
 
 def _checked(described: _Described) -> SourceTable:

@@ -8,6 +8,9 @@ from test_infra.base.errors import UsageError
 from test_infra.cdc.sources.postgres.catalogue import missing_tables
 from test_infra.cdc.sources.postgres.connection import connect
 from test_infra.cdc.sources.postgres.publication import faults
+from test_infra.cdc.sources.postgres.row_filters import published_table
+from test_infra.cdc.sources.postgres.session_settings import check_taken
+from test_infra.cdc.types import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from psycopg.sql import Composed
 
     from test_infra.cdc.types.table import TableSchema
+    from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
 
 
@@ -60,18 +64,20 @@ def check_server(connection: psycopg.Connection, slot: str, capture_user: str) -
         raise UsageError(f"role {capture_user} may not replicate", hint=f"ALTER ROLE {capture_user} REPLICATION")
 
 
-def create_tables(
-    connection: psycopg.Connection, pipeline: str, schema_name: str, tables: Sequence[str], ddl: Path
-) -> None:
-    """Run an SQL file, whole or not at all, when one of the tables does not exist.
+def create_tables(connection: psycopg.Connection, pipeline: str, tables: Sequence[TableId], ddl: Path) -> None:
+    """Run an SQL file when one of the tables does not exist; see `run_ddl`."""
+    if missing_tables(connection, tables):
+        run_ddl(connection, pipeline, ddl)
+
+
+def run_ddl(connection: psycopg.Connection, pipeline: str, ddl: Path) -> None:
+    """Run an SQL file, whole or not at all.
 
     Raises:
         UsageError: the file cannot be read, or a statement of it failed.
     """
     import psycopg
 
-    if not missing_tables(connection, schema_name, tables):
-        return
     try:
         statements = ddl.read_text()
     except OSError as error:
@@ -94,31 +100,38 @@ def publish(connection: psycopg.Connection, publication: str, found: Sequence[Ta
         UsageError: the owner role may not publish them.
     """
     import psycopg
-    from psycopg.sql import SQL, Identifier
 
     known = connection.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", [publication]).fetchone()
     # The changes of partitions come under the name of the table that the pipeline names.
-    create = "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)"
-    statement = "ALTER PUBLICATION {} SET TABLE {}" if known else create
+    name, listed = identifier(publication), ", ".join(map(published_table, found))
+    create = f"CREATE PUBLICATION {name} FOR TABLE {listed} WITH (publish_via_partition_root = true)"
+    statement = f"ALTER PUBLICATION {name} SET TABLE {listed}" if known else create
     try:
-        connection.execute(SQL(statement).format(Identifier(publication), _listed(found)))
+        connection.execute(statement.encode())
     except psycopg.errors.InsufficientPrivilege as error:
         raise UsageError(
             "the owner role may not publish the tables",
             details={"seen": str(error).strip(), "tables": ", ".join(schema.qualified for schema in found)},
             hint="the owner role must own every captured table and have CREATE on the database",
         ) from error
+    except psycopg.Error as error:
+        filtered = {schema.qualified: schema.where for schema in found if schema.where}
+        if not filtered:
+            raise
+        raise UsageError(
+            "PostgreSQL does not take a row filter",
+            details={"seen": str(error).strip(), **filtered},
+            hint="change `rows: where:`; a row filter may have only built-in functions that are immutable",
+        ) from error
 
 
-def check_publication(
-    connection: psycopg.Connection, publication: str, schema_name: str, tables: Sequence[str]
-) -> None:
+def check_publication(connection: psycopg.Connection, publication: str, tables: Sequence[CapturedTable]) -> None:
     """The publication sends every change of the tables, whole.
 
     Raises:
         UsageError: it would keep something back.
     """
-    if found := faults(connection, publication, schema_name, tables):
+    if found := faults(connection, publication, tables):
         raise UsageError(
             found[0],
             details={f"also {place}": fault for place, fault in enumerate(found[1:], 1)},
@@ -141,9 +154,10 @@ def check_capture(endpoint: Endpoint, found: Sequence[TableSchema]) -> None:
 
     Raises:
         SourceUnreachable: it is refused.
-        UsageError: it may not read one.
+        UsageError: it may not read one, or does not get the settings that it asks for.
     """
     with connect(endpoint, "capture") as connection:
+        check_taken(connection, endpoint.version, endpoint.properties["capture_user"])
         for schema in found:
             row = connection.execute(
                 "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c "

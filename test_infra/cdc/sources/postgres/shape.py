@@ -9,30 +9,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
+from test_infra.cdc.sources.postgres.catalogue import name_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     import psycopg
+
+    from test_infra.cdc.types.table_id import TableId
 
 # One row for each captured table and, below a partitioned one, one for each partition that holds rows.
 _QUERY = """
 WITH captured AS (
-    SELECT c.oid, c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p')
+    SELECT c.oid, n.nspname, c.relname, c.relkind FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
+    JOIN pg_namespace n ON n.nspname = wanted.schema
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name AND c.relkind IN ('r', 'p')
 ), part AS (
-    SELECT captured.relname AS table_name, captured.oid AS root, captured.relkind = 'p' AS partitioned, leaf.relid
+    SELECT captured.nspname AS schema_name, captured.relname AS table_name, captured.oid AS root,
+        captured.relkind = 'p' AS partitioned, leaf.relid
     FROM captured, LATERAL pg_partition_tree(captured.oid) AS leaf WHERE captured.relkind = 'p' AND leaf.isleaf
-    UNION ALL SELECT relname, oid, false, oid FROM captured WHERE relkind = 'r'
+    UNION ALL SELECT nspname, relname, oid, false, oid FROM captured WHERE relkind = 'r'
 )
-SELECT part.table_name, CASE WHEN part.partitioned THEN c.relname END, c.relreplident, c.relpersistence,
+SELECT part.schema_name, part.table_name, CASE WHEN part.partitioned THEN c.relname END,
+    c.relreplident, c.relpersistence,
     coalesce(own_key.indimmediate, true),
     coalesce(identity.indkey::int2[] @> own_key.indkey::int2[], false),
     NOT part.partitioned AND EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = c.oid)
 FROM part JOIN pg_class c ON c.oid = part.relid
 LEFT JOIN pg_index own_key ON own_key.indrelid = c.oid AND own_key.indisprimary
 LEFT JOIN pg_index identity ON identity.indrelid = c.oid AND identity.indisreplident
-ORDER BY 1, 2
+ORDER BY 1, 2, 3
 """
 
 
@@ -41,7 +47,7 @@ class Shape:
     """How one physical table stands to logical decoding.
 
     Args:
-        table: captured table, without schema.
+        table: captured table.
         partition: which of its partitions; None for an ordinary table.
         identity: replica identity: ``d`` default, ``f`` full, ``i`` index, ``n`` nothing.
         persistence: ``p`` permanent, ``u`` unlogged.
@@ -50,7 +56,7 @@ class Shape:
         has_children: other tables inherit from it.
     """
 
-    table: str
+    table: TableId
     partition: str | None
     identity: str
     persistence: str
@@ -59,26 +65,28 @@ class Shape:
     has_children: bool
 
 
-def check_shapes(connection: psycopg.Connection, schema_name: str, names: Iterable[str]) -> None:
+def check_shapes(connection: psycopg.Connection, wanted: Sequence[TableId]) -> None:
     """Every change of these tables can be told apart by its event.
 
     Raises:
         UsageError: the first table for which that is not so; says why and what to do.
     """
-    for shape in shapes(connection, schema_name, names):
-        if error := problem(shape, schema_name):
+    for shape in shapes(connection, wanted):
+        if error := problem(shape):
             raise error
 
 
-def shapes(connection: psycopg.Connection, schema_name: str, names: Iterable[str]) -> list[Shape]:
+def shapes(connection: psycopg.Connection, wanted: Sequence[TableId]) -> list[Shape]:
     """The tables and partitions that hold the rows of these tables."""
-    return [Shape(*row) for row in connection.execute(_QUERY, [schema_name, list(names)]).fetchall()]
+    ids = {(table.schema, table.name): table for table in wanted}
+    rows = connection.execute(_QUERY, name_lists(wanted)).fetchall()
+    return [Shape(ids[schema, name], *row) for schema, name, *row in rows]
 
 
-def problem(shape: Shape, schema_name: str) -> UsageError | None:
+def problem(shape: Shape) -> UsageError | None:
     """Why the changes of this table cannot be told apart; None when they can."""
-    name = f"{schema_name}.{shape.partition or shape.table}"
-    what = f"partition {name} of {shape.table}" if shape.partition else f"table {name}"
+    name = f"{shape.table.schema}.{shape.partition}" if shape.partition else shape.table.qualified
+    what = f"partition {name} of {shape.table.label}" if shape.partition else f"table {name}"
     identity = f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT"
     if shape.persistence == "u":
         return UsageError(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from test_infra.cdc.types.table import TableSchema
+    from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
 
 MARKER_PREFIX = "test_infra"
@@ -90,7 +91,12 @@ class Part:
 
     @property
     def condition(self) -> str:
-        """On the rows of the table."""
+        """On the rows of the table: the captured ones of these blocks."""
+        captured = f"({self.schema.where}\n) AND " if self.schema.where else ""
+        return f"{captured}{self._blocks}"
+
+    @property
+    def _blocks(self) -> str:
         from_block = f"ctid >= '({self.first_block},0)'" if self.first_block else "true"
         return from_block if self.end_block is None else f"{from_block} AND ctid < '({self.end_block},0)'"
 
@@ -103,7 +109,7 @@ class Frozen:
         snapshot: what it contains.
         tables: the captured tables as they are in it.
         sessions: ADBC connections that hold moment and locks.
-        blocks: table name -> its size, in blocks.
+        blocks: table label -> its size, in blocks.
     """
 
     snapshot: Snapshot
@@ -116,7 +122,7 @@ class Frozen:
         return [
             Part(table.schema, first, first + PART_BLOCKS if first + PART_BLOCKS < blocks else None)
             for table in self.tables
-            for blocks in [self.blocks[table.schema.name]]
+            for blocks in [self.blocks[table.schema.label]]
             for first in range(0, max(blocks, 1), PART_BLOCKS)
         ]
 
@@ -147,7 +153,7 @@ class Frozen:
 
 @contextmanager
 def freeze(
-    endpoint: Endpoint, schema_name: str, names: Sequence[str], moment: Callable[[], str] | None = None
+    endpoint: Endpoint, wanted: Sequence[CapturedTable], moment: Callable[[], str] | None = None
 ) -> Iterator[Frozen]:
     """Hold a moment of the source for the time of the block; it must be short, because it holds locks.
 
@@ -157,8 +163,7 @@ def freeze(
 
     Args:
         endpoint: of the primary.
-        schema_name: of the captured tables.
-        names: tables to hold.
+        wanted: tables to hold.
         moment: called when all locks are held; gives the name of an exported snapshot. None: the first session's own.
 
     Raises:
@@ -168,18 +173,20 @@ def freeze(
     """
     # First, because its errors say who was refused and why.
     with connect(endpoint, "owner") as catalogue, ExitStack() as held:
-        tables(catalogue, schema_name, names)
+        tables(catalogue, wanted)
+        ids = [table.id for table in wanted]
         sessions = tuple(held.enter_context(_session(endpoint)) for _ in range(SESSIONS))
         for session in sessions:
-            _begin_and_lock(session, schema_name, names)
+            _begin_and_lock(session, ids)
         first, *others = sessions
         if moment is not None:
             _rows(first, f"SET TRANSACTION SNAPSHOT {literal(moment())}")
         ((text, exported),) = _rows(first, "SELECT pg_current_snapshot()::text, pg_export_snapshot()")
         for session in others:
             _rows(session, f"SET TRANSACTION SNAPSHOT {literal(exported)}")
-        blocks = dict(_rows(first, _blocks_query(schema_name, names)))
-        frozen = tables(catalogue, schema_name, names)
+        labels = {(table.schema, table.name): table.label for table in ids}
+        blocks = {labels[schema, name]: size for schema, name, size in _rows(first, _blocks_query(ids))}
+        frozen = tables(catalogue, wanted)
         yield Frozen(Snapshot.parse(text), frozen, sessions, blocks)
         # After an error the sessions are closed, and nothing was written that could need an end.
         for session in sessions:
@@ -192,10 +199,10 @@ def _session(endpoint: Endpoint) -> Any:
     return dbapi.connect(conninfo(endpoint, "owner"), autocommit=True)
 
 
-def _begin_and_lock(session: Any, schema_name: str, names: Sequence[str]) -> None:
+def _begin_and_lock(session: Any, wanted: Sequence[TableId]) -> None:
     from adbc_driver_manager import Error
 
-    listed = ", ".join(f"{identifier(schema_name)}.{identifier(name)}" for name in names)
+    listed = ", ".join(f"{identifier(table.schema)}.{identifier(table.name)}" for table in wanted)
     with session.cursor() as cursor:
         cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
@@ -210,7 +217,7 @@ def _begin_and_lock(session: Any, schema_name: str, names: Sequence[str]) -> Non
                 raise InfrastructureError("the source was not frozen", details={"seen": redact(str(error))}) from None
             raise LockNotTaken(
                 f"a captured table stayed locked for {LOCK_TIMEOUT_MS / 1_000:.0f} s",
-                details={"tables": ", ".join(names)},
+                details={"tables": ", ".join(table.label for table in wanted)},
                 hint="look for a truncate, a rewrite or DDL in pg_stat_activity",
             ) from None
 
@@ -221,15 +228,15 @@ def _rows(session: Any, query: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def _blocks_query(schema_name: str, names: Sequence[str]) -> str:
-    """Table -> its size about now, in blocks; what comes behind is in the last part.
+def _blocks_query(wanted: Sequence[TableId]) -> str:
+    """Schema and name of each table, and its size about now, in blocks; what comes behind is in the last part.
 
     It locks each table, as any reader does, so it is asked by a session that holds the locks.
     """
-    listed = ", ".join(map(literal, names))
-    return f"""SELECT c.relname::text, pg_relation_size(c.oid) / current_setting('block_size')::int
+    listed = ", ".join(f"({literal(table.schema)}, {literal(table.name)})" for table in wanted)
+    return f"""SELECT n.nspname::text, c.relname::text, pg_relation_size(c.oid) / current_setting('block_size')::int
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = {literal(schema_name)} AND c.relname IN ({listed})"""
+        WHERE (n.nspname, c.relname) IN ({listed})"""
 
 
 def emit_marker(connection: psycopg.Connection) -> Lsn:
