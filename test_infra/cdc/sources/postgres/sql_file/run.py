@@ -189,8 +189,8 @@ def _extensions(connection: psycopg.Connection) -> str:
     if connection.closed:
         return ""
     found = connection.execute(
-        "SELECT name, bool_or(trusted OR NOT superuser OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)) "
-        "FROM pg_available_extension_versions GROUP BY name ORDER BY name"
+        "SELECT name, bool_or(trusted OR NOT superuser OR rolsuper) "
+        "FROM pg_available_extension_versions, pg_roles WHERE rolname = current_user GROUP BY name ORDER BY name"
     ).fetchall()
     own = ", ".join(name for name, may in found if may) or "none"
     others = ", ".join(name for name, may in found if not may) or "none"
