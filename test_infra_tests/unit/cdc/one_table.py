@@ -1,4 +1,4 @@
-"""One table of any shape, from Debezium's messages to the verdict without services: parse, change log, mirror, judge."""
+"""One table of any shape, from Debezium's messages to the verdict no services: parse, change log, mirror, judge."""
 
 from __future__ import annotations
 
