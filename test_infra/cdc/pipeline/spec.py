@@ -38,6 +38,13 @@ class SourceSpec(Document):
         default=None,
         description="SQL file that creates the tables; relative to the YAML. None: the tables exist.",
     )
+    encoding: str | None = Field(
+        default=None, description="Encoding of that file. None: by its byte order mark or client_encoding, else UTF-8."
+    )
+    skip_owners: bool = Field(
+        default=False,
+        description="Leave out OWNER TO, GRANT, REVOKE and SET ROLE of that file, which name roles of another server.",
+    )
 
 
 class ConnectorSpec(Document):
