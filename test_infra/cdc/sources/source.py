@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.sources.origin import Break, SourceOrigin
+    from test_infra.cdc.sources.preflight import PreflightFinding
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import TableId
@@ -209,8 +210,22 @@ class Source(Protocol):
     def capture_breaks(self, committed: Callable[[], Position | None]) -> list[Break]:
         """What is wrong with what the source keeps for the connector; a part of `breaks`."""
 
-    def wait_capturing(self, deadline: Deadline) -> None:
+    def preflight(self, ddl: Path | None) -> list[PreflightFinding]:
+        """Everything that keeps the tables from being captured, found without changing anything.
+
+        Args:
+            ddl: SQL file that will make the tables which do not exist; None: nothing will.
+
+        Raises:
+            SourceUnreachable: the source did not accept a session.
+        """
+
+    def wait_capturing(self, deadline: Deadline, meanwhile: Callable[[], object]) -> None:
         """Wait until the connector reads from the source.
+
+        Args:
+            deadline: when to give up.
+            meanwhile: called at each look; may raise what makes further waiting useless.
 
         Raises:
             NotReady: it did not in time.
