@@ -60,7 +60,7 @@ def findings_on_server(connection: psycopg.Connection, endpoint: Endpoint, slot:
 
 
 def findings_on_tables(
-    connection: psycopg.Connection, endpoint: Endpoint, captured: Sequence[CapturedTable], ddl: Path | None
+    connection: psycopg.Connection, endpoint: Endpoint, captured: Sequence[CapturedTable], made_by: Path | None
 ) -> list[PreflightFinding]:
     """What of the captured tables is in the way.
 
@@ -68,7 +68,7 @@ def findings_on_tables(
         connection: of the owner.
         endpoint: of the server.
         captured: the captured tables.
-        ddl: SQL file that will make the tables which do not exist; None: nothing will.
+        made_by: SQL file that will make the tables which do not exist; None: nothing will.
 
     Raises:
         SourceUnreachable: the capture role is refused.
@@ -76,7 +76,7 @@ def findings_on_tables(
     absent = missing_tables(connection, [table.id for table in captured])
     there = [table for table in captured if table.id not in absent]
     ids = [table.id for table in there]
-    found = list(_absent_findings(absent, ddl))
+    found = list(_absent_findings(absent, made_by))
     found += [
         PreflightFinding(f"table {table.qualified}", seen)
         for table, problems in table_problems(connection, there).items()
@@ -100,12 +100,12 @@ def findings_on_tables(
     return [*found, *_caught("row filters", lambda: row_filters.check_server(connection, schemas))]
 
 
-def _absent_findings(absent: Sequence[TableId], ddl: Path | None) -> Iterator[PreflightFinding]:
-    if absent and ddl is None:
+def _absent_findings(absent: Sequence[TableId], made_by: Path | None) -> Iterator[PreflightFinding]:
+    if absent and made_by is None:
         yield PreflightFinding("tables", no_such_table(absent))
     elif absent:
         names = ", ".join(table.qualified for table in absent)
-        seen = UsageError(f"not there yet: {names}", hint=f"the first run makes them with {ddl}; check again then")
+        seen = UsageError(f"not there yet: {names}", hint=f"the first run makes them with {made_by}; check again then")
         yield PreflightFinding("tables", seen, Severity.NOTE)
 
 

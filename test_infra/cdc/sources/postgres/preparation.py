@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
+from test_infra.cdc.sources.postgres import sql_file
 from test_infra.cdc.sources.postgres.connection import connect
 from test_infra.cdc.sources.postgres.publication import faults
 from test_infra.cdc.sources.postgres.row_filters import published_table
@@ -12,37 +13,34 @@ from test_infra.cdc.types import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import psycopg
     from psycopg.sql import Composed
 
+    from test_infra.cdc.sources.source import SqlFile
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable
     from test_infra.stack import Endpoint
 
 
-def run_ddl(connection: psycopg.Connection, pipeline: str, ddl: Path) -> None:
-    """Run an SQL file, whole or not at all.
+def run_ddl(connection: psycopg.Connection, ddl: SqlFile) -> None:
+    """Run a SQL file; see `sql_file.run` for what is left of it after an error.
+
+    Args:
+        connection: of the file's own; its settings are those of the file afterwards.
+        ddl: the file.
 
     Raises:
-        UsageError: the file cannot be read, or a statement of it failed.
+        UsageError: the file is refused, and nothing of it was executed; or a statement of it failed.
     """
-    import psycopg
-
-    try:
-        statements = ddl.read_text()
-    except OSError as error:
-        raise UsageError(
-            f"the SQL file of pipeline {pipeline} cannot be read", details={"file": str(ddl), "seen": str(error)}
-        ) from error
-    try:
-        with connection.transaction():
-            connection.execute(statements.encode())
-    except psycopg.Error as error:
-        raise UsageError(
-            f"the SQL file of pipeline {pipeline} failed", details={"file": str(ddl), "seen": str(error).strip()}
-        ) from error
+    statements = sql_file.read(
+        ddl.path,
+        database=connection.info.dbname,
+        encoding=ddl.encoding,
+        skip_owners=ddl.skip_owners,
+        conforming=connection.info.parameter_status("standard_conforming_strings") != "off",
+    )
+    sql_file.run(connection, statements)
 
 
 def publish(connection: psycopg.Connection, publication: str, found: Sequence[TableSchema]) -> None:

@@ -13,6 +13,7 @@ from test_infra.cdc.sources.origin import Break, SourceOrigin
 from test_infra.cdc.sources.postgres import preflight, preparation, publication, row_filters, slot
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, list_tables, missing_tables, name_lists, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect
+from test_infra.cdc.sources.postgres.constraints import constraints
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
 from test_infra.cdc.sources.postgres.row_security import hidden_rows
 from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, options
@@ -20,13 +21,14 @@ from test_infra.cdc.sources.postgres.shape import problem, shapes
 from test_infra.cdc.sources.postgres.slot_blockers import slot_blockers
 from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
 from test_infra.cdc.sources.preflight import PreflightFinding, refuse_errors
-from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position
+from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import psycopg
 
+    from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
@@ -121,7 +123,7 @@ class PostgresSource:
         return {"heartbeat.action.query": f"SELECT pg_logical_emit_message(false, '{HEARTBEAT_PREFIX}', '')"}
 
     def prepare(
-        self, ddl: Path | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
+        self, ddl: SqlFile | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
     ) -> list[TableSchema]:
         """Make tables, publication and the capture role's rights.
 
@@ -137,10 +139,10 @@ class PostgresSource:
         name, captured = self._names.pipeline, list(self._tables.values())
         with self.session() as connection:
             replication = self._names.replication
-            refuse_errors(name, self._findings(connection, ddl))
+            refuse_errors(name, self._findings(connection, None if ddl is None else ddl.path))
             if ddl is not None and missing_tables(connection, self._captured):
                 with connect(self._endpoint, "owner", WITHOUT_LIMITS) as users:
-                    preparation.run_ddl(users, name, ddl)
+                    preparation.run_ddl(users, ddl)
                 refuse_errors(name, self._findings(connection, None))
             found = self._schemas(connection)
             before_publishing(found, self._origin(connection))
@@ -152,36 +154,41 @@ class PostgresSource:
             preparation.check_capture(self._endpoint, found)
         return found
 
-    def preflight(self, ddl: Path | None) -> list[PreflightFinding]:
+    def preflight(self, made_by: Path | None) -> list[PreflightFinding]:
         """Everything that keeps the tables from being captured, found without changing anything.
 
         Args:
-            ddl: SQL file that will make the tables which do not exist; None: nothing will.
+            made_by: SQL file that will make the tables which do not exist; None: nothing will.
 
         Raises:
             SourceUnreachable: the source did not accept the owner or the capture role.
         """
         with self.session() as connection:
-            return self._findings(connection, ddl)
+            return self._findings(connection, made_by)
 
     def table_ids(self, default_schema: str) -> list[TableId]:
         """Every table of the database that holds rows of its own name: no partitions, no views, none of the system."""
         with self.session() as connection:
             return list_tables(connection, default_schema)
 
-    def run_ddl(self, ddl: Path) -> None:
-        """Run an SQL file, whole or not at all.
+    def run_ddl(self, ddl: SqlFile) -> None:
+        """Run a SQL file in a session of its own.
 
         Raises:
-            UsageError: the file cannot be read, or a statement of it failed.
+            UsageError: the file is refused, or a statement of it failed.
         """
-        with self.session() as connection:
-            preparation.run_ddl(connection, self._names.pipeline, ddl)
+        with connect(self._endpoint, "owner", WITHOUT_LIMITS) as users:
+            preparation.run_ddl(users, ddl)
 
     def schemas(self) -> list[TableSchema]:
         """The captured tables in the order of the pipeline, as the catalogue describes them now."""
         with self.session() as connection:
             return self._schemas(connection)
+
+    def constraints(self) -> list[TableConstraints]:
+        """Keys, conditions, defaults, triggers and rules of the captured tables, in the order of the pipeline."""
+        with self.session() as connection:
+            return constraints(connection, self._schemas(connection))
 
     def session(self, role: Role = "owner") -> psycopg.Connection:
         """A session in autocommit; a context manager that closes it."""
@@ -313,10 +320,10 @@ class PostgresSource:
                 )
             )
 
-    def _findings(self, connection: psycopg.Connection, ddl: Path | None) -> list[PreflightFinding]:
+    def _findings(self, connection: psycopg.Connection, made_by: Path | None) -> list[PreflightFinding]:
         return [
             *preflight.findings_on_server(connection, self._endpoint, self._names.replication),
-            *preflight.findings_on_tables(connection, self._endpoint, list(self._tables.values()), ddl),
+            *preflight.findings_on_tables(connection, self._endpoint, list(self._tables.values()), made_by),
         ]
 
     def _hidden(self, connection: psycopg.Connection) -> list[Break]:
