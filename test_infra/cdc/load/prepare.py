@@ -8,6 +8,7 @@ from test_infra.base.errors import UsageError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.load.seed import seed_rows
+from test_infra.cdc.load.shape import shapes_of
 from test_infra.cdc.pipeline.captured import refuse_clashes, refuse_unmatched, resolve
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.running import ResolvedTables
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from test_infra.cdc.sources.origin import SourceOrigin
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
+
+WRITERS = 2
+"""Sessions of the load."""
 
 
 def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
@@ -53,8 +57,14 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
     write_private(pipeline.document_path("tables"), ResolvedTables(entries=dict(captured)).model_dump_json(indent=1))
     remember(pipeline)
     if spec.load is not None:
-        with source.session() as connection:
-            seed_rows(connection, schemas, rows=spec.load.rows_before, seed=spec.load.seed, history=folders.history)
+        seed_rows(
+            source.session,
+            shapes_of(schemas, source.constraints(), spec.load.values),
+            rows=spec.load.rows_before,
+            seed=spec.load.seed,
+            writers=WRITERS,
+            history=folders.history,
+        )
     write_private(folders.record, spec.model_dump_json(indent=1))
     return schemas
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from test_infra.base.deadline import Deadline
+    from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.sources.origin import Break, SourceOrigin
     from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.position import Stored
@@ -211,6 +212,9 @@ class Source(Protocol):
         Args:
             known: label -> identity that a table had before, by which a renamed one is found; may be empty.
         """
+
+    def constraints(self) -> list[TableConstraints]:
+        """What the catalogue says of the rows that each captured table takes, in the order of the pipeline."""
 
     def session(self, role: str = "owner") -> AbstractContextManager[Any]:
         """A session of the source's own client library, closed after the block.

@@ -13,6 +13,7 @@ from test_infra.cdc.sources.origin import Break, SourceOrigin
 from test_infra.cdc.sources.postgres import preparation, publication, row_filters, slot
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, list_tables, name_lists, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect
+from test_infra.cdc.sources.postgres.constraints import constraints
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
 from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, check_taken, options
 from test_infra.cdc.sources.postgres.shape import check_shapes, problem, shapes
@@ -23,6 +24,7 @@ from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, 
 if TYPE_CHECKING:
     import psycopg
 
+    from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
@@ -173,6 +175,11 @@ class PostgresSource:
         """What the captured tables are now, by their oid where that is known; see `table_state.table_states`."""
         with self.session() as connection:
             return table_states(connection, self._captured, known)
+
+    def constraints(self) -> list[TableConstraints]:
+        """Keys, conditions, defaults, triggers and rules of the captured tables, in the order of the pipeline."""
+        with self.session() as connection:
+            return constraints(connection, self._schemas(connection))
 
     def session(self, role: Role = "owner") -> psycopg.Connection:
         """A session in autocommit; a context manager that closes it."""
