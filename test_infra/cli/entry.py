@@ -17,6 +17,7 @@ from test_infra.cli import tables
 from test_infra.cli.check import check
 from test_infra.cli.dev import dev
 from test_infra.cli.doctor import doctor
+from test_infra.cli.draft import draft
 from test_infra.cli.exit_codes import ExitCode
 from test_infra.cli.housekeeping import prune, reap
 from test_infra.cli.init import init
@@ -46,6 +47,7 @@ def cli() -> None:
 for command in (
     init,
     check,
+    draft,
     up,
     down,
     status,

@@ -20,6 +20,7 @@ from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMIT
 from test_infra.cdc.sources.postgres.shape import problem, shapes
 from test_infra.cdc.sources.postgres.slot_blockers import slot_blockers
 from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
+from test_infra.cdc.sources.postgres.table_state import table_states
 from test_infra.cdc.sources.preflight import PreflightFinding, refuse_errors
 from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from test_infra.cdc.sources.constraints import TableConstraints
+    from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
@@ -184,6 +186,11 @@ class PostgresSource:
         """The captured tables in the order of the pipeline, as the catalogue describes them now."""
         with self.session() as connection:
             return self._schemas(connection)
+
+    def table_states(self, known: Mapping[str, str]) -> dict[str, TableState]:
+        """What the captured tables are now, by their oid where that is known; see `table_state.table_states`."""
+        with self.session() as connection:
+            return table_states(connection, self._captured, known)
 
     def constraints(self) -> list[TableConstraints]:
         """Keys, conditions, defaults, triggers and rules of the captured tables, in the order of the pipeline."""
