@@ -202,7 +202,9 @@ def _problems(described: _Described, captured: CapturedTable) -> Iterator[UsageE
         try:
             check_supported(replace(schema, columns=(column,)))
         except UnsupportedColumn as error:
-            yield UsageError(f"table {name}: {error.what}", details=error.details, hint=error.hint)
+            problem = UsageError(f"table {name}: {error.what}", details=error.details, hint=error.hint)
+            problem.__cause__ = error
+            yield problem
 
 
 def _key_problems(described: _Described, captured: CapturedTable) -> Iterator[UsageError]:

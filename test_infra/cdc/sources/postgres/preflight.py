@@ -51,7 +51,7 @@ def findings_on_server(connection: psycopg.Connection, endpoint: Endpoint, slot:
     found = [
         *_caught(f"role {owner}", lambda: check_taken(connection, endpoint.version, owner)),
         *server_findings(connection, slot, capture),
-        *_publishing_findings(connection, slot),
+        *publishing_findings(connection, slot),
     ]
     if f"role {capture}" in {finding.subject for finding in errors_of(found)}:
         return found
@@ -118,7 +118,8 @@ def _ownership_findings(connection: psycopg.Connection, wanted: Sequence[TableId
         yield PreflightFinding(f"table {schema}.{name}", seen)
 
 
-def _publishing_findings(connection: psycopg.Connection, publication: str) -> Iterator[PreflightFinding]:
+def publishing_findings(connection: psycopg.Connection, publication: str) -> Iterator[PreflightFinding]:
+    """Whether the owner may make this publication, or has it already."""
     row = connection.execute(_MAY_PUBLISH, [publication]).fetchone()
     assert row is not None
     role, database, may_publish = row
