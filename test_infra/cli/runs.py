@@ -153,6 +153,7 @@ class StackOfRun:
 @contextmanager
 def _stack_of_this_run(progress: Progress) -> Iterator[StackOfRun]:
     """End the stack with the block, unless it is kept or ran before."""
+    from test_infra.cdc.pipeline.withdraw import withdraw
     from test_infra.cli.hard_stop import end_stack_at_once
     from test_infra.resources.stack import ATTACHED, LEASE_VARIABLE
     from test_infra.stack import StackNotRunning, attach, current_stack_id, down
@@ -175,7 +176,10 @@ def _stack_of_this_run(progress: Progress) -> Iterator[StackOfRun]:
         finally:
             if stack.kept_s is None or not whole or interrupts.received:
                 with progress.doing("ending the stack"):
+                    left_behind = withdraw()
                     down()
+                for problem in left_behind:
+                    progress.say(problem)
 
 
 def _stop_loads() -> None:

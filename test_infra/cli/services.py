@@ -54,13 +54,17 @@ def up(ttl_s: float) -> None:
 
 @click.command()
 def down() -> None:
-    """End the stack and delete its data; logs stay."""
+    """End the stack and delete its data; logs stay. External services lose what the pipelines made in them."""
+    from test_infra.cdc.pipeline.withdraw import withdraw
     from test_infra.stack import current_stack_id
     from test_infra.stack import down as stack_down
 
     progress = Progress()
     with progress.doing(f"ending stack {current_stack_id()}"):
+        left_behind = withdraw()
         ended = stack_down()
+    for problem in left_behind:
+        progress.say(problem)
     progress.say(f"stack {current_stack_id()} {'has ended' if ended else 'was not running'}")
 
 

@@ -70,6 +70,9 @@ def _in_use(instance: dg.DagsterInstance) -> set[str]:
 
 
 def _end(context: dg.SensorEvaluationContext, stack_id: str) -> None:
+    from test_infra.cdc.pipeline.withdraw import withdraw
     from test_infra.stack import down
 
+    for problem in withdraw(stack_id):
+        context.log.warning(problem)
     context.log.info(f"stack {stack_id} {'ended' if down(stack_id) else 'had ended already'}")

@@ -175,3 +175,18 @@ def test_a_failed_connector_ends_the_wait_for_its_slot_at_once(stack: Stack, own
     deadline = Deadline(600)
     with pytest.raises(InfrastructureError, match="task 0 is FAILED"):
         pipeline(stack, "t").source.wait_capturing(deadline, failed)
+
+
+def test_slot_and_publication_are_taken_out_and_the_tables_stay(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)")
+    running = pipeline(stack, "t")
+    prepare(running)
+    with connect(stack.endpoint("postgres"), "capture") as capture:
+        capture.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [running.names.replication])
+    for _ in range(2):
+        running.source.remove_capture()
+        kept = owner.execute(
+            "SELECT (SELECT count(*) FROM pg_replication_slots), (SELECT count(*) FROM pg_publication), "
+            "(SELECT count(*) FROM t)"
+        )
+        assert kept.fetchone() == (0, 0, 1)

@@ -121,6 +121,23 @@ def create_topics(bootstrap: str, topics: Mapping[str, int]) -> None:
     wait_for_topics(bootstrap, topics, Deadline(REQUEST_TIMEOUT_MS / 1_000))
 
 
+def delete_topics(bootstrap: str, topics: Iterable[str]) -> None:
+    """Delete topics; those that are not there are fine.
+
+    Raises:
+        InfrastructureError: the broker refused.
+    """
+    from kafka.admin import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    try:
+        with closing(KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)) as admin:
+            if there := sorted(set(topics) & set(admin.list_topics())):
+                admin.delete_topics(there)
+    except KafkaError as error:
+        raise InfrastructureError("topics were not deleted", details={"broker": str(error)}) from error
+
+
 def wait_for_topics(bootstrap: str, topics: Iterable[str], deadline: Deadline) -> None:
     """Wait until the broker lists every topic.
 

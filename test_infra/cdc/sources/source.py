@@ -258,6 +258,13 @@ class Source(Protocol):
             NotReady: it did not in time.
         """
 
+    def remove_capture(self) -> None:
+        """Take out what the source keeps for the connector, which reads no more; what is not there is fine.
+
+        Raises:
+            InfrastructureError: the source refused.
+        """
+
     def capture_state(self) -> tuple[str, CaptureState]:
         """What the source keeps for the connector (``slot ti_...``), and whether the connector reads from it now."""
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.sources.source import CaptureNames, Position
 
+FREE_WITHIN_S = 15.0
+"""A walsender ends soon after its reader."""
 COMMITTED_WITHIN_S = 5.0
 """Connect commits an offset each 0.2 s; a slot confirmed beyond it after this time was not confirmed by it."""
 
@@ -69,6 +71,25 @@ def find_slot(connection: psycopg.Connection, name: str) -> Slot | None:
         return None
     *described, restart, confirmed = row
     return Slot(*described, *(None if lsn is None else Lsn(lsn) for lsn in (restart, confirmed)))
+
+
+def drop_slot(connection: psycopg.Connection, name: str) -> None:
+    """Drop a slot whose reader has ended; one that is not there is fine.
+
+    Raises:
+        NotReady: it is still read from.
+    """
+    from psycopg.errors import ObjectInUse
+
+    def dropped() -> None:
+        try:
+            connection.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [name]
+            )
+        except ObjectInUse as error:
+            raise StillWaiting(str(error)) from error
+
+    wait_for(dropped, Deadline(FREE_WITHIN_S), what=f"slot {name}", awaited="the end of its reader")
 
 
 def slot_breaks(

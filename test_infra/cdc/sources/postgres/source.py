@@ -23,6 +23,7 @@ from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
 from test_infra.cdc.sources.postgres.table_state import table_states
 from test_infra.cdc.sources.preflight import PreflightFinding, refuse_errors
 from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
+from test_infra.cdc.types import identifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,6 +255,27 @@ class PostgresSource:
                     raise StillWaiting(f"active: {found.active}, confirmed: {found.confirmed_lsn or 'nothing'}")
 
             wait_for(active, deadline, what=f"slot {name}", awaited="a walsender on it")
+
+    def remove_capture(self) -> None:
+        """Drop slot and publication; what is not there is fine.
+
+        Raises:
+            InfrastructureError: the server refused, such as for a slot that is still read from.
+        """
+        import psycopg
+
+        name = self._names.replication
+        try:
+            # By the role that made it: the owner of the tables may have no right to replicate.
+            with self.session("capture") as capture:
+                slot.drop_slot(capture, name)
+            with self.session() as connection:
+                connection.execute(f"DROP PUBLICATION IF EXISTS {identifier(name)}".encode())
+        except psycopg.Error as error:
+            raise InfrastructureError(
+                f"slot and publication {name} were not dropped: {' '.join(str(error).split())}",
+                hint=f"SELECT pg_drop_replication_slot('{name}')",
+            ) from error
 
     def capture_state(self) -> tuple[str, CaptureState]:
         """The slot, and whether a walsender reads from it now."""
