@@ -247,6 +247,6 @@ def test_what_the_source_refuses_is_told_with_the_constraint_and_its_own_words(
     ended = control.wait_bulk(later, Deadline(60))
     control.stop(later)
     assert (ended.ok, ended.refusals["public.odd"][0].words.startswith("never: ")) == (0, True)
-    told = witness.testify("odd", history.read(later.folders.history), {}, time.time(), 0.5)
+    told = witness.testify("odd", history.read(later.folders.history), {}, time.time(), 0.5, witness.NOT_ASKED)
     assert told.counts == {Verdict.UNKNOWN: 1}
     assert "never: new row" in told.reason

@@ -54,7 +54,7 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
     schemas = source.prepare(ddl, check_before_publishing)
     private_dir(folders.record.parent)
     write_private(pipeline.document_path("tables"), ResolvedTables(entries=dict(captured)).model_dump_json(indent=1))
-    if spec.load is not None:
+    if spec.load is not None and spec.load.generated:
         seed_rows(
             source.session,
             shapes_of(schemas, source.constraints(), spec.load.values),
