@@ -12,6 +12,7 @@ from test_infra.cdc.load.shape import shapes_of
 from test_infra.cdc.pipeline.captured import refuse_clashes, refuse_unmatched, resolve
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.running import ResolvedTables
+from test_infra.cdc.pipeline.table_states import remember
 from test_infra.cdc.sources.source import SqlFile
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
     schemas = source.prepare(ddl, check_before_publishing)
     private_dir(folders.record.parent)
     write_private(pipeline.document_path("tables"), ResolvedTables(entries=dict(captured)).model_dump_json(indent=1))
+    remember(pipeline)
     if spec.load is not None and spec.load.generated:
         seed_rows(
             source.session,

@@ -180,10 +180,11 @@ def run(config: TrafficConfig, stop: threading.Event) -> LoadStatus:
 
 def _passed_on(child: subprocess.Popen[str], lines: deque[str]) -> None:
     assert child.stdout is not None
-    for line in child.stdout:
-        shown = redact(line.rstrip("\n"))
-        lines.append(shown)
-        print(shown, file=sys.stderr, flush=True)  # noqa: T201 - the process's log
+    with child.stdout as said:
+        for line in said:
+            shown = redact(line.rstrip("\n"))
+            lines.append(shown)
+            print(shown, file=sys.stderr, flush=True)  # noqa: T201 - the process's log
 
 
 def _ended(child: subprocess.Popen[str]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.sources.origin import Break, SourceOrigin
+    from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import TableId
@@ -203,6 +204,13 @@ class Source(Protocol):
         Raises:
             UsageError: one does not exist or can not be captured.
             SourceUnreachable: the source did not accept a session.
+        """
+
+    def table_states(self, known: Mapping[str, str]) -> dict[str, TableState]:
+        """Label -> what a captured table is now, also one that can not be captured any more; not those that are gone.
+
+        Args:
+            known: label -> identity that a table had before, by which a renamed one is found; may be empty.
         """
 
     def constraints(self) -> list[TableConstraints]:

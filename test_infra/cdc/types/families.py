@@ -27,6 +27,7 @@ class UnsupportedColumn(UsageError):
     """A column of a type whose way into Delta is not defined."""
 
     def __init__(self, column: Column, reason: str) -> None:
+        self.column = column
         made_of = f", which is {column.base}," if column.base and column.base != column.type else ""
         super().__init__(
             f"column {column.name} of type {column.type}{made_of} is not supported",

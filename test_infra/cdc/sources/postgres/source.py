@@ -18,12 +18,14 @@ from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
 from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, check_taken, options
 from test_infra.cdc.sources.postgres.shape import check_shapes, problem, shapes
 from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
+from test_infra.cdc.sources.postgres.table_state import table_states
 from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
 
 if TYPE_CHECKING:
     import psycopg
 
     from test_infra.cdc.sources.constraints import TableConstraints
+    from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
@@ -168,6 +170,11 @@ class PostgresSource:
         """The captured tables in the order of the pipeline, as the catalogue describes them now."""
         with self.session() as connection:
             return self._schemas(connection)
+
+    def table_states(self, known: Mapping[str, str]) -> dict[str, TableState]:
+        """What the captured tables are now, by their oid where that is known; see `table_state.table_states`."""
+        with self.session() as connection:
+            return table_states(connection, self._captured, known)
 
     def constraints(self) -> list[TableConstraints]:
         """Keys, conditions, defaults, triggers and rules of the captured tables, in the order of the pipeline."""
