@@ -43,7 +43,7 @@ def start(pipeline: RunningPipeline, operations: int | None = None, rate_per_s: 
         raise UsageError(f"pipeline {spec.name} has no load", hint="give it one under `load:`")
     if _running(pipeline):
         return
-    schemas = pipeline.schemas()
+    schemas = [schema.as_written for schema in pipeline.schemas()]
     phases = [operation.phase for operation in history.read(folders.history)]
     loaded = phases.count(history.Phase.LOAD)
     seeded = spec.load.rows_before if len(phases) > loaded else 0

@@ -13,7 +13,7 @@ from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.running import ResolvedTables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from test_infra.cdc.pipeline.running import RunningPipeline
@@ -43,6 +43,7 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
     def check_before_publishing(schemas: Sequence[TableSchema], origin: SourceOrigin) -> None:
         for schema in schemas:
             _check_columns(schema)
+        _check_excluded(captured, schemas)
         _check_origin(pipeline, origin)
 
     schemas = source.prepare(spec.source.ddl, check_before_publishing)
@@ -50,7 +51,8 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
     write_private(pipeline.document_path("tables"), ResolvedTables(entries=dict(captured)).model_dump_json(indent=1))
     if spec.load is not None:
         with source.session() as connection:
-            seed_rows(connection, schemas, rows=spec.load.rows_before, seed=spec.load.seed, history=folders.history)
+            written = [schema.as_written for schema in schemas]
+            seed_rows(connection, written, rows=spec.load.rows_before, seed=spec.load.seed, history=folders.history)
     write_private(folders.record, spec.model_dump_json(indent=1))
     return schemas
 
@@ -89,6 +91,18 @@ def _check_columns(schema: TableSchema) -> None:
             f"table {schema.qualified} has a column {taken[0]}, which the mirror needs for itself",
             hint="leave the table out of the pipeline",
         )
+
+
+def _check_excluded(captured: Mapping[str, Sequence[CapturedTable]], schemas: Sequence[TableSchema]) -> None:
+    """Every excluded column is one of its table, or of one of the tables of its pattern."""
+    known = {schema.label: {*schema.excluded, *schema.generated} for schema in schemas}
+    for label, tables in captured.items():
+        there = {name for table in tables for name in known[table.id.label]}
+        if unknown := [name for table in tables for name in table.excluded if name not in there]:
+            raise UsageError(
+                f"{label} has no column {unknown[0]} that could be left out",
+                hint="`columns: exclude:` takes names without double quotes; upper and lower case count",
+            )
 
 
 def _check_origin(pipeline: RunningPipeline, now: SourceOrigin) -> None:

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import UsageError
+from test_infra.cdc.sources.debezium import unreadable
 from test_infra.cdc.types import UnsupportedColumn, check_supported
 from test_infra.cdc.types.table import Column, TableSchema
 from test_infra.cdc.types.table_id import CapturedTable, TableId, table_id
@@ -22,7 +23,8 @@ _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 _QUERY = """
 SELECT n.nspname, c.relname, c.oid::bigint, c.relfilenode::bigint, c.relkind, c.relpersistence, c.relreplident,
        a.attname, format_type(a.atttypid, a.atttypmod) || repeat('[]', greatest(a.attndims, 1) - 1), NOT a.attnotnull,
-       array_position(i.indkey::int2[], a.attnum) + 1, base.name, a.attgenerated <> ''
+       array_position(i.indkey::int2[], a.attnum) + 1, base.name, a.attgenerated <> '',
+       a.atthasdef OR a.attidentity <> ''
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -128,6 +130,8 @@ class _Described:
     kind: str
     persistence: str
     generated_key: list[str]
+    filled: frozenset[str]
+    """Columns that PostgreSQL fills in where an insert gives no value."""
 
 
 def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dict[TableId, _Described]:
@@ -146,8 +150,9 @@ def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dic
         oid, relfilenode, kind, persistence, identity, *_ = of_table[0]
         schema = TableSchema(wanted_id.schema, wanted_id.name, columns, not_captured, wanted_id.label)
         table = SourceTable(schema, oid, relfilenode, (kind, identity) == ("r", "f"))
+        filled = frozenset(row[5] for row in of_table if row[11])
         generated_key = [column.name for column, generated in described if generated and column.key_position]
-        found[wanted_id] = _Described(table, kind, persistence, generated_key)
+        found[wanted_id] = _Described(table, kind, persistence, generated_key, filled)
     return found
 
 
@@ -161,7 +166,13 @@ def _narrowed(described: _Described, captured: CapturedTable) -> _Described:
             hint="take it from `columns: exclude:`, or leave the table out of the pipeline",
         )
     kept = tuple(column for column in schema.columns if column not in excluded)
-    narrowed = replace(schema, columns=kept, excluded=excluded, where=captured.where)
+    narrowed = replace(
+        schema,
+        columns=kept,
+        excluded=tuple(column.name for column in excluded),
+        required=tuple(column for column in excluded if not (column.nullable or column.name in described.filled)),
+        where=captured.where,
+    )
     return replace(described, table=replace(described.table, schema=narrowed))
 
 
@@ -171,6 +182,12 @@ def _checked(described: _Described) -> SourceTable:
         raise UsageError(
             f"{schema.qualified} is {_KINDS[described.kind]}, and only tables can be captured",
             hint="leave it out of the pipeline",
+        )
+    if fault := unreadable(schema.schema) or unreadable(schema.name):
+        raise UsageError(
+            f"table {schema.qualified} has {fault} of its name or its schema's, which Debezium reads as another name: "
+            "its changes would be lost",
+            hint="rename it, or leave it out of the pipeline",
         )
     if described.persistence != "p":
         raise UsageError(

@@ -74,7 +74,7 @@ class PostgresSource:
         left_out = [
             exact(schema.schema, schema.name, name)
             for schema in schemas
-            for name in (*schema.generated, *(column.name for column in schema.excluded))
+            for name in (*schema.generated, *schema.excluded)
         ]
         return {
             "database.hostname": inside.host,
