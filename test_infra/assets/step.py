@@ -1,5 +1,6 @@
 """Every step that makes an asset: its record in the run's folder, and errors without a traceback of ours."""
 
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -7,14 +8,15 @@ from pathlib import Path
 
 import dagster as dg
 
-from test_infra.base.errors import TestInfraError
+from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.base.redaction import redact
 from test_infra.resources.run_folder import Context, run_folder
 from test_infra.resources.stack import StackResource
 from test_infra.verdict.run import StepRecord, write_step
 
 OWNERS = ("team:data-platform",)
-UNFORESEEN = 1
+UNFORESEEN = 3
+"""Exit code of an error that nobody foresaw: a fault of test_infra, and no verdict on anything."""
 
 
 @contextmanager
@@ -55,7 +57,21 @@ def step(context: Context, stack: StackResource, name: str, assets: Sequence[str
     except GeneratorExit:
         raise
     except BaseException as error:
-        record(UNFORESEEN, f"{type(error).__name__}: {error}")
+        record(UNFORESEEN, _unforeseen(error))
         raise
     else:
         record(None, "")
+
+
+def _unforeseen(error: BaseException) -> str:
+    """An error without a text for people, and where it was raised."""
+    raised = traceback.extract_tb(error.__traceback__)
+    said = InfrastructureError(
+        f"unexpected {type(error).__name__}: a fault of test-infra",
+        details={
+            "seen": str(error).strip() or "nothing more",
+            **({"raised in": f"{raised[-1].filename}:{raised[-1].lineno}"} if raised else {}),
+        },
+        hint="the traceback is in the events of the run: test-infra dev",
+    )
+    return str(said)

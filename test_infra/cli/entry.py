@@ -6,17 +6,20 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from test_infra import __version__
 from test_infra.base.errors import TestInfraError
 from test_infra.base.redaction import redact
+from test_infra.cli import tables
 from test_infra.cli.dev import dev
 from test_infra.cli.doctor import doctor
+from test_infra.cli.draft import draft
 from test_infra.cli.exit_codes import ExitCode
 from test_infra.cli.housekeeping import prune, reap
+from test_infra.cli.init import init
 from test_infra.cli.interrupts import interrupts
 from test_infra.cli.jobs import jobs
 from test_infra.cli.pipelines import lag, load, parity
@@ -40,7 +43,25 @@ def cli() -> None:
     """Prove that a pipeline database -> Debezium -> Kafka -> Spark -> Delta loses nothing."""
 
 
-for command in (up, down, status, env, logs, run, load, parity, lag, jobs, report, reap, prune, doctor, dev):
+for command in (
+    init,
+    draft,
+    up,
+    down,
+    status,
+    env,
+    logs,
+    run,
+    load,
+    parity,
+    lag,
+    jobs,
+    report,
+    reap,
+    prune,
+    doctor,
+    dev,
+):
     cli.add_command(command)
 
 
@@ -52,16 +73,35 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def execute(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Every error becomes an exit code and a message without secrets."""
+    """Run one command. Every error becomes an exit code and a message without secrets; where a JSON document was asked
+    for, there is one, whatever happens.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    context: click.Context | None = None
     try:
-        with cli.make_context("test-infra", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        with cli.make_context("test-infra", given.copy()) as context:
             ended_with = cli.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
     except BaseException as error:
-        return _exit_code_of(error)
+        code = _exit_code_of(error)
+        printed = context is not None and context.meta.get(tables.DOCUMENT_PRINTED)
+        if "--json" in given and not printed and not isinstance(error, BrokenPipeError):
+            tables.as_json({"green": False, "exit_code": int(code), "error": _document_of(error)})
+        return code
     return ended_with if isinstance(ended_with, int) else ExitCode.GREEN
+
+
+def _document_of(error: BaseException) -> dict[str, Any]:
+    """An error as part of a document."""
+    if isinstance(error, TestInfraError):
+        log = None if error.log is None else str(error.log)
+        return {"what": error.what, "details": error.details, "log": log, "hint": error.hint}
+    if isinstance(error, click.ClickException):
+        return {"what": error.format_message(), "details": {}, "log": None, "hint": None}
+    what = "interrupted" if isinstance(error, KeyboardInterrupt | click.Abort) else f"unexpected {type(error).__name__}"
+    return {"what": what, "details": {"seen": str(error)} if str(error) else {}, "log": None, "hint": None}
 
 
 def _exit_code_of(error: BaseException) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -33,8 +33,8 @@ LAG_FIGURES = {
 @click.option(
     "--timeout", "timeout_s", type=Duration(), default="10m", show_default=True, help="Give up after this time."
 )
-def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
-    """Write a seeded workload into the pipeline's tables and wait until it is done."""
+def load(pipeline: str, operations: int | None, timeout_s: float) -> int:
+    """Write a seeded workload into the pipeline's tables, and wait; exit code 1 when the source refused too much."""
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.load import control
     from test_infra.cli.project import running_pipeline
@@ -50,8 +50,15 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
         finally:
             control.stop(running)
     progress.say(
-        f"{done.ok} operations committed, {done.failed} rolled back on purpose, {done.unknown} with an unknown end"
+        f"{done.ok} operations committed, {done.failed - done.refused} rolled back on purpose, {done.refused} refused "
+        f"by the source, {done.unknown} with an unknown end"
     )
+    for table, refusals in done.refusals.items():
+        for refusal in refusals:
+            progress.say(f"{table}: {refusal.count} times {refusal.words}")
+    least = running.spec.load.least_committed if running.spec.load else 0.0
+    meant = done.ok + done.refused + done.unknown
+    return ExitCode.GREEN if done.ok and done.ok >= least * meant else ExitCode.RED
 
 
 @click.command()
@@ -73,6 +80,8 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
     from test_infra.base.errors import UsageError
     from test_infra.cdc.judge import findings
     from test_infra.cdc.judge import parity as judging
+    from test_infra.cdc.judge.ddl import explained
+    from test_infra.cdc.judge.table_by_table import judged
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
 
@@ -84,14 +93,14 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
         )
     meant = [table for written in only for table in running.tables_called(written)]
     chosen = list(dict.fromkeys(meant)) or running.tables
+
+    def compared(tables: Sequence[str]) -> dict[str, Finding]:
+        report = judging.check(running, tables=tables, timeout_s=timeout_s)
+        return {table: findings.parity(result) for table, result in report.tables.items()}
+
     with Progress().doing(f"comparing {', '.join(chosen)}"):
-        report = judging.check(running, tables=chosen, timeout_s=timeout_s)
-    return _judged(
-        {table: findings.parity(result) for table, result in report.tables.items()},
-        "parity",
-        PARITY_FIGURES,
-        machine=machine,
-    )
+        found = explained(running, judged(compared, chosen))
+    return _judged(found, "parity", PARITY_FIGURES, machine=machine)
 
 
 @click.command()
@@ -101,18 +110,20 @@ def lag(pipeline: str, *, machine: bool) -> int:
     """Show the lag of every change since the stream was ready; exit code 1 beyond the pipeline's thresholds."""
     from test_infra.cdc.judge import findings
     from test_infra.cdc.judge import lag as judging
+    from test_infra.cdc.judge.ddl import explained
+    from test_infra.cdc.judge.table_by_table import judged_together
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
 
     running = running_pipeline(attach(), pipeline)
+
+    def measured(tables: Sequence[str]) -> dict[str, Finding]:
+        lags = judging.check(running)
+        return {table: findings.lag(lags[table], running.spec.lag) for table in tables}
+
     with Progress().doing(f"measuring {', '.join(running.tables)}"):
-        measured = judging.check(running)
-    return _judged(
-        {table: findings.lag(result, running.spec.lag) for table, result in measured.items()},
-        "lag",
-        LAG_FIGURES,
-        machine=machine,
-    )
+        found = explained(running, judged_together(measured, running.tables))
+    return _judged(found, "lag", LAG_FIGURES, machine=machine)
 
 
 def _judged(found: Mapping[str, Finding], subject: str, figures: Mapping[str, str], *, machine: bool) -> int:

@@ -7,11 +7,15 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import click
+
 from test_infra.base.redaction import redact
 
 GOOD = "green"
 BAD = "bold red"
 MOST_ROWS = 20
+DOCUMENT_PRINTED = "test_infra.document_printed"
+"""In a click context: stdout has its JSON document."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, red: Iterable[int] = ()) -> None:
@@ -52,6 +56,20 @@ def verdict_line(text: str, *, green: bool) -> None:
     Console(file=sys.stdout, soft_wrap=True).print(Text(redact(text), style=GOOD if green else BAD))
 
 
+def error(what: str, text: str) -> None:
+    """Print an error whole, under what it stopped."""
+    verdict_line(f"{what}:", green=False)
+    for line in redact(text.strip()).splitlines():
+        print(f"  {line}")
+
+
 def as_json(document: Any) -> None:
     """One JSON document, and nothing else, on stdout."""
-    sys.stdout.write(redact(json.dumps(document, indent=2, default=str)) + "\n")
+    json_text(json.dumps(redact.document(document), indent=2, allow_nan=False))
+
+
+def json_text(text: str) -> None:
+    """A document that is JSON already, and was redacted before it was."""
+    if (context := click.get_current_context(silent=True)) is not None:
+        context.meta[DOCUMENT_PRINTED] = True
+    sys.stdout.write(f"{text}\n")

@@ -139,4 +139,4 @@ def _file_name(identity: str) -> str:
 
 
 def _redacted(texts: Mapping[str, str]) -> dict[str, str]:
-    return {label: redact(text) for label, text in texts.items()}
+    return {redact(label): redact(text) for label, text in texts.items()}

@@ -12,7 +12,7 @@ from test_infra.verdict.evidence import Evidence, Outcome
 from test_infra.verdict.run import PipelineRecord, RunRecord, ServiceRecord, StepRecord
 
 MISSING = "MISSING EVALUATION"
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 """Of ``result.json``; raised when a reader of the former version would be misled or refused."""
 
 
@@ -22,12 +22,14 @@ class GateResult(Document):
     Args:
         outcome: the evidence's outcome, or that there is no evidence.
         evidence: None when the gate has no evaluation in this run.
+        because: why it has none; empty where it has one.
     """
 
     gate: str
     asset: str
     outcome: str
     evidence: Evidence | None = None
+    because: str = ""
 
     @property
     def passed(self) -> bool:
@@ -37,11 +39,25 @@ class GateResult(Document):
     @property
     def summary(self) -> str:
         """The evidence's sentence, or why there is none."""
-        return (
-            self.evidence.summary
-            if self.evidence
-            else "the gate belongs to the Dagster job but left no evidence in this run"
-        )
+        return self.evidence.summary if self.evidence else f"did not look, {self.because}"
+
+
+class NotJudged(Document):
+    """Gates that did not look, all for one reason.
+
+    Args:
+        because: the reason, such as ``because billing__source failed``.
+        gates: as ``asset path:gate``.
+    """
+
+    because: str
+    gates: tuple[str, ...]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def summary(self) -> str:
+        """All of them in one line."""
+        return f"{_many(len(self.gates), 'gate')} did not look, {self.because}"
 
 
 class Result(Document):
@@ -50,9 +66,11 @@ class Result(Document):
     Args:
         reasons: why it is red, most telling first; empty when green.
         exit_code: 0 green; 1 a gate or test is red; 2 usage; 3 the stack could not be made.
+        not_judged: gates without evidence, by the reason.
+        only: the tables whose part of the Dagster job was run; empty when it was run whole.
     """
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     run_id: str
     job: str
     stack_id: str | None
@@ -65,6 +83,8 @@ class Result(Document):
     steps: tuple[StepRecord, ...]
     services: tuple[ServiceRecord, ...]
     pipelines: tuple[PipelineRecord, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
+    only: tuple[str, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -78,6 +98,16 @@ class Result(Document):
         """Outcome -> number of gates."""
         return dict(Counter(gate.outcome for gate in self.gates))
 
+    @property
+    def subject(self) -> str:
+        """What was run, for people: the Dagster job, or the part of it."""
+        return f"{self.job}, only the part of {', '.join(self.only)}" if self.only else self.job
+
+    @property
+    def failed_steps(self) -> list[StepRecord]:
+        """The steps that failed, in the order in which they did."""
+        return _failed(self.steps)
+
 
 def judge(
     record: RunRecord,
@@ -90,12 +120,16 @@ def judge(
     nothing.
     """
     found = {item.gate_id: item for item in evidence}
-    gates = [_gate(identity, found.get(identity)) for identity in sorted({*record.expected, *found})]
-    failed_steps = [step for step in steps if step.exit_code is not None]
-    exit_code, reasons = _exit(record, gates, failed_steps)
+    failed_steps = _failed(steps)
+    gates = [
+        _gate(identity, found.get(identity), record, failed_steps) for identity in sorted({*record.expected, *found})
+    ]
+    not_judged = _not_judged(gates)
+    exit_code, reasons = _exit(record, gates, failed_steps, not_judged)
     return Result(
         run_id=record.run_id,
         job=record.job,
+        only=record.only,
         stack_id=record.stack_id,
         exit_code=exit_code,
         reasons=tuple(reasons),
@@ -106,24 +140,55 @@ def judge(
         steps=tuple(steps),
         services=tuple(services),
         pipelines=tuple(pipelines),
+        not_judged=tuple(not_judged),
     )
 
 
-def _gate(identity: str, evidence: Evidence | None) -> GateResult:
+def _gate(
+    identity: str, evidence: Evidence | None, record: RunRecord, failed_steps: Sequence[StepRecord]
+) -> GateResult:
     asset, _, gate = identity.rpartition(":")
-    outcome = evidence.outcome.value if evidence else MISSING
-    return GateResult(gate=gate, asset=asset, outcome=outcome, evidence=evidence)
+    if evidence is not None:
+        return GateResult(gate=gate, asset=asset, outcome=evidence.outcome.value, evidence=evidence)
+    return GateResult(gate=gate, asset=asset, outcome=MISSING, because=_why(asset, record, failed_steps))
 
 
-def _exit(record: RunRecord, gates: Sequence[GateResult], failed_steps: Sequence[StepRecord]) -> tuple[int, list[str]]:
+def _why(asset: str, record: RunRecord, failed_steps: Sequence[StepRecord]) -> str:
+    """Why a gate has no evidence: a step of its own pipeline failed, or else the first one that did."""
+    root = asset.partition("/")[0]
+    own = [step for step in failed_steps if any(made.partition("/")[0] == root for made in step.assets)]
+    if failed_steps:
+        return f"because {(own or failed_steps)[0].step} failed"
+    if record.succeeded is False and (seen := next(filter(None, map(_first_line, record.failures)), "")):
+        return f"because {seen}"
+    return "and no step failed: the gate belongs to the Dagster job but left no evidence in this run"
+
+
+def _not_judged(gates: Sequence[GateResult]) -> list[NotJudged]:
+    by_reason: dict[str, list[str]] = {}
+    for gate in gates:
+        if gate.evidence is None:
+            by_reason.setdefault(gate.because, []).append(f"{gate.asset}:{gate.gate}")
+    return [NotJudged(because=because, gates=tuple(found)) for because, found in by_reason.items()]
+
+
+def _failed(steps: Sequence[StepRecord]) -> list[StepRecord]:
+    return sorted((step for step in steps if step.exit_code is not None), key=lambda step: step.ended_at)
+
+
+def _exit(
+    record: RunRecord,
+    gates: Sequence[GateResult],
+    failed_steps: Sequence[StepRecord],
+    not_judged: Sequence[NotJudged],
+) -> tuple[int, list[str]]:
     """Exit code and reasons. A red gate wins over a failed step: it is what the run was made for."""
     red = [gate for gate in gates if gate.evidence is not None and not gate.passed]
-    missing = [gate for gate in gates if gate.evidence is None]
     reasons = [f"{gate.asset} {gate.gate}: {gate.summary}" for gate in red]
     reasons += [f"step {step.step} failed: {_first_line(step.error)}" for step in failed_steps]
     if record.succeeded is False and not reasons:
         reasons += [text for text in map(_first_line, record.failures) if text] or ["Dagster reports the run as failed"]
-    reasons += [f"{gate.asset} {gate.gate}: {gate.summary}" for gate in missing]
+    reasons += [group.summary for group in not_judged]
     if not gates:
         reasons.append("the run has no gate, so it proves nothing")
     if not reasons:
@@ -135,3 +200,7 @@ def _exit(record: RunRecord, gates: Sequence[GateResult], failed_steps: Sequence
 
 def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else ""
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import findings, lag, offsets, parity, probes, witness
+from test_infra.cdc.judge.ddl import explained
+from test_infra.cdc.judge.table_by_table import judged, judged_together
 
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
@@ -17,20 +19,32 @@ as unknown."""
 
 
 def _parity(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, Finding]:
-    report = parity.check(pipeline, tables)
-    return {table: findings.parity(result) for table, result in report.tables.items()}
+    def compared(together: Sequence[str]) -> Mapping[str, Finding]:
+        report = parity.check(pipeline, together)
+        return {table: findings.parity(result) for table, result in report.tables.items()}
+
+    return explained(pipeline, judged(compared, tables))
 
 
 def _lag(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, Finding]:
-    return {table: findings.lag(result, pipeline.spec.lag) for table, result in lag.check(pipeline).items()}
+    def measured(_together: Sequence[str]) -> Mapping[str, Finding]:
+        return {table: findings.lag(result, pipeline.spec.lag) for table, result in lag.check(pipeline).items()}
+
+    return explained(pipeline, judged_together(measured, pipeline.tables))
 
 
 def _offsets(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, Finding]:
-    return {table: findings.offsets(account) for table, account in offsets.check(pipeline, tables).items()}
+    def accounted(together: Sequence[str]) -> Mapping[str, Finding]:
+        return {table: findings.offsets(account) for table, account in offsets.check(pipeline, together).items()}
+
+    return judged(accounted, tables)
 
 
 def _witness(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, Finding]:
-    return {table: findings.witness(result) for table, result in witness.check(pipeline).items()}
+    def testified(_together: Sequence[str]) -> Mapping[str, Finding]:
+        return {table: findings.witness(result) for table, result in witness.check(pipeline).items()}
+
+    return explained(pipeline, judged_together(testified, pipeline.tables))
 
 
 def _by_entry(judge: PipelineJudge) -> PipelineJudge:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from test_infra.cdc.types.table_id import TableId
 
@@ -40,8 +40,7 @@ class TableSchema:
         generated: names of generated columns. They follow from the others, are not replicated, and not captured.
         label: what the pipeline calls it (`test_infra.cdc.types.table_id`); everything is keyed by it. Its name when
             not given.
-        excluded: names of the columns that the pipeline leaves out.
-        required: those of them that an insert must give: they take no NULL and have no default.
+        excluded: columns that the pipeline leaves out.
         where: condition for the captured rows, in the source's SQL; empty: all rows.
     """
 
@@ -50,8 +49,7 @@ class TableSchema:
     columns: tuple[Column, ...]
     generated: tuple[str, ...] = ()
     label: str = ""
-    excluded: tuple[str, ...] = ()
-    required: tuple[Column, ...] = ()
+    excluded: tuple[Column, ...] = ()
     where: str = ""
 
     def __post_init__(self) -> None:
@@ -81,15 +79,10 @@ class TableSchema:
         return tuple(column.name for column in self.key)
 
     @property
-    def as_written(self) -> TableSchema:
-        """The table as somebody writes it who inserts rows: with the columns that are left out but must be given."""
-        return replace(self, columns=(*self.columns, *self.required), required=())
-
-    @property
     def left_out(self) -> dict[str, str]:
         """What the pipeline does not capture, in words: what it is -> which; empty when it captures everything."""
         said = {
-            "columns left out": ", ".join(self.excluded),
+            "columns left out": ", ".join(column.name for column in self.excluded),
             "rows captured": f"where {self.where}" if self.where else "",
         }
         return {what: which for what, which in said.items() if which}

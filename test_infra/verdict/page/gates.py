@@ -61,9 +61,9 @@ def worst_first(gates: Iterable[GateResult]) -> list[GateResult]:
 
 
 def views(gates: Iterable[GateResult]) -> list[GateView]:
-    """Gates as they are shown, worst first; the first ones have the page's room."""
+    """Gates that have evidence as they are shown, worst first; the first ones have the page's room."""
     room = _Room(PAGE_CHARACTERS)
-    return [_view(gate, room) for gate in worst_first(gates)]
+    return [_view(gate, room) for gate in worst_first(gates) if gate.evidence is not None]
 
 
 class _Room:

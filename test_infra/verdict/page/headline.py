@@ -5,8 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from test_infra.verdict.evidence import Outcome
 from test_infra.verdict.page.words import elapsed_s, number, seconds
-from test_infra.verdict.result import GateResult, Result
+from test_infra.verdict.result import MISSING, GateResult, Result
 
 PARITY, LAG = "parity", "lag"
 CAUSES = frozenset({"NOT RUNNING", "UNSTABLE"})
@@ -74,7 +75,7 @@ def _failed_steps(result: Result) -> Iterator[tuple[datetime, Fault]]:
     for step in result.steps:
         if step.exit_code is not None:
             after = seconds(elapsed_s(result.started_at, step.ended_at))
-            yield step.ended_at, Fault(f"step {step.step}", step.error, after)
+            yield step.ended_at, Fault(f"step {step.step} failed", step.error, after)
 
 
 def _red_gates(result: Result) -> Iterator[tuple[datetime, Fault]]:
@@ -120,7 +121,10 @@ def _late(result: Result) -> Iterator[Figure]:
 
 def _gates(result: Result) -> Figure:
     passed = sum(gate.passed for gate in result.gates)
-    rest = ", ".join(f"{count} {outcome}" for outcome, count in result.counts.items() if outcome != "PASSED")
+    others = {outcome: count for outcome, count in result.counts.items() if outcome != Outcome.PASSED}
+    rest = ", ".join(
+        f"{count} {'did not look' if outcome == MISSING else outcome}" for outcome, count in others.items()
+    )
     return Figure(f"{passed} of {len(result.gates)}", "gates passed", rest)
 
 

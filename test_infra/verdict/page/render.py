@@ -16,15 +16,20 @@ FOLDER = Path(__file__).parent
 TEMPLATE = "report.html.j2"
 MOST_TEXT = 4_000
 MOST_OPEN = 4
+MOST_PASSES = 30
+"""More gates than this that passed are folded into one line."""
 
 
 def html(result: Result) -> str:
     """One HTML page without scripts and without anything to load; every value escaped."""
     gates = views(result.gates)
     fault = headline.first_fault(result)
+    passed = [gate for gate in gates if gate.passed]
+    folded = passed if len(passed) > MOST_PASSES else []
     return _template().render(
         result=result,
-        gates=gates,
+        gates=[gate for gate in gates if not (folded and gate.passed)],
+        passes=folded,
         differing=_with_differences(gates),
         fault=fault,
         opened=_opened(gates, fault),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,66 @@ def test_secrets_are_masked(text: str) -> None:
 @pytest.mark.parametrize("text", ["postgresql://me:unseen99@h/db", "owner_password=unseen99", "api.token: unseen99"])
 def test_what_looks_like_a_secret_is_masked_too(text: str) -> None:
     assert "unseen99" not in Redactor()(text)
+
+
+@pytest.mark.parametrize("label", ["password", "secret", "token", "api_key", "billing.access-key"])
+@pytest.mark.parametrize("value", ['{"rows": 1}', "[1, 2]", "17", "null", '"seen 99"', '"a \\" b"'])
+def test_the_text_of_a_json_document_stays_json(label: str, value: str) -> None:
+    masked = json.loads(Redactor()(f'{{"{label}": {value}, "next": 1}}'))
+
+    assert set(masked) == {label, "next"}
+    assert "99" not in str(masked)
+
+
+def test_a_secret_of_several_words_is_masked_whole() -> None:
+    assert Redactor()("password = 'two words' x") == f"password = '{MASK}' x"
+
+
+def test_a_document_keeps_the_names_of_tables_and_masks_what_they_name() -> None:
+    document = {
+        "password": {"rows": 3, "column": "x"},
+        "token": "t0ps3cret",
+        "secret": ["t0ps3cret", None],
+        "api_key": "",
+    }
+
+    assert Redactor().document(document) == {
+        "password": {"rows": 3, "column": "x"},
+        "token": MASK,
+        "secret": [MASK, None],
+        "api_key": "",
+    }
+
+
+_NAMES = st.sampled_from(["password", "secret", "token", "api_key", "a.password", "rows", 'a"b']) | st.text(max_size=8)
+_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+
+
+@given(
+    st.recursive(
+        _VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3), max_leaves=12
+    ),
+    st.text(alphabet='xyz"\\\n\u00e4', min_size=4, max_size=9),
+    st.data(),
+)
+def test_a_redacted_document_is_json_without_a_secret(document: object, secret: str, data: st.DataObject) -> None:
+    planted = data.draw(
+        st.sampled_from(
+            [document, secret, f"a{secret}b", {secret: document}, [document, {"x": secret}], {"password": 1}]
+        )
+    )
+
+    written = json.dumps(Redactor([secret]).document({"all": planted, "asked": secret}), allow_nan=False)
+
+    def texts(read: object) -> Iterator[str]:
+        if isinstance(read, dict):
+            yield from read
+            for item in read.values():
+                yield from texts(item)
+        elif isinstance(read, list):
+            for item in read:
+                yield from texts(item)
+        elif isinstance(read, str):
+            yield read
+
+    assert not any(secret in text for text in texts(json.loads(written)))

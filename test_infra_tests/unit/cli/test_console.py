@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -18,9 +18,9 @@ from test_infra.cli import tables
 from test_infra.cli.durations import Duration, in_words
 from test_infra.cli.progress import Progress
 from test_infra.cli.reports import find_run, show
-from test_infra.verdict.evidence import Evidence, Outcome, write
+from test_infra.verdict.evidence import Evidence, Outcome, unknown, write
 from test_infra.verdict.report import report
-from test_infra.verdict.run import RunRecord, begin, finish
+from test_infra.verdict.run import RunRecord, StepRecord, begin, finish, write_step
 
 
 @pytest.mark.parametrize(
@@ -173,3 +173,86 @@ def test_a_run_that_is_not_the_only_one_is_refused(wanted: str, home: Path) -> N
 
     with pytest.raises(UsageError, match="run"):
         find_run(wanted)
+
+
+ERROR = """the SQL file of pipeline billing failed
+  file:      billing.sql:3
+  seen:      column "x" does not exist
+  try:       mend the statement"""
+
+
+def run_with_a_failed_step(home: Path, passed: int = 0) -> Path:
+    folder = home / "runs" / "r"
+    folder.mkdir(parents=True)
+    behind = [f"billing/mirror/t{number}:parity" for number in range(24)]
+    begin(folder, RunRecord(run_id="r", job="e2e", expected=tuple(behind), started_at=NOW))
+    for number in range(passed):
+        write(
+            folder,
+            Evidence(
+                gate="parity",
+                asset=f"shop/mirror/p{number}",
+                outcome=Outcome.PASSED,
+                summary="equal",
+                started_at=NOW,
+                ended_at=NOW,
+            ),
+        )
+    write_step(
+        folder,
+        StepRecord(
+            step="billing__source",
+            assets=("billing/source/t0",),
+            started_at=NOW,
+            ended_at=NOW,
+            exit_code=2,
+            error=ERROR,
+        ),
+    )
+    return folder
+
+
+def test_a_failed_step_is_shown_whole_above_the_verdict(home: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = run_with_a_failed_step(home)
+
+    show(report(folder), folder, machine=False)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "  24 gates did not look, because billing__source failed",
+        "step billing__source failed 0 s after the start:",
+        *(f"  {line}" for line in ERROR.splitlines()),
+        "RED  e2e: exit code 2",
+        f"report: {folder / 'report.html'}",
+    ]
+
+
+@pytest.mark.parametrize(("every_gate", "lines"), [(False, 0), (True, 40)])
+def test_many_gates_that_passed_are_folded(
+    home: Path, capsys: pytest.CaptureFixture, every_gate: bool, lines: int
+) -> None:
+    folder = run_with_a_failed_step(home, passed=40)
+
+    show(report(folder), folder, machine=False, every_gate=every_gate)
+
+    shown = capsys.readouterr().out
+    assert sum(line.startswith("shop/mirror/p") for line in shown.splitlines()) == lines
+    assert ("40 gates passed: parity 40 (--all shows them)" in shown) is not every_gate
+
+
+def test_a_gate_that_raised_shows_its_error_whole(home: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = run_folder(home, "abc-1", Outcome.FAILED)
+    found = unknown(UsageError("table t is gone", hint="create it"))
+    write(
+        folder,
+        Evidence(
+            gate="lag",
+            asset="shop/mirror/orders",
+            started_at=NOW - timedelta(seconds=1),
+            ended_at=NOW - timedelta(seconds=1),
+            **found.model_dump(),
+        ),
+    )
+
+    show(report(folder), folder, machine=False)
+
+    assert "  try:       create it" in "\n".join(capsys.readouterr().out.splitlines()[-5:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from test_infra.base.errors import BadDocument, FieldProblem, InfrastructureError, UsageError
 from test_infra.base.redaction import redact
-from test_infra.cli import entry
+from test_infra.cli import entry, tables
 from test_infra.cli.exit_codes import ExitCode
 
 SECRET = "correct-horse-battery"
@@ -190,3 +191,48 @@ def test_prune_deletes_what_is_old_and_keeps_what_is_new(tmp_path: Path) -> None
 
     assert "deleted 1 runs" in result.stderr
     assert (old.exists(), new.exists()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "what"),
+    [
+        (UsageError("there is no such table", hint="look"), ExitCode.USAGE, "there is no such table"),
+        (InfrastructureError("no stack"), ExitCode.INFRASTRUCTURE, "no stack"),
+        (ZeroDivisionError("by 0"), ExitCode.INFRASTRUCTURE, "unexpected ZeroDivisionError"),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "interrupted"),
+        (click.UsageError("no such option"), ExitCode.USAGE, "no such option"),
+    ],
+)
+def test_a_command_that_fails_prints_a_document_where_one_was_asked_for(
+    error: BaseException, code: int, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    @click.command("tried")
+    @click.option("--json", "machine", is_flag=True)
+    def tried(*, machine: bool) -> int:
+        raise error
+
+    monkeypatch.setitem(entry.cli.commands, "tried", tried)
+
+    assert entry.execute(["tried", "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    assert (document["green"], document["exit_code"], document["error"]["what"]) == (False, code, what)
+
+
+def test_an_unknown_option_beside_json_is_a_document(capsys: pytest.CaptureFixture) -> None:
+    assert entry.execute(["lag", "shop", "--jason", "--json"]) == ExitCode.USAGE
+    assert "--jason" in json.loads(capsys.readouterr().out)["error"]["what"]
+
+
+def test_a_fault_after_the_document_prints_no_second_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    @click.command("tried")
+    @click.option("--json", "machine", is_flag=True)
+    def tried(*, machine: bool) -> int:
+        tables.as_json({"green": True})
+        raise InfrastructureError("the stack did not end")
+
+    monkeypatch.setitem(entry.cli.commands, "tried", tried)
+
+    assert entry.execute(["tried", "--json"]) == ExitCode.INFRASTRUCTURE
+    assert json.loads(capsys.readouterr().out) == {"green": True}

@@ -122,7 +122,7 @@ def test_a_failed_step_comes_before_the_gates_that_it_broke(tmp_path: Path) -> N
     broken = a_step("shop__stream", 5, 8, exit_code=3, error="kafka is not usable\n  try: test-infra doctor")
     fault = headline.first_fault(report(of_run(tmp_path, parity(outcome=Outcome.UNKNOWN), steps=(broken,))))
     assert fault is not None
-    assert fault.what == "step shop__stream"
+    assert fault.what == "step shop__stream failed"
     assert "test-infra doctor" in (tmp_path / "report.html").read_text()
 
 

@@ -23,7 +23,7 @@ def test_results_obey_the_published_schema(tmp_path: Path, outcome: Outcome) -> 
     report(of_run(tmp_path, parity(outcome=outcome, rows=(differing("a", "b"),)), lag(), expected=("x:y",)))
     result = json.loads((tmp_path / "result.json").read_text())
     jsonschema.Draft202012Validator(json.loads(PUBLISHED.read_text())).validate(result)
-    assert result["schema_version"] == 2
+    assert result["schema_version"] == 3
 
 
 def test_a_result_without_its_verdict_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The verdict is a pure function of a run's folder, and the report shows it as it is."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -176,3 +177,57 @@ def test_a_run_id_cannot_leave_the_folder_of_runs(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("TEST_INFRA_HOME", str(tmp_path))
     with pytest.raises(UsageError):
         run.run_dir("../../etc")
+
+
+REFUSED = """the SQL file of pipeline billing failed
+  file:      billing.sql:3
+  seen:      column "x" does not exist
+  try:       mend the statement"""
+
+
+def test_gates_behind_a_failed_step_are_one_line_everywhere(tmp_path: Path) -> None:
+    expected = [f"billing/mirror/t{number}:{gate}" for number in range(12) for gate in ("lag", "parity")]
+    run.begin(tmp_path, a_record(*expected, PARITY))
+    evidence.write(tmp_path, an_evidence())
+    source = StepRecord(
+        step="billing__source", assets=("billing/source/t0",), started_at=NOW, ended_at=NOW, exit_code=2, error=REFUSED
+    )
+    run.write_step(tmp_path, source)
+
+    result = report(tmp_path)
+
+    line = "24 gates did not look, because billing__source failed"
+    assert result.exit_code == 2
+    assert result.reasons == ("step billing__source failed: the SQL file of pipeline billing failed", line)
+    [group] = json.loads((tmp_path / "result.json").read_text())["not_judged"]
+    assert (group["summary"], set(group["gates"])) == (line, set(expected))
+    page = (tmp_path / "report.html").read_text()
+    assert line in page
+    assert page.count("MISSING EVALUATION</span>") == 1
+    steps, gates = ET.parse(tmp_path / "junit.xml").getroot().findall("testsuite")
+    assert [fault.text for fault in steps.findall("testcase/error")] == [REFUSED]
+    assert [fault.get("message") for fault in gates.findall("testcase/error")] == [line]
+    assert (gates.get("tests"), gates.get("errors")) == ("2", "1")
+
+
+def test_a_gate_did_not_look_because_of_the_step_of_its_own_pipeline() -> None:
+    first = a_step(3, "kafka").model_copy(update={"step": "stack", "assets": ("stack/kafka",)})
+    own = a_step(2, "refused").model_copy(update={"ended_at": NOW + timedelta(seconds=9)})
+    result = judge(a_record(PARITY, "hr/mirror/people:parity"), [], [own, first])
+    assert {group.because: group.gates for group in result.not_judged} == {
+        "because shop__connector failed": (PARITY,),
+        "because stack failed": ("hr/mirror/people:parity",),
+    }
+
+
+def test_a_gate_without_evidence_and_without_a_failed_step_says_so() -> None:
+    [group] = judge(a_record(PARITY), []).not_judged
+    assert group.summary.startswith("1 gate did not look, and no step failed")
+
+
+def test_many_gates_that_passed_are_folded_on_the_page(tmp_path: Path) -> None:
+    red = an_evidence(asset="shop/mirror/bad", outcome=Outcome.FAILED, summary="1 row differs")
+    items = [an_evidence(asset=f"shop/mirror/t{number}") for number in range(100)]
+    page = html(report(written(tmp_path, red, *items, expected=())))
+    assert "100 gates passed" in page
+    assert page.index('id="shop/mirror/bad:parity"') < page.index("100 gates passed") < page.index("shop/mirror/t0:")

@@ -23,8 +23,7 @@ _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 _QUERY = """
 SELECT n.nspname, c.relname, c.oid::bigint, c.relfilenode::bigint, c.relkind, c.relpersistence, c.relreplident,
        a.attname, format_type(a.atttypid, a.atttypmod) || repeat('[]', greatest(a.attndims, 1) - 1), NOT a.attnotnull,
-       array_position(i.indkey::int2[], a.attnum) + 1, base.name, a.attgenerated <> '',
-       a.atthasdef OR a.attidentity <> ''
+       array_position(i.indkey::int2[], a.attnum) + 1, base.name, a.attgenerated <> ''
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -130,8 +129,6 @@ class _Described:
     kind: str
     persistence: str
     generated_key: list[str]
-    filled: frozenset[str]
-    """Columns that PostgreSQL fills in where an insert gives no value."""
 
 
 def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dict[TableId, _Described]:
@@ -150,9 +147,8 @@ def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dic
         oid, relfilenode, kind, persistence, identity, *_ = of_table[0]
         schema = TableSchema(wanted_id.schema, wanted_id.name, columns, not_captured, wanted_id.label)
         table = SourceTable(schema, oid, relfilenode, (kind, identity) == ("r", "f"))
-        filled = frozenset(row[5] for row in of_table if row[11])
         generated_key = [column.name for column, generated in described if generated and column.key_position]
-        found[wanted_id] = _Described(table, kind, persistence, generated_key, filled)
+        found[wanted_id] = _Described(table, kind, persistence, generated_key)
     return found
 
 
@@ -169,8 +165,7 @@ def _narrowed(described: _Described, captured: CapturedTable) -> _Described:
     narrowed = replace(
         schema,
         columns=kept,
-        excluded=tuple(column.name for column in excluded),
-        required=tuple(column for column in excluded if not (column.nullable or column.name in described.filled)),
+        excluded=excluded,
         where=captured.where,
     )
     return replace(described, table=replace(described.table, schema=narrowed))
