@@ -212,6 +212,11 @@ def test_lines_about_roles_of_another_server_can_be_left_out(tmp_path: Path) -> 
     assert len(read(tmp_path, sql)) == 8
 
 
+def test_a_command_inside_a_statement_is_no_part_of_it(tmp_path: Path) -> None:
+    found = read(tmp_path, "\\set n 1\nSELECT :n,\n\\echo half\n  :'n' AS x,\n\\set n 2\n :n\\g\nSELECT 3;")
+    assert [" ".join(one.text.split()) for one in found] == ["SELECT 1, '1' AS x, 2", "SELECT 3"]
+
+
 def test_an_error_shows_no_string_of_a_statement() -> None:
     [role] = scan(Path("t.sql"), "CREATE ROLE a LOGIN\n PASSWORD 'hunter2' VALID UNTIL 'x';", {})
     assert isinstance(role, Statement)
