@@ -57,6 +57,7 @@ class Statement:
         words: its keywords and plain names in capitals, as far as they are in no parentheses and no function body.
         data: of a ``COPY ... FROM stdin``; None for any other statement.
         data_line: where the data begin; 0 without data.
+        data_path: the file that the data are in; None: the same.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Statement:
     words: tuple[str, ...]
     data: str | None = None
     data_line: int = 0
+    data_path: Path | None = None
 
     @property
     def shown(self) -> str:
