@@ -2,6 +2,7 @@
 credentials.
 """
 
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from test_infra.components.project import complete
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything below ``defs/``, and what only the whole has."""
-    return complete(tree().build_defs())
+    with warnings.catch_warnings():
+        # As `dg.load_from_defs_folder` does: they are about Dagster's own code.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return complete(tree().build_defs())
 
 
 def tree() -> dg.ComponentTree:
     """The components below ``defs/``. An installed package has no ``pyproject.toml`` beside it to name them."""
-    return dg.ComponentTree.from_module(
-        defs_module=import_module("test_infra.defs"), project_root=Path(__file__).parent
-    )
+    below = import_module("test_infra.defs")
+    return dg.ComponentTree.from_module(defs_module=below, project_root=Path(__file__).parent)

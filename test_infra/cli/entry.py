@@ -16,6 +16,7 @@ from test_infra.base.redaction import redact
 from test_infra.cli import tables
 from test_infra.cli.dev import dev
 from test_infra.cli.doctor import doctor
+from test_infra.cli.draft import draft
 from test_infra.cli.exit_codes import ExitCode
 from test_infra.cli.housekeeping import prune, reap
 from test_infra.cli.init import init
@@ -42,7 +43,25 @@ def cli() -> None:
     """Prove that a pipeline database -> Debezium -> Kafka -> Spark -> Delta loses nothing."""
 
 
-for command in (init, up, down, status, env, logs, run, load, parity, lag, jobs, report, reap, prune, doctor, dev):
+for command in (
+    init,
+    draft,
+    up,
+    down,
+    status,
+    env,
+    logs,
+    run,
+    load,
+    parity,
+    lag,
+    jobs,
+    report,
+    reap,
+    prune,
+    doctor,
+    dev,
+):
     cli.add_command(command)
 
 

@@ -33,8 +33,8 @@ LAG_FIGURES = {
 @click.option(
     "--timeout", "timeout_s", type=Duration(), default="10m", show_default=True, help="Give up after this time."
 )
-def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
-    """Write a seeded workload into the pipeline's tables and wait until it is done."""
+def load(pipeline: str, operations: int | None, timeout_s: float) -> int:
+    """Write a seeded workload into the pipeline's tables, and wait; exit code 1 when the source refused too much."""
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.load import control
     from test_infra.cli.project import running_pipeline
@@ -50,8 +50,15 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
         finally:
             control.stop(running)
     progress.say(
-        f"{done.ok} operations committed, {done.failed} rolled back on purpose, {done.unknown} with an unknown end"
+        f"{done.ok} operations committed, {done.failed - done.refused} rolled back on purpose, {done.refused} refused "
+        f"by the source, {done.unknown} with an unknown end"
     )
+    for table, refusals in done.refusals.items():
+        for refusal in refusals:
+            progress.say(f"{table}: {refusal.count} times {refusal.words}")
+    least = running.spec.load.least_committed if running.spec.load else 0.0
+    meant = done.ok + done.refused + done.unknown
+    return ExitCode.GREEN if done.ok and done.ok >= least * meant else ExitCode.RED
 
 
 @click.command()
@@ -73,6 +80,7 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
     from test_infra.base.errors import UsageError
     from test_infra.cdc.judge import findings
     from test_infra.cdc.judge import parity as judging
+    from test_infra.cdc.judge.ddl import explained
     from test_infra.cdc.judge.table_by_table import judged
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
@@ -91,7 +99,7 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
         return {table: findings.parity(result) for table, result in report.tables.items()}
 
     with Progress().doing(f"comparing {', '.join(chosen)}"):
-        found = judged(compared, chosen)
+        found = explained(running, judged(compared, chosen))
     return _judged(found, "parity", PARITY_FIGURES, machine=machine)
 
 
@@ -102,6 +110,7 @@ def lag(pipeline: str, *, machine: bool) -> int:
     """Show the lag of every change since the stream was ready; exit code 1 beyond the pipeline's thresholds."""
     from test_infra.cdc.judge import findings
     from test_infra.cdc.judge import lag as judging
+    from test_infra.cdc.judge.ddl import explained
     from test_infra.cdc.judge.table_by_table import judged_together
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
@@ -113,7 +122,7 @@ def lag(pipeline: str, *, machine: bool) -> int:
         return {table: findings.lag(lags[table], running.spec.lag) for table in tables}
 
     with Progress().doing(f"measuring {', '.join(running.tables)}"):
-        found = judged_together(measured, running.tables)
+        found = explained(running, judged_together(measured, running.tables))
     return _judged(found, "lag", LAG_FIGURES, machine=machine)
 
 

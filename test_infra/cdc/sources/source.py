@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from test_infra.base.deadline import Deadline
+    from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.sources.origin import Break, SourceOrigin
+    from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import TableId
@@ -32,6 +34,21 @@ class CaptureNames:
     pipeline: str
     connector: str
     replication: str
+
+
+@dataclass(frozen=True)
+class SqlFile:
+    """A SQL file of the user's.
+
+    Args:
+        path: of the file.
+        encoding: of the file; None: as it says itself, else UTF-8.
+        skip_owners: leave out what names roles of the server that a dump was made of.
+    """
+
+    path: Path
+    encoding: str | None = None
+    skip_owners: bool = False
 
 
 class Position(Protocol):
@@ -153,7 +170,7 @@ class Source(Protocol):
         """Connector properties that make a heart-beat move the source's position, without writing into a table."""
 
     def prepare(
-        self, ddl: Path | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
+        self, ddl: SqlFile | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
     ) -> list[TableSchema]:
         """Make the tables and what the connector needs of the source; done again, it changes nothing.
 
@@ -174,11 +191,11 @@ class Source(Protocol):
             default_schema: schema of the names that are written without one.
         """
 
-    def run_ddl(self, ddl: Path) -> None:
-        """Run an SQL file, whole or not at all.
+    def run_ddl(self, ddl: SqlFile) -> None:
+        """Run a SQL file in a session of its own.
 
         Raises:
-            UsageError: the file cannot be read, or a statement of it failed.
+            UsageError: the file is refused, and nothing of it was executed; or a statement of it failed.
         """
 
     def schemas(self) -> list[TableSchema]:
@@ -188,6 +205,16 @@ class Source(Protocol):
             UsageError: one does not exist or can not be captured.
             SourceUnreachable: the source did not accept a session.
         """
+
+    def table_states(self, known: Mapping[str, str]) -> dict[str, TableState]:
+        """Label -> what a captured table is now, also one that can not be captured any more; not those that are gone.
+
+        Args:
+            known: label -> identity that a table had before, by which a renamed one is found; may be empty.
+        """
+
+    def constraints(self) -> list[TableConstraints]:
+        """What the catalogue says of the rows that each captured table takes, in the order of the pipeline."""
 
     def session(self, role: str = "owner") -> AbstractContextManager[Any]:
         """A session of the source's own client library, closed after the block.

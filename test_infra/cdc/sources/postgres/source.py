@@ -13,18 +13,20 @@ from test_infra.cdc.sources.origin import Break, SourceOrigin
 from test_infra.cdc.sources.postgres import preparation, publication, row_filters, slot
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, list_tables, name_lists, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect
+from test_infra.cdc.sources.postgres.constraints import constraints
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
 from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, check_taken, options
 from test_infra.cdc.sources.postgres.shape import check_shapes, problem, shapes
 from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
-from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position
+from test_infra.cdc.sources.postgres.table_state import table_states
+from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
 from test_infra.stack.services.postgres_address import HOSTS, debezium
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import psycopg
 
+    from test_infra.cdc.sources.constraints import TableConstraints
+    from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
@@ -118,7 +120,7 @@ class PostgresSource:
         return {"heartbeat.action.query": f"SELECT pg_logical_emit_message(false, '{HEARTBEAT_PREFIX}', '')"}
 
     def prepare(
-        self, ddl: Path | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
+        self, ddl: SqlFile | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
     ) -> list[TableSchema]:
         """Make tables, publication and the capture role's rights.
 
@@ -137,7 +139,7 @@ class PostgresSource:
             preparation.check_server(connection, self._names.replication, capture_user)
             if ddl is not None:
                 with connect(self._endpoint, "owner", WITHOUT_LIMITS) as users:
-                    preparation.create_tables(users, self._names.pipeline, self._captured, ddl)
+                    preparation.create_tables(users, self._captured, ddl)
             found = self._schemas(connection)
             row_filters.check_server(connection, found)
             check_shapes(connection, self._captured)
@@ -155,19 +157,29 @@ class PostgresSource:
         with self.session() as connection:
             return list_tables(connection, default_schema)
 
-    def run_ddl(self, ddl: Path) -> None:
-        """Run an SQL file, whole or not at all.
+    def run_ddl(self, ddl: SqlFile) -> None:
+        """Run a SQL file in a session of its own.
 
         Raises:
-            UsageError: the file cannot be read, or a statement of it failed.
+            UsageError: the file is refused, or a statement of it failed.
         """
-        with self.session() as connection:
-            preparation.run_ddl(connection, self._names.pipeline, ddl)
+        with connect(self._endpoint, "owner", WITHOUT_LIMITS) as users:
+            preparation.run_ddl(users, ddl)
 
     def schemas(self) -> list[TableSchema]:
         """The captured tables in the order of the pipeline, as the catalogue describes them now."""
         with self.session() as connection:
             return self._schemas(connection)
+
+    def table_states(self, known: Mapping[str, str]) -> dict[str, TableState]:
+        """What the captured tables are now, by their oid where that is known; see `table_state.table_states`."""
+        with self.session() as connection:
+            return table_states(connection, self._captured, known)
+
+    def constraints(self) -> list[TableConstraints]:
+        """Keys, conditions, defaults, triggers and rules of the captured tables, in the order of the pipeline."""
+        with self.session() as connection:
+            return constraints(connection, self._schemas(connection))
 
     def session(self, role: Role = "owner") -> psycopg.Connection:
         """A session in autocommit; a context manager that closes it."""
