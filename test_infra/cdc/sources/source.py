@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.sources.origin import Break, SourceOrigin
+    from test_infra.cdc.sources.preflight import PreflightFinding
     from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
@@ -236,8 +237,22 @@ class Source(Protocol):
     def capture_breaks(self, committed: Callable[[], Position | None]) -> list[Break]:
         """What is wrong with what the source keeps for the connector; a part of `breaks`."""
 
-    def wait_capturing(self, deadline: Deadline) -> None:
+    def preflight(self, made_by: Path | None) -> list[PreflightFinding]:
+        """Everything that keeps the tables from being captured, found without changing anything.
+
+        Args:
+            made_by: SQL file that will make the tables which do not exist; None: nothing will.
+
+        Raises:
+            SourceUnreachable: the source did not accept a session.
+        """
+
+    def wait_capturing(self, deadline: Deadline, meanwhile: Callable[[], object]) -> None:
         """Wait until the connector reads from the source.
+
+        Args:
+            deadline: when to give up.
+            meanwhile: called at each look; may raise what makes further waiting useless.
 
         Raises:
             NotReady: it did not in time.
