@@ -114,7 +114,7 @@ def reach(
         return {}, dict.fromkeys(tables, one_line(error))
     covered: dict[str, Covered] = {}
     behind: dict[str, str] = {}
-    stream, watch = stream_of(pipeline), _StreamWatch(pipeline)
+    stream, watch = stream_of(pipeline), StreamWatch(pipeline)
 
     def look() -> None:
         behind.clear()
@@ -189,7 +189,7 @@ class _ConnectorWatch:
             raise failure(self._name, status)
 
 
-class _StreamWatch:
+class StreamWatch:
     """Looks once a second whether the stream lives: asking the gateway costs more than reading a table's log."""
 
     def __init__(self, pipeline: RunningPipeline) -> None:

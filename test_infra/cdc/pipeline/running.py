@@ -13,6 +13,7 @@ from test_infra.base.errors import InfrastructureError
 from test_infra.cdc.lake.location import Location
 from test_infra.cdc.pipeline.captured import resolve
 from test_infra.cdc.pipeline.connect_client import ConnectClient
+from test_infra.cdc.pipeline.heartbeat import heartbeat_table
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
 from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.cdc.sources import source_of
@@ -111,6 +112,11 @@ class RunningPipeline:
         """Kafka topic of one table."""
         captured = self.table_ids[table]
         return self.names.topic(captured.schema, captured.name)
+
+    @property
+    def heartbeat(self) -> TableSchema:
+        """The table that its heart-beats are changes of; change log and mirror lie beside those of captured tables."""
+        return heartbeat_table(self.source.kind)
 
     def endpoint(self, service: str) -> Endpoint:
         """How a service of the stack is reached.

@@ -121,6 +121,9 @@ class SourceObserver(Protocol):
         before the returned position.
         """
 
+    def emit_beat(self, text: str) -> Position:
+        """Write a heart-beat of the pipeline, in a transaction of its own, into no table; see `Source.beat_prefix`."""
+
     def tables(self, labels: Sequence[str]) -> Sequence[SourceTable]:
         """The captured tables as they are now."""
 
@@ -147,6 +150,17 @@ class Source(Protocol):
 
     def heartbeat_properties(self) -> dict[str, str]:
         """Connector properties that make a heart-beat move the source's position, without writing into a table."""
+
+    def message_properties(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Connector properties that say which messages of the source go to the connector's topic of messages.
+
+        Args:
+            given: the user's own connector properties.
+        """
+
+    @property
+    def beat_prefix(self) -> str:
+        """By which the stream knows the pipeline's heart-beats among the messages."""
 
     def prepare(
         self, ddl: Path | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
@@ -236,6 +250,3 @@ class Source(Protocol):
 
     def newest_tx_id(self) -> int:
         """The source's newest transaction id, without using one up."""
-
-    def touch(self, schema: TableSchema) -> None:
-        """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""

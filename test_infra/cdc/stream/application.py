@@ -107,15 +107,16 @@ class Stream:
         return wait_for(given, deadline, what="the stream", awaited=f"its release, {self._config.release_path}")
 
     def _stream(self, spark: SparkSession, release: Release) -> None:
-        wait_for_topics(release.bootstrap, release.schemas, Deadline(TOPICS_WITHIN_S))
+        wait_for_topics(release.bootstrap, _topics(release), Deadline(TOPICS_WITHIN_S))
         with hold_writer_locks(release):
             check_continuity(release, extents_of(release.bootstrap, release.schemas))
             self._apply_all(spark, release)
 
     def _apply_all(self, spark: SparkSession, release: Release) -> None:
         applier = Applier(
-            release.schemas,
+            {entry.topic: entry.table for entry in release.written},
             release.targets(),
+            beats=release.beats,
             stream_id=make_stream_id(release.checkpoint),
             tx_id_reference=release.tx_id_reference,
             mirror_interval_s=self._config.mirror_interval_ms / 1_000,
@@ -131,7 +132,7 @@ class Stream:
         records = (
             spark.readStream.format("kafka")
             .option("kafka.bootstrap.servers", release.bootstrap)
-            .option("subscribe", ",".join(release.schemas))
+            .option("subscribe", ",".join(_topics(release)))
             .option("startingOffsets", "earliest")
             .option("failOnDataLoss", "true")
             # The defaults fetch 500 records and 1 MiB at a time: a backlog would wait for round trips.
@@ -163,8 +164,7 @@ class Stream:
         # As one task: Spark would start one for each partition of each topic, and at a steady rate most bring nothing.
         records = batch.coalesce(1).toArrow()
         read_s = time.monotonic() - started
-        if records.num_rows:
-            report = applier.apply(records, batch_id)
+        if records.num_rows and (report := applier.apply(records, batch_id)).records:
             steps = ", ".join(f"{step} {seconds:.3f}" for step, seconds in report.seconds.items())
             log.info("batch %d: %d records, read %.3f s, %s", batch_id, report.records, read_s, steps)
             self._status = self._status.model_copy(
@@ -217,6 +217,10 @@ class Stream:
         if self._status != self._written:
             write_status(self._folder, self._status)
             self._written = self._status
+
+
+def _topics(release: Release) -> list[str]:
+    return [entry.topic for entry in release.written]
 
 
 def forget_old_deletes(applier: Applier, release: Release) -> None:

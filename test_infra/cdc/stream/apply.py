@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from test_infra.cdc.lake.open import create_table
 from test_infra.cdc.lake.schemas import changes_schema, mirror_schema, quarantine_schema
 from test_infra.cdc.lake.versions import Applied
+from test_infra.cdc.stream.beats import Beats, with_beats
 from test_infra.cdc.stream.mirror import Mirror, Pending
 from test_infra.cdc.stream.parse import Parsed, memory_db, parse
 
@@ -61,7 +62,7 @@ class BatchReport:
 
     Args:
         batch_id: of Spark.
-        records: Kafka records in it.
+        records: Kafka records in it, messages that are no heart-beats left out.
         refused: of these, put into quarantine now.
         seconds: step -> time of the slowest table.
     """
@@ -81,6 +82,7 @@ class Applier:
         stream_id: changes when the checkpoint does, so that batch numbers that begin again are not taken for replays.
         tx_id_reference: a 64-bit transaction id of about now.
         mirror_interval_s: shortest time between two merges into a mirror, seconds.
+        beats: how heart-beats are known, whose topic is among ``schemas``; None: there are none.
         create: opens or makes a table; Delta tables by default.
     """
 
@@ -92,8 +94,10 @@ class Applier:
         stream_id: str,
         tx_id_reference: int,
         mirror_interval_s: float = 0.0,
+        beats: Beats | None = None,
         create: CreateTable = create_table,
     ) -> None:
+        self._beats = beats
         self._stream_id = stream_id
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(schemas)), thread_name_prefix="apply")
         start = Applied(stream=stream_id, batch=-1, offsets={0: 0})
@@ -124,6 +128,8 @@ class Applier:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if self._beats is not None:
+            records = with_beats(records, self._beats)
         steps = {"parse": 0.0, "append": 0.0, "hand over": 0.0}
 
         def timed(step: str, started: float) -> float:

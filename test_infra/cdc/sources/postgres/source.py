@@ -15,7 +15,7 @@ from test_infra.cdc.sources.postgres.catalogue import SourceTable, list_tables, 
 from test_infra.cdc.sources.postgres.connection import Role, connect
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
 from test_infra.cdc.sources.postgres.shape import check_shapes, problem, shapes
-from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
+from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, emit_message, freeze
 from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from test_infra.stack import Endpoint
 
 HEARTBEAT_PREFIX = "test_infra_heartbeat"
-MOST_BYTES_IN_PLACE = 1_900
-"""A larger row may have values outside of it (TOAST), and those do not come with an update that leaves them alone."""
+BEAT_PREFIX = "test_infra_beat_"
+_LEFT_OUT_MESSAGES = "logical.message.prefix.exclude.list"
 
 _ORIGIN = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()),
@@ -105,6 +105,16 @@ class PostgresSource:
     def heartbeat_properties(self) -> dict[str, str]:
         """Moves the confirmed LSN of an idle source; the capture role may call it, and it writes into no table."""
         return {"heartbeat.action.query": f"SELECT pg_logical_emit_message(false, '{HEARTBEAT_PREFIX}', '')"}
+
+    def message_properties(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Keeps Debezium's own heart-beats, one a second, off the topic of messages: the stream reads that."""
+        # Debezium takes one of the two lists only.
+        return {} if "logical.message.prefix.include.list" in given else {_LEFT_OUT_MESSAGES: HEARTBEAT_PREFIX}
+
+    @property
+    def beat_prefix(self) -> str:
+        """Prefix of the messages that are the pipeline's heart-beats; a message goes to every slot of its database."""
+        return f"{BEAT_PREFIX}{self._names.replication}"
 
     def prepare(
         self, ddl: Path | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
@@ -225,7 +235,7 @@ class PostgresSource:
     def observe(self) -> Iterator[PostgresObserver]:
         """A session of the owner that observes, for the time of the block."""
         with self.session() as connection:
-            yield PostgresObserver(connection, self._tables, self._names.replication)
+            yield PostgresObserver(connection, self._tables, self._names.replication, self.beat_prefix)
 
     def freeze(self, labels: Sequence[str], moment: Callable[[], str] | None = None) -> AbstractContextManager[Frozen]:
         """Hold a moment of the source for the time of the block; see `snapshot.freeze`."""
@@ -238,23 +248,6 @@ class PostgresSource:
         if row is None:
             raise InfrastructureError("PostgreSQL gave no transaction id")
         return int(row[0])
-
-    def touch(self, schema: TableSchema) -> None:
-        """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""
-        from psycopg.sql import SQL, Identifier, Literal
-
-        with self.session() as connection:
-            connection.execute(
-                SQL(
-                    "UPDATE {table} SET {column} = {column} WHERE ({key}) = "
-                    "(SELECT {key} FROM {table} AS t WHERE pg_column_size(t.*) < {small} LIMIT 1)"
-                ).format(
-                    table=Identifier(schema.schema, schema.name),
-                    column=Identifier(schema.key_names[0]),
-                    key=SQL(", ").join(map(Identifier, schema.key_names)),
-                    small=Literal(MOST_BYTES_IN_PLACE),
-                )
-            )
 
     def _schemas(self, connection: psycopg.Connection) -> list[TableSchema]:
         return [table.schema for table in tables(connection, list(self._tables.values()))]
@@ -280,12 +273,20 @@ class PostgresObserver:
         connection: in autocommit.
         captured: label -> captured table.
         slot_name: of the pipeline.
+        beat_prefix: of the pipeline's heart-beats.
     """
 
-    def __init__(self, connection: psycopg.Connection, captured: Mapping[str, CapturedTable], slot_name: str) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        captured: Mapping[str, CapturedTable],
+        slot_name: str,
+        beat_prefix: str,
+    ) -> None:
         self._connection = connection
         self._captured = captured
         self._slot = slot_name
+        self._beat_prefix = beat_prefix
 
     def not_capturing(self) -> str:
         """Why the slot has no confirmed position yet; empty when it has one."""
@@ -297,6 +298,10 @@ class PostgresObserver:
     def emit_marker(self) -> Lsn:
         """Write a message into the WAL and return its LSN; whatever was committed before lies below it."""
         return emit_marker(self._connection)
+
+    def emit_beat(self, text: str) -> Lsn:
+        """Commit a heart-beat: a message that goes on to the stream."""
+        return emit_message(self._connection, self._beat_prefix, text)
 
     def tables(self, labels: Sequence[str]) -> list[SourceTable]:
         """The captured tables as they are now."""
