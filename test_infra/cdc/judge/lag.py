@@ -20,6 +20,7 @@ from test_infra.verdict.measures import Histogram, Series, bucket_s, series
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from test_infra.cdc.lake.table import LakeTable
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.pipeline.spec import LagThresholds
     from test_infra.cdc.stream.stream import Covered
@@ -139,10 +140,7 @@ def of_heartbeat(pipeline: RunningPipeline, since: datetime, timeout_s: float) -
     changes = open_table(pipeline.changes(label))
     visible = visible_batches(changes.commits(), open_table(pipeline.mirror(label)).commits())
     with scratch_db.on_disk(pipeline.stack.dir) as connection:
-        scratch_db.view(connection, "changes_files", changes)
-        of_this_look = f"lsn > {position(proof.after.stored)}"
-        connection.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {of_this_look}")
-        return measure(connection, visible, since)
+        return _of_rows(connection, changes, f"lsn > {position(proof.after.stored)}", visible, since)
 
 
 def measure(connection: DuckDBPyConnection, visible: Visible, since: datetime) -> LagReport:
@@ -262,14 +260,34 @@ def _measured(
 ) -> dict[str, LagReport]:
     covered, behind = coverage.advance(pipeline, tables, timeout_s)
     reports = {table: LagReport(since=since, behind=why) for table, why in behind.items()}
-    return reports | {table: of_table(pipeline, table, upto, since) for table, upto in covered.items()}
-
-
-def of_table(pipeline: RunningPipeline, table: str, upto: Covered, since: datetime) -> LagReport:
-    """Lag of one table's changes up to where it is covered, see `measure`."""
-    changes = open_table(pipeline.changes(table), upto.changes_version)
-    visible = visible_batches(changes.commits(), open_table(pipeline.mirror(table)).commits())
     with scratch_db.on_disk(pipeline.stack.dir) as connection:
-        scratch_db.view(connection, "changes_files", changes)
-        connection.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {upto.below_applied_sql()}")
-        return measure(connection, visible, since)
+        return reports | {table: of_table(connection, pipeline, table, upto, since) for table, upto in covered.items()}
+
+
+def of_table(
+    connection: DuckDBPyConnection, pipeline: RunningPipeline, table: str, upto: Covered, since: datetime
+) -> LagReport:
+    """Lag of one table's changes up to where it is covered, see `measure`.
+
+    Args:
+        connection: of `scratch_db.on_disk`.
+        pipeline: has the table.
+        table: its label.
+        upto: how far it is covered.
+        since: when the stream was ready.
+    """
+    changes = open_table(pipeline.changes(table), upto.changes_version)
+    commits = changes.commits()
+    if commits and commits[-1].max_commit_ts_us <= since.timestamp() * 1e6:
+        return LagReport(since=since)
+    visible = visible_batches(commits, open_table(pipeline.mirror(table)).commits())
+    return _of_rows(connection, changes, upto.below_applied_sql(), visible, since)
+
+
+def _of_rows(
+    connection: DuckDBPyConnection, changes: LakeTable, where: str, visible: Visible, since: datetime
+) -> LagReport:
+    """Lag of the rows of a change log for which a condition holds."""
+    scratch_db.view(connection, "changes_files", changes)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {where}")
+    return measure(connection, visible, since)

@@ -90,16 +90,15 @@ def check(
     """
     wanted = list(tables or pipeline.tables)
     covered, behind = coverage.advance(pipeline, wanted, timeout_s)
-    return shown_to_move(
-        pipeline,
-        {
+    with scratch_db.on_disk(pipeline.stack.dir) as connection:
+        scratch_db.view(connection, "quarantine", open_table(pipeline.quarantine))
+        accounts = {
             table: OffsetAccount(pipeline.topic(table), verdicts={Verdict.LAG: 1}, reason=behind[table])
             if table in behind
-            else _account(pipeline, table, covered[table])
+            else _account(connection, pipeline, table, covered[table])
             for table in wanted
-        },
-        timeout_s,
-    )
+        }
+    return shown_to_move(pipeline, accounts, timeout_s)
 
 
 def shown_to_move(
@@ -115,19 +114,17 @@ def shown_to_move(
     return {table: replace(account, moved=proof.said) for table, account in accounts.items()}
 
 
-def _account(pipeline: RunningPipeline, table: str, covered: Covered) -> OffsetAccount:
+def _account(connection: DuckDBPyConnection, pipeline: RunningPipeline, table: str, covered: Covered) -> OffsetAccount:
     topic, bootstrap = pipeline.topic(table), pipeline.bootstrap
 
     def reread(partition: int, first: int, end: int) -> Iterable[Record]:
         return topics.read_records(bootstrap, topic, partition, first, end)
 
-    with scratch_db.on_disk(pipeline.stack.dir) as connection:
-        changes = open_table(pipeline.changes(table), covered.changes_version)
-        scratch_db.view(connection, "changes", changes)
-        scratch_db.view(connection, "quarantine", open_table(pipeline.quarantine))
-        starts = changes.commits()[0]
-        first = starts.offsets if starts.version == 0 else {}
-        return account_for(connection, topic, first, covered.applied, reread)
+    changes = open_table(pipeline.changes(table), covered.changes_version)
+    scratch_db.view(connection, "changes", changes)
+    starts = changes.commits()[0]
+    first = starts.offsets if starts.version == 0 else {}
+    return account_for(connection, topic, first, covered.applied, reread)
 
 
 def account_for(

@@ -11,6 +11,8 @@ from test_infra.base.errors import BadDocument, FieldProblem, InfrastructureErro
 from test_infra.base.redaction import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
 REQUEST_TIMEOUT_S = 20.0
@@ -50,10 +52,12 @@ class ConnectClient:
 
     Args:
         url: such as ``http://127.0.0.1:8083``.
+        why_away: what is known of the service that may be why it does not answer; empty when nothing is.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, why_away: Callable[[], str] = str) -> None:
         self._url = url.rstrip("/")
+        self._why_away = why_away
 
     @cached_property
     def _http(self) -> httpx.Client:
@@ -151,7 +155,7 @@ class ConnectClient:
             )
         except httpx.HTTPError as error:
             raise ConnectRefused(
-                f"Kafka Connect at {self._url} did not answer",
+                ": ".join(filter(None, [f"Kafka Connect at {self._url} did not answer", self._why_away()])),
                 details={"request": request, "seen": redact(str(error))},
                 hint="test-infra status",
             ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,7 +145,7 @@ class RunningPipeline:
     @cached_property
     def connect(self) -> ConnectClient:
         """Kafka Connect."""
-        return ConnectClient(self.endpoint("connect").url)
+        return ConnectClient(self.endpoint("connect").url, partial(self.stack.ended_unasked, "connect"))
 
     def committed(self) -> Position | None:
         """The source position up to which Kafka has acknowledged everything; None before streaming began.

@@ -55,21 +55,29 @@ def create_topics(bootstrap: str, topics: Mapping[str, int]) -> None:
 
     with closing(KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)) as admin:
         present = set(admin.list_topics())
-        for name, partitions in topics.items():
-            if name in present:
-                continue
-            try:
-                admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1)])
-            except TopicAlreadyExistsError:
-                continue
-            except InvalidTopicError as error:
-                raise UsageError(
-                    f"topic {name} is refused by the broker",
-                    details={"broker": str(error)},
-                    hint="the name is made of the schema's and the table's: leave the table out of the pipeline",
-                ) from error
-            except KafkaError as error:
-                raise InfrastructureError(f"topic {name} was not made", details={"broker": str(error)}) from error
+        missing = {
+            name: NewTopic(name, num_partitions=partitions, replication_factor=1)
+            for name, partitions in topics.items()
+            if name not in present
+        }
+        try:
+            if missing:
+                admin.create_topics(list(missing.values()))
+        except KafkaError:
+            # One by one, to tell which it is.
+            for name, topic in missing.items():
+                try:
+                    admin.create_topics([topic])
+                except TopicAlreadyExistsError:
+                    continue
+                except InvalidTopicError as error:
+                    raise UsageError(
+                        f"topic {name} is refused by the broker",
+                        details={"broker": str(error)},
+                        hint="the name is made of the schema's and the table's: leave the table out of the pipeline",
+                    ) from error
+                except KafkaError as error:
+                    raise InfrastructureError(f"topic {name} was not made", details={"broker": str(error)}) from error
     wait_for_topics(bootstrap, topics, Deadline(REQUEST_TIMEOUT_MS / 1_000))
 
 
@@ -109,13 +117,15 @@ def end_offsets_of(bootstrap: str, topics: Iterable[str]) -> dict[str, dict[int,
     from kafka import KafkaConsumer, TopicPartition
 
     with closing(KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)) as consumer:
-        present = consumer.topics()
-        found: dict[str, dict[int, int]] = {}
-        for topic in topics:
-            if topic not in present:
-                raise TopicMissing(f"there is no topic {topic}", details={"broker": bootstrap})
-            partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
-            found[topic] = {part.partition: end for part, end in consumer.end_offsets(partitions).items()}
+        present, wanted = consumer.topics(), list(topics)
+        if missing := [topic for topic in wanted if topic not in present]:
+            raise TopicMissing(f"there is no topic {missing[0]}", details={"broker": bootstrap})
+        partitions = [
+            TopicPartition(topic, number) for topic in wanted for number in sorted(consumer.partitions_for_topic(topic))
+        ]
+        found: dict[str, dict[int, int]] = {topic: {} for topic in wanted}
+        for part, end in consumer.end_offsets(partitions).items():
+            found[part.topic][part.partition] = end
         return found
 
 
@@ -128,16 +138,20 @@ def extents_of(bootstrap: str, topics: Iterable[str]) -> dict[str, TopicExtent]:
     with closing(KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)) as admin:
         described = {topic["name"]: topic for topic in admin.describe_topics(wanted) if not topic["error_code"]}
     with closing(KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)) as consumer:
-        found = {}
-        for name, topic in described.items():
-            parts = [TopicPartition(name, part["partition_index"]) for part in topic["partitions"]]
-            starts, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
-            found[name] = TopicExtent(
-                topic_id=str(topic["topic_id"]),
+        parts_of = {
+            name: [TopicPartition(name, part["partition_index"]) for part in topic["partitions"]]
+            for name, topic in described.items()
+        }
+        every = [part for parts in parts_of.values() for part in parts]
+        starts, ends = consumer.beginning_offsets(every), consumer.end_offsets(every)
+        return {
+            name: TopicExtent(
+                topic_id=str(described[name]["topic_id"]),
                 starts={part.partition: starts[part] for part in parts},
                 ends={part.partition: ends[part] for part in parts},
             )
-        return found
+            for name, parts in parts_of.items()
+        }
 
 
 def read_records(
