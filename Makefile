@@ -16,7 +16,7 @@ PYTEST := $(if $(SELECTED),,TEST_INFRA_REQUIRE_ALL=1 )$(BIN)/python -m pytest -n
 # Dagster's own tools look for an instance even when they only load definitions: ours, which has telemetry off.
 DG := VIRTUAL_ENV="$(CURDIR)/.venv" DAGSTER_HOME="$$($(BIN)/python -m test_infra.cli.instance)" $(BIN)/dg
 
-.PHONY: help setup java image e2e test lint format types layers definitions unit integration tests soak planted golden bench docs compose dev lock clean distclean
+.PHONY: help setup java image e2e test lint format types layers definitions unit integration tests soak planted golden bench docs wheel compose dev lock clean distclean
 
 help: ## List the verbs
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ docs: setup ## Write docs/types.md from the table of types
 
 dev: java ## Dagster's UI on loopback with this project's definitions
 	@$(BIN)/test-infra dev
+
+wheel: setup ## Build the wheel into dist/
+	@$(BIN)/python -m hatchling build -t wheel
 
 compose: setup ## Write docker/compose.yaml from the specs of the services
 	$(BIN)/python -m test_infra.stack.compose docker/compose.yaml

@@ -19,6 +19,25 @@ from test_infra.cdc.types.table import TableSchema
 from test_infra.stack import AttachedLease, Stack, StackSpec, down, up
 
 START_TIMEOUT_S = 120.0
+UNLIKE_OURS = {
+    "extra_float_digits": "0",
+    "intervalstyle": "sql_standard",
+    "bytea_output": "escape",
+    "datestyle": "German, DMY",
+    "timezone": "America/New_York",
+    "client_encoding": "LATIN1",
+    "statement_timeout": "20ms",
+    "lock_timeout": "1ms",
+    "idle_in_transaction_session_timeout": "20ms",
+    "idle_session_timeout": "200ms",
+    "transaction_timeout": "50ms",
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "serializable",
+    "standard_conforming_strings": "off",
+    "transform_null_equals": "on",
+    "array_nulls": "off",
+}
+"""Settings of a database that change values as text, or end sessions."""
 
 
 @dataclass
@@ -59,6 +78,12 @@ class Running:
         with self.pipeline.source.session(role) as session:
             cursor = session.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
+
+    def unsettle(self) -> None:
+        """Give the database settings that are not ours."""
+        ((database,),) = self.sql("SELECT current_database()")
+        for name, value in UNLIKE_OURS.items():
+            self.sql(f"ALTER DATABASE {database} SET {name} = '{value}'")
 
     def capture(self) -> None:
         """Begin to capture, and wait until the stream is at work."""

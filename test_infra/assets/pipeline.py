@@ -13,6 +13,7 @@ from test_infra.resources.keys import connector_key, load_key, service_key, stre
 from test_infra.resources.stack import StackResource
 
 if TYPE_CHECKING:
+    from test_infra.cdc.load.run import Refusals
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.types.table import TableSchema
 
@@ -222,7 +223,9 @@ def _load(spec: PipelineSpec) -> dg.AssetsDefinition:
                 metadata={
                     "operations_done": status.operations_done,
                     "ok": status.ok,
-                    "failed_on_purpose": status.failed,
+                    "failed_on_purpose": status.failed - status.refused,
+                    "refused": status.refused,
+                    **_refusals(status.refusals),
                     "unknown": status.unknown,
                     "seed": spec.load.seed if spec.load else 0,
                     "history": dg.MetadataValue.path(str(pipeline.folders.history)),
@@ -230,6 +233,13 @@ def _load(spec: PipelineSpec) -> dg.AssetsDefinition:
             )
 
     return load
+
+
+def _refusals(refused: "Mapping[str, list[Refusals]]") -> dict[str, str]:
+    return {
+        f"refused in {table}": "; ".join(f"{refusal.count} times {refusal.words}" for refusal in refusals)
+        for table, refusals in refused.items()
+    }
 
 
 def _tables(spec: PipelineSpec, kind: str) -> dg.AssetsDefinition:

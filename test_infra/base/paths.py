@@ -87,9 +87,3 @@ def move_into_place(made: Path, target: Path) -> None:
     except OSError:
         if not target.exists():
             raise
-
-
-def project_root(start: Path | None = None) -> Path:
-    """The nearest folder upwards that holds a ``pyproject.toml``; the start itself when there is none."""
-    begin = (start or Path.cwd()).resolve()
-    return next((folder for folder in (begin, *begin.parents) if (folder / "pyproject.toml").is_file()), begin)

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from test_infra.base.errors import InfrastructureError, UsageError
-from test_infra.base.paths import project_root
+from test_infra.base.project import BUILT_IN, find_project, project_root
 from test_infra.cli.interrupts import interrupts
 
 ENDS_WITHIN_S = 25.0
@@ -57,7 +57,12 @@ def dev(port: int) -> int:
 
 def _code_location(root: Path) -> list[str]:
     workspace = root / "workspace.yaml"
-    return ["-w", str(workspace)] if workspace.is_file() else ["-m", "test_infra.definitions"]
+    if workspace.is_file():
+        return ["-w", str(workspace)]
+    project = find_project()
+    if project is None:
+        return ["-m", BUILT_IN]
+    return ["-m", project.definitions_module, "-d", str(project.import_root)]
 
 
 def _hear_signals() -> None:

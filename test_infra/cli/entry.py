@@ -16,8 +16,10 @@ from test_infra.base.redaction import redact
 from test_infra.cli import tables
 from test_infra.cli.dev import dev
 from test_infra.cli.doctor import doctor
+from test_infra.cli.draft import draft
 from test_infra.cli.exit_codes import ExitCode
 from test_infra.cli.housekeeping import prune, reap
+from test_infra.cli.init import init
 from test_infra.cli.interrupts import interrupts
 from test_infra.cli.jobs import jobs
 from test_infra.cli.pipelines import lag, load, parity
@@ -41,7 +43,25 @@ def cli() -> None:
     """Prove that a pipeline database -> Debezium -> Kafka -> Spark -> Delta loses nothing."""
 
 
-for command in (up, down, status, env, logs, run, load, parity, lag, jobs, report, reap, prune, doctor, dev):
+for command in (
+    init,
+    draft,
+    up,
+    down,
+    status,
+    env,
+    logs,
+    run,
+    load,
+    parity,
+    lag,
+    jobs,
+    report,
+    reap,
+    prune,
+    doctor,
+    dev,
+):
     cli.add_command(command)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from test_infra.base.paths import home, private_dir, project_root, write_private
+from test_infra.base.paths import home, private_dir, write_private
+from test_infra.base.project import project_root
 
 VARIABLE = "DAGSTER_HOME"
 SETTINGS = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"

@@ -33,8 +33,8 @@ LAG_FIGURES = {
 @click.option(
     "--timeout", "timeout_s", type=Duration(), default="10m", show_default=True, help="Give up after this time."
 )
-def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
-    """Write a seeded workload into the pipeline's tables and wait until it is done."""
+def load(pipeline: str, operations: int | None, timeout_s: float) -> int:
+    """Write a seeded workload into the pipeline's tables, and wait; exit code 1 when the source refused too much."""
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.load import control
     from test_infra.cli.project import running_pipeline
@@ -50,8 +50,15 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> None:
         finally:
             control.stop(running)
     progress.say(
-        f"{done.ok} operations committed, {done.failed} rolled back on purpose, {done.unknown} with an unknown end"
+        f"{done.ok} operations committed, {done.failed - done.refused} rolled back on purpose, {done.refused} refused "
+        f"by the source, {done.unknown} with an unknown end"
     )
+    for table, refusals in done.refusals.items():
+        for refusal in refusals:
+            progress.say(f"{table}: {refusal.count} times {refusal.words}")
+    least = running.spec.load.least_committed if running.spec.load else 0.0
+    meant = done.ok + done.refused + done.unknown
+    return ExitCode.GREEN if done.ok and done.ok >= least * meant else ExitCode.RED
 
 
 @click.command()

@@ -1,18 +1,19 @@
-"""The project of the working folder: its definitions, its stack, its pipelines."""
+"""The project of the working folder, or else the built-in one: its definitions, its stack, its pipelines."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import re
-import tomllib
+import sys
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
 from test_infra.base.errors import BadDocument, FieldProblem, TestInfraError, UsageError
-from test_infra.base.paths import project_root
+from test_infra.base.project import BUILT_IN, Project, find_project, project_root
 from test_infra.base.redaction import redact
 
 if TYPE_CHECKING:
@@ -57,14 +58,13 @@ def definitions() -> dg.Definitions:
 
 
 def definitions_module() -> str:
-    """The module of ``[tool.dg.project]`` in the nearest pyproject.toml; our own where there is none."""
-    pyproject = project_root() / "pyproject.toml"
-    if not pyproject.is_file():
-        return "test_infra.definitions"
-    project: dict[str, Any] = tomllib.loads(pyproject.read_text()).get("tool", {}).get("dg", {}).get("project", {})
-    if "code_location_target_module" in project:
-        return str(project["code_location_target_module"])
-    return f"{project.get('root_module', 'test_infra')}.definitions"
+    """The module that holds the definitions of the project around the working folder; our own where there is none.
+
+    Raises:
+        UsageError: the project's configuration is refused.
+    """
+    project = _importable_project()
+    return project.definitions_module if project else BUILT_IN
 
 
 def stack_spec() -> StackSpec:
@@ -142,10 +142,23 @@ def pipelines_of(stack: Stack) -> dict[str, RunningPipeline]:
 def _components(of_type: type[T]) -> list[T]:
     import dagster as dg
 
+    project = _importable_project()
     try:
-        return dg.ComponentTree.for_project(project_root()).get_all_components(of_type=of_type)
+        if project is None:
+            from test_infra.definitions import tree
+        else:
+            tree = partial(dg.ComponentTree.for_project, project.root)
+        return tree().get_all_components(of_type=of_type)
     except Exception as error:
         raise _refused(error) from error
+
+
+def _importable_project() -> Project | None:
+    """The project around the working folder, whose modules can be imported from now on, here and in our children."""
+    project = find_project()
+    if project is not None and str(project.import_root) not in sys.path:
+        sys.path.insert(0, str(project.import_root))
+    return project
 
 
 def _refused(error: Exception) -> TestInfraError:

@@ -93,7 +93,7 @@ def show(result: Result, folder: Path, *, machine: bool, every_gate: bool = Fals
         if not gate.passed and gate.evidence is not None:
             tables.differing(f"{gate.asset} {gate.gate}", gate.evidence.rows, all_of_them="the report")
     if result.green:
-        tables.verdict_line(f"GREEN  {result.job}: {len(result.gates)} gates passed", green=True)
+        tables.verdict_line(f"GREEN  {result.subject}: {len(result.gates)} gates passed", green=True)
     else:
         _why_red(result)
     click.echo(f"report: {folder / HTML}")
@@ -120,7 +120,7 @@ def _why_red(result: Result) -> None:
         tables.verdict_line(f"failed first: {fault.what}{when}" + (f": {seen}" if seen else ""), green=False)
         if error := _error_of(result, fault.anchor):
             tables.error(f"{fault.what} raised", error)
-    tables.verdict_line(f"RED  {result.job}: exit code {result.exit_code}", green=False)
+    tables.verdict_line(f"RED  {result.subject}: exit code {result.exit_code}", green=False)
 
 
 def _row(gate: GateResult) -> list[str]:

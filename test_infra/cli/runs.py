@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="TABLE",
+    help="Only this table of the pipelines, and no suite: orders, sales.orders; may be given again.",
+)
 @click.option("--keep", is_flag=True, help="Leave the stack running; it ends by itself after --ttl.")
+@click.option("--keep-on", type=click.Choice(["red"]), help="Leave the stack running only when the run is red.")
 @click.option("--ttl", "ttl_s", type=Duration(), default="2h", show_default=True, help="Life of a kept stack.")
 @click.option(
     "--deadline", "deadline_s", type=Duration(), default="30m", show_default=True, help="The run ends after this time."
@@ -35,7 +44,17 @@ if TYPE_CHECKING:
 @click.option("--json", "machine", is_flag=True, help="The verdict as one JSON document on stdout, nothing else.")
 @ALL
 @backend_option
-def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool, every_gate: bool) -> int:
+def run(
+    job: str,
+    only: tuple[str, ...],
+    keep_on: str | None,
+    ttl_s: float,
+    deadline_s: float,
+    *,
+    keep: bool,
+    machine: bool,
+    every_gate: bool,
+) -> int:
     """Run a Dagster job of this project (e2e, smoke, parity), print its verdict, end the stack."""
     from test_infra.cli.instance import dagster_home
     from test_infra.verdict.report import report
@@ -44,21 +63,49 @@ def run(job: str, ttl_s: float, deadline_s: float, *, keep: bool, machine: bool,
     progress = Progress(_uncaptured_stderr())
     dagster_home()
     with progress.doing("reading the project's definitions"):
-        definition = _job(job)
+        to_run = ToRun.of(_job(job), only)
     bring_jars(progress)
     run_id = str(uuid.uuid4())
     folder = run_dir(run_id)
-    progress.say(f"run {run_id} of {job}")
-    with _stack_of_this_run(progress, kept_s=ttl_s if keep else None), interrupts.deadline(deadline_s):
-        _execute(definition, run_id, folder, progress)
+    progress.say(f"run {run_id} of {job}" + (f", only the part of {', '.join(only)}" if only else ""))
+    with _stack_of_this_run(progress) as stack, interrupts.deadline(deadline_s):
+        _execute(to_run, run_id, folder, progress)
         with progress.doing("writing the report"):
             result = report(folder)
-        if keep:
+        if keep or (keep_on == "red" and not result.green):
+            stack.keep(ttl_s)
             _stop_loads()
     show(result, folder, machine=machine, every_gate=every_gate)
-    if keep:
-        progress.say(f"the stack runs on and ends by itself in {in_words(ttl_s)}; look at it: test-infra status")
+    for line in stack.words():
+        progress.say(line)
     return result.exit_code
+
+
+@dataclass(frozen=True)
+class ToRun:
+    """A Dagster job, or a part of one.
+
+    Args:
+        job: what is executed.
+        config: its configuration.
+        only: the tables of the part; empty for the whole.
+    """
+
+    job: dg.JobDefinition
+    config: dict[str, Any]
+    only: tuple[str, ...]
+
+    @classmethod
+    def of(cls, job: dg.JobDefinition, only: tuple[str, ...]) -> ToRun:
+        """The job, or its part for these tables.
+
+        Raises:
+            UsageError: a table belongs to no pipeline of the job.
+        """
+        from test_infra.cli.part import part_of, run_config
+
+        part = part_of(job, only) if only else job
+        return cls(part, run_config(job, part), only)
 
 
 def _job(name: str) -> dg.JobDefinition:
@@ -75,29 +122,58 @@ def _job(name: str) -> dg.JobDefinition:
     return known[name]
 
 
+class StackOfRun:
+    """The stack in which a run takes place, and whether it outlives the run."""
+
+    def __init__(self, *, ours: bool) -> None:
+        self._ours = ours
+        self.kept_s: float | None = None
+
+    def keep(self, ttl_s: float) -> None:
+        """Let the stack run on for this time, when there is one; a stack that ran before runs on anyway."""
+        from test_infra.stack import DetachedLease, StackFolders, StackNotRunning, attach
+
+        if self._ours:
+            with suppress(StackNotRunning):
+                DetachedLease(ttl_s=ttl_s).take(StackFolders(attach().id).leases)
+                self.kept_s = ttl_s
+
+    def words(self) -> list[str]:
+        """How to look at a stack that was kept, and how to end it; nothing for one that was not."""
+        if self.kept_s is None:
+            return []
+        return [
+            f"the stack runs on and ends by itself in {in_words(self.kept_s)}",
+            '  look at it: test-infra status; test-infra logs SERVICE; eval "$(test-infra env)"',
+            "  judge again: test-infra parity PIPELINE; test-infra run parity",
+            "  end it: test-infra down",
+        ]
+
+
 @contextmanager
-def _stack_of_this_run(progress: Progress, *, kept_s: float | None) -> Iterator[None]:
-    """End the stack with the block, unless it is to be kept or ran before."""
+def _stack_of_this_run(progress: Progress) -> Iterator[StackOfRun]:
+    """End the stack with the block, unless it is kept or ran before."""
     from test_infra.cli.hard_stop import end_stack_at_once
     from test_infra.resources.stack import ATTACHED, LEASE_VARIABLE
-    from test_infra.stack import DetachedLease, StackFolders, StackNotRunning, attach, current_stack_id, down
+    from test_infra.stack import StackNotRunning, attach, current_stack_id, down
 
     try:
         ours = not attach().id
     except StackNotRunning:
         ours = True
+    stack = StackOfRun(ours=ours)
     if not ours:
         progress.say(f"stack {current_stack_id()} runs already and will run on")
-        yield
+        yield stack
         return
     os.environ[LEASE_VARIABLE] = ATTACHED
     with interrupts.before_hard_end(end_stack_at_once):
+        whole = False
         try:
-            yield
-            if kept_s is not None:
-                DetachedLease(ttl_s=kept_s).take(StackFolders(current_stack_id()).leases)
+            yield stack
+            whole = True
         finally:
-            if kept_s is None or interrupts.received:
+            if stack.kept_s is None or not whole or interrupts.received:
                 with progress.doing("ending the stack"):
                     down()
 
@@ -113,8 +189,8 @@ def _stop_loads() -> None:
             control.stop(pipeline)
 
 
-def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progress) -> None:
-    """Execute the job and record whether Dagster calls it a success; the report judges."""
+def _execute(to_run: ToRun, run_id: str, folder: Path, progress: Progress) -> None:
+    """Execute the job, or the part of it, and record whether Dagster calls it a success; the report judges."""
     import dagster as dg
 
     from test_infra.cli.steps import watched
@@ -122,6 +198,7 @@ def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progres
     from test_infra.stack import current_stack_id
     from test_infra.verdict.run import RunRecord, finish
 
+    job = to_run.job
     record = RunRecord(
         run_id=run_id,
         job=job.name,
@@ -129,12 +206,17 @@ def _execute(job: dg.JobDefinition, run_id: str, folder: Path, progress: Progres
         versions=versions(),
         expected=tuple(expected_gates(job)),
         started_at=datetime.now(UTC),
+        only=to_run.only,
     )
     succeeded, failures = False, ["the run was interrupted"]
     try:
         with dg.DagsterInstance.get() as instance, watched(instance, run_id, progress):
             result = job.execute_in_process(
-                instance=instance, run_id=run_id, raise_on_error=False, run_config=_quiet(job), tags=_tags()
+                instance=instance,
+                run_id=run_id,
+                raise_on_error=False,
+                run_config=_quiet(to_run.config),
+                tags=_tags(to_run.only),
             )
         succeeded, failures = result.success, [_failure(event) for event in result.get_step_failure_events()]
     except BaseException as error:
@@ -154,13 +236,15 @@ def _failure(event: dg.DagsterEvent) -> str:
     return f"step {event.step_key}: {text.strip()}"
 
 
-def _quiet(job: dg.JobDefinition) -> dict[str, Any]:
+def _quiet(config: dict[str, Any]) -> dict[str, Any]:
     # Every event at DEBUG would hide the progress on the console; the event log has them all.
-    return {**(job.run_config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    return {**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def _tags() -> dict[str, str]:
-    return {"test_infra/started_by": "command line"}
+def _tags(only: tuple[str, ...]) -> dict[str, str]:
+    from test_infra.resources.run_folder import ONLY
+
+    return {"test_infra/started_by": "command line", **({ONLY: json.dumps(only)} if only else {})}
 
 
 def _uncaptured_stderr() -> Any:

@@ -8,10 +8,12 @@ from test_infra.assets.pipeline import cdc_pipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.components.attributes import attributes_are, with_absolute_paths
 from test_infra.components.names import DeclaredName
+from test_infra.components.scaffold import CdcPipelineScaffolder
 from test_infra.gates.gate import gate
 from test_infra.gates.pipeline import pipeline_gates
 
 
+@dg.scaffold_with(CdcPipelineScaffolder)
 @attributes_are(PipelineSpec)
 @dataclass
 class CdcPipeline(dg.Component, dg.Resolvable):

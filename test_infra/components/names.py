@@ -9,7 +9,7 @@ import dagster as dg
 
 from test_infra.assets import jobs, spark_job, stack, suite, verdict
 from test_infra.base.errors import BadDocument, FieldProblem
-from test_infra.base.paths import project_root
+from test_infra.base.project import project_root
 
 RESERVED = frozenset({stack.GROUP, suite.GROUP, verdict.GROUP, spark_job.GROUP, "default"})
 """Groups and first parts of asset keys that are not a pipeline's; ``default`` is Dagster's own group."""

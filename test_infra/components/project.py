@@ -28,7 +28,9 @@ def complete(definitions: dg.Definitions) -> dg.Definitions:
     resources = {"stack": StackResource()}
     # Without schedules: they name Dagster jobs that are only defined below.
     graph = dg.Definitions(
-        assets=definitions.assets, asset_checks=definitions.asset_checks, resources=resources
+        assets=definitions.assets,
+        asset_checks=definitions.asset_checks,
+        resources={**(definitions.resources or {}), **resources},
     ).resolve_asset_graph()
     assets = sorted(graph.materializable_asset_keys)
     services = [key.path[-1] for key in assets if key.path[0] == "stack"]

@@ -6,9 +6,11 @@ import dagster as dg
 
 from test_infra.assets.stack import service_stack
 from test_infra.components.attributes import attributes_are
+from test_infra.components.scaffold import ServiceStackScaffolder
 from test_infra.stack.spec import StackSpec
 
 
+@dg.scaffold_with(ServiceStackScaffolder)
 @attributes_are(StackSpec)
 @dataclass
 class ServiceStack(dg.Component, dg.Resolvable):

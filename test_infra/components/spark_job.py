@@ -11,6 +11,7 @@ from test_infra.assets.spark_job import spark_job_asset
 from test_infra.base.document import Document
 from test_infra.base.errors import BadDocument
 from test_infra.components.attributes import attributes_are
+from test_infra.components.scaffold import SparkJobScaffolder
 from test_infra.resources.spark_gateway import SparkGatewayResource
 from test_infra.spark.dcp.manifest import read_job, read_manifest
 from test_infra.spark.job.conf import check_conf
@@ -18,6 +19,9 @@ from test_infra.spark.job.spec import JobSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+GATEWAY = SparkGatewayResource()
+"""One for all jobs of a project: Dagster does not merge definitions with two resources of one name."""
 
 
 class SparkJobSpec(Document):
@@ -38,6 +42,7 @@ class SparkJobSpec(Document):
         return self
 
 
+@dg.scaffold_with(SparkJobScaffolder)
 @attributes_are(SparkJobSpec)
 @dataclass
 class SparkJob(dg.Component, dg.Resolvable):
@@ -56,7 +61,7 @@ class SparkJob(dg.Component, dg.Resolvable):
             after=[dg.AssetKey(path.split("/")) for path in spec.after],
             retry_policy=dg.RetryPolicy(max_retries=spec.retries, delay=spec.retry_delay_s) if spec.retries else None,
         )
-        return dg.Definitions(assets=[asset], resources={"spark_gateway": SparkGatewayResource()})
+        return dg.Definitions(assets=[asset], resources={"spark_gateway": GATEWAY})
 
 
 def _reader(spec: SparkJobSpec, folder: Path) -> "Callable[[Path], JobSpec]":

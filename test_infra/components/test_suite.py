@@ -7,12 +7,14 @@ import dagster as dg
 from test_infra.assets.suite import suite_asset
 from test_infra.components.attributes import attributes_are, with_absolute_paths
 from test_infra.components.names import DeclaredName
+from test_infra.components.scaffold import TestSuiteScaffolder
 from test_infra.gates.gate import gate
 from test_infra.gates.suite import suite_gate
 from test_infra.resources.keys import stream_key
 from test_infra.suites.spec import SuiteSpec
 
 
+@dg.scaffold_with(TestSuiteScaffolder)
 @attributes_are(SuiteSpec)
 @dataclass
 class TestSuite(dg.Component, dg.Resolvable):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from test_infra.base.ids import stack_id_of
-from test_infra.base.paths import project_root
+from test_infra.base.project import project_root
 
 NIGHTLY = "test_infra/nightly"
 """Tag of the nightly's runs; its value is the id of the stack that ends with the run."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.base.paths import move_into_place, safe_join
@@ -32,17 +34,40 @@ def unpack(archive: Path, target: Path) -> None:
         try:
             if tarfile.is_tarfile(archive):
                 with tarfile.open(archive) as tar:
-                    tar.extractall(unpacked, filter="data")
+                    _untar(tar, unpacked)
             else:
                 with zipfile.ZipFile(archive) as zipped:
                     _unzip(zipped, unpacked)
-        except (tarfile.TarError, zipfile.BadZipFile, UsageError) as error:
+        except (tarfile.TarError, zipfile.BadZipFile, FileExistsError, UsageError) as error:
             raise BadArchive(
                 f"{archive.name} cannot be unpacked",
                 details={"seen": str(error).splitlines()[0]},
                 hint="nothing of it was kept; ask the maintainer of the lock",
             ) from error
         move_into_place(unpacked, target)
+
+
+def _untar(tar: tarfile.TarFile, folder: Path) -> None:
+    """Without `tarfile.TarFile.extractall`, whose filters are missing in Python 3.11.2 of Debian 12."""
+    for member in tar:
+        if member.isdir() and PurePosixPath(member.name) == PurePosixPath("."):
+            continue
+        path = safe_join(folder, member.name)
+        if member.isdir():
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = tar.extractfile(member) if member.isreg() else None
+        if content is not None:
+            with content:
+                _write(content, path, member.mode)
+        elif member.issym():
+            safe_join(folder, str(PurePosixPath(member.name).parent / member.linkname))
+            path.symlink_to(member.linkname)
+        elif member.islnk():
+            path.hardlink_to(safe_join(folder, member.linkname))
+        else:
+            raise tarfile.TarError(f"{member.name!r} is neither a file nor a folder nor a link")
 
 
 def _unzip(zipped: zipfile.ZipFile, folder: Path) -> None:
@@ -56,7 +81,11 @@ def _unzip(zipped: zipfile.ZipFile, folder: Path) -> None:
             path.mkdir(parents=True, exist_ok=True)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipped.open(member) as source, path.open("xb") as file:
-            while piece := source.read(1024 * 1024):
-                file.write(piece)
-        path.chmod(0o755 if mode & 0o111 else 0o644)
+        with zipped.open(member) as content:
+            _write(content, path, mode)
+
+
+def _write(content: IO[bytes], path: Path, mode: int) -> None:
+    with path.open("xb") as file:
+        shutil.copyfileobj(content, file, 1024 * 1024)
+    path.chmod(0o755 if mode & 0o111 else 0o644)

@@ -1,8 +1,10 @@
 """The folder of the current Dagster run."""
 
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from test_infra.base.errors import TestInfraError
-from test_infra.base.paths import project_root
+from test_infra.base.project import project_root
 from test_infra.base.redaction import redact
 from test_infra.resources.stack import StackResource
 from test_infra.verdict import run as runs
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.OpExecutionContext
 NAMED = ("test-infra", "dagster", "pyspark", "deltalake", "duckdb", "kafka-python")
 GIT_TIMEOUT_S = 5.0
+ONLY = "test_infra/only"
+"""Tag of a run of a part of its Dagster job: the tables, as a JSON list."""
 
 
 def run_folder(context: Context, stack: StackResource) -> Path:
@@ -44,7 +48,13 @@ def record(context: Context, stack: StackResource) -> runs.RunRecord:
         versions=versions(),
         expected=tuple(expected_gates(context.job_def)),
         started_at=datetime.now(UTC),
+        only=only_tables(context.run.tags),
     )
+
+
+def only_tables(tags: Mapping[str, str]) -> tuple[str, ...]:
+    """The tables whose part of its Dagster job a run with these tags is of; empty when it is of the whole."""
+    return tuple(json.loads(tags.get(ONLY, "[]")))
 
 
 def expected_gates(job: dg.JobDefinition) -> list[str]:

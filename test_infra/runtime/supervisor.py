@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from test_infra.base.paths import write_private
-from test_infra.runtime import run_child
+from test_infra.runtime import out_of_memory, run_child
 from test_infra.runtime.child import Child, resident_bytes
 from test_infra.runtime.logfile import LogFile
 from test_infra.runtime.process import LOG_MAX_BYTES, ProcessEvent, ProcessSpec, ProcessState, ended_as
@@ -189,7 +189,8 @@ class Supervisor:
             with suppress(OSError):  # the disk is full; our own state tells the end as well
                 run_child.write_exit(str(spec.exit_path), exit_code)
         if name not in self._stopping:
-            self._event(name, ProcessEvent.ENDED, ended_as(exit_code))
+            why = out_of_memory.cause(spec.argv, exit_code, spec.log_path)
+            self._event(name, ProcessEvent.ENDED, f"{ended_as(exit_code)}: {why}" if why else ended_as(exit_code))
             self._unasked.setdefault(name, []).append(now)
             answer = decide(spec.restart, exit_code, self._unasked[name])
             if isinstance(answer, Again):

@@ -11,7 +11,8 @@ import psutil
 
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.ids import stack_id_of
-from test_infra.base.paths import HOME_VARIABLE, STACK_VARIABLE, home, project_root
+from test_infra.base.paths import HOME_VARIABLE, STACK_VARIABLE, home
+from test_infra.base.project import project_root
 from test_infra.runtime.backend import Runtime
 from test_infra.runtime.factory import backend_of
 from test_infra.runtime.local import LocalRuntime
@@ -145,7 +146,7 @@ class Stack:
 
 
 def current_stack_id() -> str:
-    """``$TEST_INFRA_STACK``, else the id of the checkout around the working folder."""
+    """``$TEST_INFRA_STACK``, else the id of the project around the working folder, or of the folder itself."""
     return os.environ.get(STACK_VARIABLE) or stack_id_of(project_root())
 
 

@@ -19,7 +19,7 @@ def junit(result: Result) -> str:
     """JUnit XML: one suite with the steps that failed, one with the gates, one for each test suite that ran. Gates that
     did not look for the same reason are one case.
     """
-    root = ET.Element("testsuites", name=_xml(result.job))
+    root = ET.Element("testsuites", name=_xml(result.subject))
     if failed := result.failed_steps:
         _suite(root, "steps", [_step_case(step) for step in failed], result.started_at)
     judged = [_gate_case(gate) for gate in result.gates if gate.evidence is not None]

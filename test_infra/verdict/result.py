@@ -67,6 +67,7 @@ class Result(Document):
         reasons: why it is red, most telling first; empty when green.
         exit_code: 0 green; 1 a gate or test is red; 2 usage; 3 the stack could not be made.
         not_judged: gates without evidence, by the reason.
+        only: the tables whose part of the Dagster job was run; empty when it was run whole.
     """
 
     schema_version: Literal[3] = SCHEMA_VERSION
@@ -83,6 +84,7 @@ class Result(Document):
     services: tuple[ServiceRecord, ...]
     pipelines: tuple[PipelineRecord, ...] = ()
     not_judged: tuple[NotJudged, ...] = ()
+    only: tuple[str, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -95,6 +97,11 @@ class Result(Document):
     def counts(self) -> dict[str, int]:
         """Outcome -> number of gates."""
         return dict(Counter(gate.outcome for gate in self.gates))
+
+    @property
+    def subject(self) -> str:
+        """What was run, for people: the Dagster job, or the part of it."""
+        return f"{self.job}, only the part of {', '.join(self.only)}" if self.only else self.job
 
     @property
     def failed_steps(self) -> list[StepRecord]:
@@ -122,6 +129,7 @@ def judge(
     return Result(
         run_id=record.run_id,
         job=record.job,
+        only=record.only,
         stack_id=record.stack_id,
         exit_code=exit_code,
         reasons=tuple(reasons),

@@ -32,6 +32,7 @@ class RunRecord(Document):
         finished_at: when the end was recorded; None while it runs or when nobody saw the end.
         succeeded: whether Dagster calls the run a success; None while unknown.
         failures: what Dagster reported as failed, one line each.
+        only: the tables whose part of the Dagster job was run; empty when it was run whole.
     """
 
     schema_version: int = 1
@@ -44,6 +45,7 @@ class RunRecord(Document):
     finished_at: datetime | None = None
     succeeded: bool | None = None
     failures: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
 
 class ServiceRecord(Document):

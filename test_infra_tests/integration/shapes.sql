@@ -21,6 +21,84 @@ DELETE FROM rewritten WHERE id = 10;
 
 UPDATE rewritten SET v = NULL WHERE id = 4;
 
+-- [defaulted]
+CREATE DOMAIN state AS text DEFAULT 'new';
+CREATE TABLE defaulted (
+    id integer PRIMARY KEY DEFAULT 7, state text DEFAULT 'new', weight numeric(8,2) DEFAULT 1.00, flag boolean DEFAULT true,
+    at timestamptz DEFAULT '2024-02-29 12:00+02', seen timestamp DEFAULT '2024-02-29 12:00', day date DEFAULT '2024-02-29',
+    tags text[] DEFAULT '{}', n integer DEFAULT 7, of_domain state, raw bytea DEFAULT '\xff', span interval DEFAULT '1 day',
+    doc jsonb DEFAULT '{}', place point DEFAULT '(1,2)', big bigint NOT NULL DEFAULT 9, r int4range DEFAULT '[1,2)',
+    since timestamptz NOT NULL DEFAULT now(), x float8 DEFAULT 0.1, host inet DEFAULT '10.0.0.1', bits bit(3) DEFAULT B'101'
+);
+INSERT INTO defaulted (id) SELECT n FROM generate_series(1, 5) n;
+INSERT INTO defaulted SELECT n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1, NULL,
+    '2020-01-01 00:00+00', NULL, NULL, NULL FROM generate_series(11, 15) n;
+
+INSERT INTO defaulted (id) VALUES (20), (21), (22);
+INSERT INTO defaulted SELECT n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1, NULL,
+    '2020-01-01 00:00+00', NULL, NULL, NULL FROM generate_series(30, 33) n;
+
+UPDATE defaulted SET state = NULL, weight = NULL, flag = NULL, at = NULL, seen = NULL, day = NULL, tags = NULL, n = NULL,
+    of_domain = NULL, raw = NULL, span = NULL, doc = NULL, place = NULL, r = NULL, x = NULL, host = NULL, bits = NULL
+    WHERE id IN (1, 20);
+UPDATE defaulted SET big = 2 WHERE id IN (11, 30);
+
+ALTER TABLE defaulted ALTER state SET DEFAULT 'other', ALTER n SET DEFAULT 8, ALTER tags SET DEFAULT '{a}',
+    ALTER x DROP DEFAULT, ALTER r SET DEFAULT 'empty';
+INSERT INTO defaulted (id) VALUES (40);
+INSERT INTO defaulted (id, state, n, tags, x, r) VALUES (41, NULL, NULL, NULL, NULL, NULL);
+
+UPDATE defaulted SET id = 52 WHERE id = 12;
+UPDATE defaulted SET state = NULL, n = NULL WHERE id = 2;
+DELETE FROM defaulted WHERE id IN (3, 13, 22, 32);
+
+-- [defaulted_full]
+CREATE TABLE defaulted_full (id integer PRIMARY KEY, state text DEFAULT 'new', n integer DEFAULT 7, tags text[] DEFAULT '{}');
+ALTER TABLE defaulted_full REPLICA IDENTITY FULL;
+INSERT INTO defaulted_full SELECT n, NULL, NULL, NULL FROM generate_series(1, 5) n;
+
+UPDATE defaulted_full SET n = 1 WHERE id = 1;
+UPDATE defaulted_full SET n = NULL WHERE id = 1;
+UPDATE defaulted_full SET state = 'set' WHERE id = 2;
+UPDATE defaulted_full SET id = 30 WHERE id = 3;
+DELETE FROM defaulted_full WHERE id = 4;
+INSERT INTO defaulted_full VALUES (4, NULL, DEFAULT, NULL);
+
+-- [by_float]
+CREATE TABLE by_float (k float8, f float4, v float8[], at point, PRIMARY KEY (k, f));
+INSERT INTO by_float VALUES (1.0000000000000002, 1.1754944e-38, '{3.141592653589793,1e-300}', '(0.1,1.0000000000000002)'),
+    (3.141592653589793, 3.4028235e+38, NULL, NULL), (1, 16777216, '{}', '(1,1)');
+
+INSERT INTO by_float VALUES (0.30000000000000004, 0.1, '{0.30000000000000004}', '(0.30000000000000004,-0)'),
+    (1.7976931348623157e308, 1e-45, NULL, NULL);
+
+UPDATE by_float SET v = '{2.718281828459045}', at = '(2.718281828459045,0)' WHERE k = 1.0000000000000002;
+UPDATE by_float SET k = 2.0000000000000004 WHERE k = 3.141592653589793;
+DELETE FROM by_float WHERE k = 1;
+
+-- [by_interval]
+CREATE TABLE by_interval (k interval PRIMARY KEY, raws bytea[], raw bytea, at timestamptz, r tstzrange, d daterange, m money);
+INSERT INTO by_interval SELECT k::interval, ARRAY['\x00ff5c27'::bytea, NULL, ''], '\x5c00ff', '2024-03-10 07:30:00.5+00',
+    '[2024-03-10 07:30+00,2024-11-03 06:30+00)', '[2024-02-03,2024-03-02)', 1234.56
+    FROM unnest('{1 year -2 mons +3 days -00:00:00.5,-1 day,00:00:01}'::text[]) k;
+
+INSERT INTO by_interval SELECT k::interval, ARRAY['\x00ff5c27'::bytea, NULL, ''], '\x5c00ff', '2024-03-10 07:30:00.5+00',
+    '[2024-03-10 07:30+00,2024-11-03 06:30+00)', '[2024-02-03,2024-03-02)', -0.05
+    FROM unnest('{-3 years 1 mon,5 days 04:03:02.000001}'::text[]) k;
+
+UPDATE by_interval SET raw = '\x0001fe' WHERE k = '-1 day';
+UPDATE by_interval SET k = '-2 days 01:00' WHERE k = '00:00:01';
+DELETE FROM by_interval WHERE k = '-3 years 1 mon';
+
+-- [by_bytes]
+CREATE TABLE by_bytes (k bytea PRIMARY KEY, v text);
+INSERT INTO by_bytes VALUES ('\x', 'empty'), ('\x5c', 'backslash'), ('\x00ff', 'ends');
+
+INSERT INTO by_bytes VALUES ('\x275c00', 'signs'), ('\xfe', 'one');
+UPDATE by_bytes SET v = 'changed' WHERE k = '\x5c';
+UPDATE by_bytes SET k = '\x01' WHERE k = '\x00ff';
+DELETE FROM by_bytes WHERE k = '\xfe';
+
 -- [moved]
 CREATE TABLE moved (id integer PRIMARY KEY, v text);
 INSERT INTO moved SELECT n, 'before' FROM generate_series(1, 9) n;

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 import signal
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from test_infra.cdc.pipeline import connector, topics
 from test_infra.cdc.pipeline.spec import ConnectorSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import connect
 from test_infra.cdc.types import UNAVAILABLE, identifier, rule_for
+from test_infra.cdc.types.table import Column
 from test_infra_tests.running import Running, prepared
 
 STACK = "testshapes"
@@ -70,16 +74,27 @@ class Live(Running):
         return self.judged
 
     def rows(self, table: str) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        """Rows of the quiet source and of the mirror, as texts."""
+        """Rows of the quiet source and of the mirror: values as texts, or of some types only whether there is one."""
         columns = self.schema(table).columns
-        listed = ", ".join(f"{rule_for(column).source_select(identifier(column.name))}::text" for column in columns)
+        listed = ", ".join(
+            f"{rule_for(column).source_select(identifier(column.name))}::text"
+            if _has_one_text(column)
+            else f"({identifier(column.name)} IS NULL)::text"
+            for column in columns
+        )
         with self.session() as session:
             source = session.execute(f"SELECT {listed} FROM {identifier(table)}").fetchall()
         mirror = (
             open_table(self.folders.mirror(table)).dataset().to_table([column.name for column in columns]).to_pylist()
         )
-        found = [tuple(map(_text, row.values())) for row in mirror]
+        found = [
+            tuple(_text(row[column.name] if _has_one_text(column) else row[column.name] is None) for column in columns)
+            for row in mirror
+        ]
         return sorted(source, key=repr), sorted(found, key=repr)
+
+    def mirrored(self, table: str) -> list[dict[str, Any]]:
+        return open_table(self.folders.mirror(table)).dataset().to_table().to_pylist()
 
     def changes(self, table: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
         return open_table(self.folders.changes(table)).dataset().to_table(columns).to_pylist()
@@ -97,6 +112,7 @@ def live(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         load=None,
     )
     with prepared(Live, spec, STACK) as pipeline:
+        pipeline.unsettle()
         with writing(pipeline):
             killed_halfway(pipeline)
             pipeline.capture()
@@ -110,9 +126,23 @@ def live(test_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield pipeline
 
 
+def _single(value: float) -> float:
+    """The number as a float of 4 bytes holds it."""
+    (found,) = struct.unpack("f", struct.pack("f", value))
+    return float(found)
+
+
 def _text(value: object) -> str | None:
     """As PostgreSQL writes it."""
-    return rf"\x{value.hex()}" if isinstance(value, bytes) else None if value is None else str(value)
+    if isinstance(value, bytes):
+        return rf"\x{value.hex()}"
+    return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
+
+
+def _has_one_text(column: Column) -> bool:
+    """Whether Python and PostgreSQL write the values of the column alike."""
+    kind = rule_for(column).duckdb
+    return kind in ("VARCHAR", "INTEGER", "BIGINT", "BOOLEAN", "BLOB", "DATE") or kind.startswith("DECIMAL")
 
 
 class writing:  # noqa: N801 - reads as what it does
@@ -186,6 +216,28 @@ def test_shape_arrives_exactly(live: Live, table: str) -> None:
     source, mirror = live.rows(table)
     assert source == mirror
     assert source
+
+
+def test_values_whose_text_follows_the_settings_of_the_database_are_exact(live: Live) -> None:
+    floats = {(row["k"], row["f"]): (row["v"], row["at"]) for row in live.mirrored("by_float")}
+    assert floats == {
+        (0.30000000000000004, _single(0.1)): ([0.30000000000000004], {"x": 0.30000000000000004, "y": -0.0}),
+        (1.0000000000000002, _single(1.1754944e-38)): ([2.718281828459045], {"x": 2.718281828459045, "y": 0.0}),
+        (1.7976931348623157e308, _single(1e-45)): (None, None),
+        (2.0000000000000004, _single(3.4028235e38)): (None, None),
+    }
+    moments = live.mirrored("by_interval")
+    assert {tuple(row["k"].values()) for row in moments} == {
+        (10, 3, -500_000),
+        (0, -1, 0),
+        (0, -2, 3_600_000_000),
+        (0, 5, 14_582_000_001),
+    }
+    assert {tuple(row["raws"]) for row in moments} == {(b"\x00\xff\\'", None, b"")}
+    assert {row["raw"] for row in moments} == {b"\\\x00\xff", b"\x00\x01\xfe"}
+    assert {row["at"] for row in moments} == {datetime(2024, 3, 10, 7, 30, 0, 500_000, tzinfo=UTC)}
+    assert {row["r"] for row in moments} == {'["2024-03-10 07:30:00+00","2024-11-03 06:30:00+00")'}
+    assert {row["m"] for row in moments} == {Decimal("1234.56"), Decimal("-0.05")}
 
 
 def test_rows_deleted_while_the_snapshot_was_interrupted_are_not_in_the_mirror(live: Live) -> None:

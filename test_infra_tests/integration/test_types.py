@@ -111,6 +111,7 @@ def inserted(key: int) -> tuple[str, *tuple[object, ...]]:
 @pytest.fixture(scope="module")
 def live(test_home: Path) -> Iterator[Live]:
     with prepared(Live, SPEC, STACK) as pipeline:
+        pipeline.unsettle()
         pipeline.insert(BY_SNAPSHOT)
         pipeline.sql("INSERT INTO derived (id, day) VALUES (%s, '0044-03-15 BC')", BEFORE_CHRIST)
         pipeline.capture()

@@ -218,3 +218,43 @@ def test_ci_scripts_are_strict_and_parse(script: str) -> None:
     assert "set -euo pipefail" in path.read_text()
     assert os.access(path, os.X_OK)
     assert subprocess.run(["bash", "-n", str(path)], timeout=10).returncode == 0
+
+
+def interpreter_that(says: str, folder: Path) -> Path:
+    """A program that runs set-up's question as an interpreter would for which `says` is true."""
+    program = folder / "python"
+    program.write_text(f"#!/bin/sh\n(echo 'import sys, sysconfig'; echo '{says}'; cat) | exec {sys.executable} -\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("says", "seen"),
+    [
+        ("sys.version_info = (3, 10, 13)", "Python 3.10.13, and 3.11 to 3.14 is needed"),
+        ("sys.version_info = (3, 15, 0)", "Python 3.15.0, and 3.11 to 3.14 is needed"),
+        ('sys.implementation.name = "pypy"', "pypy, and the packages of the lock are built for CPython"),
+        ("sysconfig.get_config_var = bool", "a free-threaded Python"),
+    ],
+)
+def test_set_up_refuses_a_python_that_cannot_run_this_and_makes_nothing(says: str, seen: str, tmp_path: Path) -> None:
+    ci = tmp_path / ".ci"
+    ci.mkdir()
+    (ci / "setup").write_text((PROJECT / ".ci" / "setup").read_text())
+    named = interpreter_that(says, tmp_path)
+
+    refused = subprocess.run(
+        ["bash", ci / "setup"], env={**os.environ, "PYTHON": str(named)}, capture_output=True, text=True, timeout=30
+    )
+
+    assert refused.returncode == 3
+    assert f"{named} is {seen}" in refused.stderr
+    assert "make setup PYTHON=" in refused.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_set_up_knows_the_range_that_the_package_claims() -> None:
+    claimed = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["requires-python"]
+    low, high = map(int, re.fullmatch(r">=3\.(\d+),<3\.(\d+)", claimed).groups())
+
+    assert f"(3, {low}) <= sys.version_info[:2] < (3, {high})" in (PROJECT / ".ci" / "setup").read_text()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from test_infra.cdc.types import field_sql, identifier
+from test_infra.cdc.types import field_sql, identifier, rule_for
 
 if TYPE_CHECKING:
     from test_infra.cdc.judge.differences import DifferenceCollector
@@ -52,8 +52,15 @@ class ComparedColumns:
 
     @property
     def values(self) -> list[tuple[Column, Column]]:
-        """Each column outside the key, as the source has it and under the judge's name."""
-        return [(column, own) for column, own in self._pairs() if column.key_position is None]
+        """Each column that is compared in rows of one key, as the source has it and under the judge's name.
+
+        A column of the key is among them where two values that a join takes for one are not the same: 0.0 and -0.0.
+        """
+        return [
+            (column, own)
+            for column, own in self._pairs()
+            if column.key_position is None or rule_for(column).also_compared(own.name)
+        ]
 
     def of_rows(self) -> str:
         """Select list from a row of a side to the judge's names."""

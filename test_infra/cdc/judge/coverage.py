@@ -170,8 +170,7 @@ class _ConnectorWatch:
     """Looks once a second whether the connector has failed: then its offset will not move any more."""
 
     def __init__(self, pipeline: RunningPipeline) -> None:
-        self._client = pipeline.connect
-        self._name = pipeline.names.connector
+        self._pipeline = pipeline
         self._next_look = time.monotonic() + LOOK_INTERVAL_S
         self._failed_since: float | None = None
 
@@ -186,7 +185,7 @@ class _ConnectorWatch:
             return
         self._next_look = now + LOOK_INTERVAL_S
         try:
-            status = self._client.status(self._name)
+            status = self._pipeline.connect.status(self._pipeline.names.connector)
         except (ConnectRefused, NotReady):
             # A Connect that is away may come back.
             return
@@ -195,7 +194,7 @@ class _ConnectorWatch:
             return
         self._failed_since = now if self._failed_since is None else self._failed_since
         if now - self._failed_since > RESTARTED_WITHIN_S:
-            raise failure(self._name, status)
+            raise failure(self._pipeline, status)
 
 
 class StreamWatch:

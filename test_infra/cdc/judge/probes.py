@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import continuity, coverage, findings
 from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.pipeline.connector import too_large_record
 from test_infra.cdc.stream.stream import stream_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ def connector(pipeline: RunningPipeline) -> Finding:
     """The connector, its tasks and what the source keeps for it, now."""
     replication, state = pipeline.source.capture_state()
     name = pipeline.names.connector
-    return findings.connector(name, pipeline.connect.status(name), replication, state)
+    status = pipeline.connect.status(name)
+    cause = too_large_record(pipeline, status) if status is not None and status.failed else None
+    return findings.connector(name, status, replication, state, *(cause or ()))
 
 
 def stream(pipeline: RunningPipeline) -> Finding:

@@ -15,14 +15,26 @@ from test_infra.cdc.judge import coverage
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.load import history
-from test_infra.cdc.load.history import Key, Kind, Operation, OperationOutcome, Phase, written
+from test_infra.cdc.load.history import (
+    WITH_ANOTHER,
+    Key,
+    Kind,
+    Operation,
+    OperationOutcome,
+    Phase,
+    cause,
+    written,
+)
 
 if TYPE_CHECKING:
     from test_infra.cdc.lake.table import LakeTable
     from test_infra.cdc.pipeline.running import RunningPipeline
 
 MOST_FAULTS = 50
+MOST_WORDS = 3
+"""Constraints that a reason names."""
 _FOREIGN = "written by somebody else"
+_TOUCHED = "changed by a trigger or a rule"
 
 
 class Seen(NamedTuple):
@@ -65,6 +77,8 @@ class Testimony:
         keys: keys of the history that were judged.
         operations: outcome -> operations on them.
         foreign: keys that somebody else wrote since; they are not judged.
+        touched: keys that a trigger or a rule changed in a way that the history does not know; not judged either.
+        refused: constraint, or all words -> how many operations the source refused so, and its words of the first.
         counts: verdict -> how many; empty is green.
         faults: the first of them.
         reason: why nothing could be judged, where that is so.
@@ -74,6 +88,8 @@ class Testimony:
     keys: int = 0
     operations: dict[OperationOutcome, int] = field(default_factory=dict)
     foreign: int = 0
+    touched: int = 0
+    refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     counts: dict[Verdict, int] = field(default_factory=dict)
     faults: tuple[WitnessFault, ...] = ()
     reason: str = ""
@@ -93,6 +109,7 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
     """
     tables = pipeline.tables
     asked_at = time.time()
+    least_committed = 0.0 if pipeline.spec.load is None else pipeline.spec.load.least_committed
     covered, behind = coverage.advance(pipeline, tables, timeout_s)
     # The history is read after the mirrors' versions are fixed, so it knows of everything that they may show.
     of_table: dict[str, list[Operation]] = {table: [] for table in tables}
@@ -116,7 +133,7 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
             for key, seen in _rows(open_table(pipeline.mirror(table), covered[table].mirror_version), key_names[table])
             if key in keys
         }
-        testimonies[table] = testify(table, operations, mirror, asked_at)
+        testimonies[table] = testify(table, operations, mirror, asked_at, least_committed)
     return with_evidence(testimonies)
 
 
@@ -138,7 +155,13 @@ def with_evidence(testimonies: Mapping[str, Testimony]) -> dict[str, Testimony]:
     }
 
 
-def testify(table: str, operations: Iterable[Operation], mirror: Mapping[Key, Seen], asked_at: float) -> Testimony:
+def testify(
+    table: str,
+    operations: Iterable[Operation],
+    mirror: Mapping[Key, Seen],
+    asked_at: float,
+    least_committed: float,
+) -> Testimony:
     """Judge every key of the history.
 
     The last operation of a key that was acknowledged before ``asked_at`` must show in the mirror, or a later one that
@@ -149,47 +172,91 @@ def testify(table: str, operations: Iterable[Operation], mirror: Mapping[Key, Se
         operations: history of this table, in order.
         mirror: key -> origin of its row; keys without a row are left out.
         asked_at: epoch seconds; everything acknowledged earlier is covered by the mirror.
+        least_committed: share of the operations that must have committed, those not counted that were rolled back on
+            purpose; with less, and with none, what was judged is too little to prove anything.
     """
     of_key: defaultdict[Key, list[Operation]] = defaultdict(list)
     outcomes: Counter[OperationOutcome] = Counter()
+    refused: dict[str, tuple[int, str]] = {}
     for operation in operations:
         of_key[operation.key].append(operation)
         outcomes[operation.outcome] += 1
+        if operation.refused:
+            count, words = refused.get(cause(operation.refused), (0, operation.refused))
+            refused[cause(operation.refused)] = (count + 1, words)
     faults: list[WitnessFault] = []
     counts: Counter[Verdict] = Counter()
-    foreign = 0
+    apart: Counter[str] = Counter()
     for key, of_this in of_key.items():
         found = _judged(key, of_this, mirror.get(key), asked_at)
         if isinstance(found, WitnessFault):
             counts[found.verdict] += 1
             faults.append(found)
-        elif found is _FOREIGN:
-            foreign += 1
-    if not of_key:
+        elif found is not None:
+            apart[found] += 1
+    keys = len(of_key) - apart.total()
+    reason = "" if counts else _too_little(keys, outcomes, refused, apart, least_committed)
+    if reason:
         counts[Verdict.UNKNOWN] = 1
     return Testimony(
         table=table,
-        keys=len(of_key) - foreign,
+        keys=keys,
         operations=dict(outcomes),
-        foreign=foreign,
+        foreign=apart[_FOREIGN],
+        touched=apart[_TOUCHED],
+        refused=refused,
         counts=dict(counts),
         faults=tuple(sorted(faults, key=lambda fault: fault.operation)[:MOST_FAULTS]),
-        reason="" if of_key else "the history has no operation of this table",
+        reason=reason,
     )
 
 
-def _judged(key: Key, operations: list[Operation], seen: Seen | None, asked_at: float) -> WitnessFault | str | None:
+def _too_little(
+    keys: int,
+    outcomes: Mapping[OperationOutcome, int],
+    refused: Mapping[str, tuple[int, str]],
+    apart: Mapping[str, int],
+    least_committed: float,
+) -> str:
+    """Why what the history says of a table proves nothing; empty when it proves something."""
+    if not sum(outcomes.values()):
+        return "the history has no operation of this table"
+    committed = outcomes.get(OperationOutcome.OK, 0)
+    lost = sum(count for count, _ in refused.values())
+    meant = committed + lost + outcomes.get(OperationOutcome.UNKNOWN, 0)
+    most = sorted(refused.values(), key=lambda one: (one[1] == WITH_ANOTHER, -one[0]))
+    why = f": {'; '.join(f'{count} times {words}' for count, words in most[:MOST_WORDS])}" if most else ""
+    if not committed:
+        return f"none of {meant} operations was committed, so nothing is proved{why}"
+    if committed < least_committed * meant:
+        return (
+            f"only {committed} of {meant} operations were committed, and `load: least_committed` wants "
+            f"{least_committed:.0%}{why}"
+        )
+    if not keys:
+        others = ", ".join(f"{count} {what}" for what, count in apart.items())
+        return f"no key could be judged, so nothing is proved ({others})"
+    return ""
+
+
+def _judged(  # noqa: PLR0911 - one line for each way to be right
+    key: Key, operations: list[Operation], seen: Seen | None, asked_at: float
+) -> WitnessFault | str | None:
     effective = [operation for operation in operations if operation.outcome is not OperationOutcome.FAILED]
     certain = next(
         (
             place
             for place in reversed(range(len(effective)))
-            if effective[place].outcome is OperationOutcome.OK and effective[place].done <= asked_at
+            if effective[place].outcome is OperationOutcome.OK
+            and effective[place].done <= asked_at
+            and effective[place].kind is not Kind.TOUCHED
         ),
         None,
     )
     last = effective[certain] if certain is not None else None
     possible = effective if certain is None else effective[certain:]
+    if any(operation.kind is Kind.TOUCHED for operation in possible):
+        return _TOUCHED
     if any(operation.tx_id is None for operation in possible):
         return None
     if seen is None:

@@ -142,17 +142,11 @@ class DeltaLakeTable:
 
     def append(self, rows: pa.Table, applied: Applied) -> None:
         """Add rows in one commit."""
-        from deltalake import write_deltalake
+        self._append(rows, _commit_properties(applied))
 
-        self._write(
-            lambda: write_deltalake(
-                self._delta,
-                rows,
-                mode="append",
-                commit_properties=_commit_properties(applied),
-                writer_properties=writer_properties(),
-            )
-        )
+    def append_part(self, rows: pa.Table, applied: Applied) -> None:
+        """Add rows of a micro-batch that goes on."""
+        self._append(rows, _commit_properties(applied, transaction=False))
 
     def merge(self, rows: pa.Table, rule: MergeRule, applied: Applied) -> None:
         """Merge rows; when no row changes, delta-rs makes no commit."""
@@ -182,6 +176,19 @@ class DeltaLakeTable:
             raise TableMissing(self._location)
         newest = DeltaLakeTable(self._location)
         return delta_log.of_history(newest._delta)
+
+    def _append(self, rows: pa.Table, properties: CommitProperties) -> None:
+        from deltalake import write_deltalake
+
+        self._write(
+            lambda: write_deltalake(
+                self._delta,
+                rows,
+                mode="append",
+                commit_properties=properties,
+                writer_properties=writer_properties(),
+            )
+        )
 
     def _merge_once(self, rows: pa.Table, rule: MergeRule, applied: Applied) -> None:
         values = dict(rule.values)

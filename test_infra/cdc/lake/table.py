@@ -131,6 +131,10 @@ class LakeTable(Protocol):
         """Add rows in one commit that says what the table contains then, and that the stream's micro-batch is in it."""
         ...
 
+    def append_part(self, rows: pa.Table, applied: Applied) -> None:
+        """Add rows of a micro-batch that goes on: as `append`, but the micro-batch is not said to be in it."""
+        ...
+
     def merge(self, rows: pa.Table, rule: MergeRule, applied: Applied) -> None:
         """Merge rows, in a commit like that of `append`. When no row changes, there may be no commit."""
         ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.base.paths import private_dir, write_private
-from test_infra.cdc.load import history
+from test_infra.cdc.load.prepare import WRITERS
 from test_infra.cdc.load.run import LoadConfig, LoadStatus
 from test_infra.runtime.local import UnknownProcess
 from test_infra.runtime.process import ProcessSpec
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
 
 MEMORY_LIMIT_MIB = 512
-WRITERS = 2
-KILLED_MEANWHILE = 1_000
-"""Keys that a killed load may have used without writing them down."""
 
 
 class LoadFailed(InfrastructureError):
@@ -44,20 +41,16 @@ def start(pipeline: RunningPipeline, operations: int | None = None, rate_per_s: 
     if _running(pipeline):
         return
     schemas = pipeline.schemas()
-    phases = [operation.phase for operation in history.read(folders.history)]
-    loaded = phases.count(history.Phase.LOAD)
-    seeded = spec.load.rows_before if len(phases) > loaded else 0
     config = LoadConfig(
         endpoint=pipeline.endpoint(spec.source.service),
         schemas=schemas,
+        constraints=pipeline.source.constraints(),
+        values=spec.load.values,
         seed=spec.load.seed,
         operations=spec.load.operations if operations is None else operations,
         rate_per_s=spec.load.background_rate_per_s if rate_per_s is None else rate_per_s,
         limit_s=spec.load.background_limit_s,
         writers=WRITERS,
-        # Each operation of a former load used at most one number of its writer.
-        first_key=spec.load.rows_before + (WRITERS * loaded + KILLED_MEANWHILE if loaded else 0),
-        adopted_keys=0 if loaded else seeded,
         history=folders.history,
         status=_status_path(pipeline),
     )

@@ -14,6 +14,9 @@ from typing import Any
 Key = tuple[int | str, ...]
 """A key as it is written down: integers as they are, every other value as text."""
 
+WITH_ANOTHER = "another operation of its transaction was refused"
+"""What stands for the source's words at an operation that was not refused itself."""
+
 
 class Kind(StrEnum):
     """What an operation does."""
@@ -21,6 +24,8 @@ class Kind(StrEnum):
     INSERT = "insert"
     UPDATE = "update"
     DELETE = "delete"
+    TOUCHED = "touched"
+    """Nobody says what: a trigger or a rule did something else than the statement said."""
 
 
 class OperationOutcome(StrEnum):
@@ -56,6 +61,8 @@ class Operation:
         started: epoch seconds, before the transaction began.
         done: epoch seconds, after its end was acknowledged.
         phase: before the connector, or after.
+        refused: the source's own words, where it refused the operation or another one of its transaction; empty for
+            one that was rolled back on purpose.
     """
 
     number: int
@@ -67,6 +74,7 @@ class Operation:
     started: float
     done: float
     phase: Phase = Phase.LOAD
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ class OperationResult:
     key: Key
     kind: Kind
     outcome: OperationOutcome
+    refused: str = ""
 
 
 def written(value: object) -> int | str:
@@ -91,6 +100,11 @@ def written(value: object) -> int | str:
             return value.hex()
         case _:
             return str(value)
+
+
+def cause(refused: str) -> str:
+    """What a refusal is counted by: the constraint's name where there is one, or all its words."""
+    return refused.split(": ", maxsplit=1)[0]
 
 
 class History:
@@ -123,6 +137,7 @@ class History:
                         "kind": step.kind,
                         "outcome": step.outcome,
                         **same,
+                        **({"refused": step.refused} if step.refused else {}),
                     },
                     ensure_ascii=False,
                 )
@@ -178,4 +193,5 @@ def _parsed(line: dict[str, Any]) -> Operation:
         started=line["started"],
         done=line["done"],
         phase=Phase(line["phase"]),
+        refused=line.get("refused", ""),
     )

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING
 
+from test_infra.cdc.load.birth import Birth, NoRow
 from test_infra.cdc.load.history import Kind
-from test_infra.cdc.load.values import key_maker, maker
-
-if TYPE_CHECKING:
-    from test_infra.cdc.types.table import TableSchema
+from test_infra.cdc.load.keys import Numbers
+from test_infra.cdc.load.rows import Effect, KeyValues, Refused, Row, Rows
+from test_infra.cdc.load.shape import Shape
 
 SIZES = (1, 1, 1, 2, 3, 5, 8, 13, 21)
 ROLLED_BACK_SHARE = 0.05
 SAVEPOINT_SHARE = 0.08
-LINES_PER_PARENT = 10
+KEY_CHANGE_SHARE = 0.02
 MOST_LIVE_KEYS = 4_096
-
-KeyValues = tuple[object, ...]
+TRIES = 40
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One operation to run.
+    """One statement to run.
 
     Args:
-        table: place of its table among the schemas.
+        table: place of its table among the shapes.
         kind: what it does.
-        key: values of the key columns.
-        values: column -> value: all columns of an insert, the changed ones of an update, none of a delete.
+        key: values of the key columns before it.
+        values: column -> value: those that an insert gives, the changed ones of an update, none of a delete.
+        effects: every row that it changes, itself first, then the children that a foreign key changes with it.
         undone: runs behind a savepoint that is rolled back.
     """
 
@@ -39,168 +37,192 @@ class Planned:
     kind: Kind
     key: KeyValues
     values: dict[str, object]
+    effects: tuple[Effect, ...]
     undone: bool = False
 
 
 @dataclass(frozen=True)
 class Transaction:
-    """Operations of one transaction; ``commits`` is how it is meant to end."""
+    """Statements of one transaction; ``commits`` is how it is meant to end."""
 
     operations: tuple[Planned, ...]
     commits: bool
+
+
+class NothingToDo(Exception):
+    """No statement can be planned for any table; says why for each."""
 
 
 class Planner:
     """The transactions of one writer, on keys that no other writer touches.
 
     Args:
-        schemas: tables to write.
+        shapes: tables to write.
         seed: same seed, same transactions.
         writer: number of this writer, from 0.
         writers: how many there are.
-        first_key: numbers of keys from here on are free.
-        adopted_keys: numbers below are rows of each table that are there already.
+        source: from where new keys and unique values come.
+        rows: (table, key, what is remembered) of the rows that are this writer's already.
     """
 
     def __init__(
         self,
-        schemas: list[TableSchema],
+        shapes: Sequence[Shape],
         *,
         seed: int,
         writer: int,
         writers: int,
-        first_key: int,
-        adopted_keys: int = 0,
+        source: Numbers,
+        rows: Iterable[tuple[int, KeyValues, Row]] = (),
     ) -> None:
-        self._random = Random(f"{seed}/{writer}/{writers}/{first_key}")  # noqa: S311 - a workload, no secret
-        self._tables = [Table(schema, range(first_key + writer, sys.maxsize, writers)) for schema in schemas]
-        for table in self._tables:
-            for number in range(writer, adopted_keys, writers):
-                table.live.add(table.key(number))
+        self._random = Random(f"{seed}/{writer}/{[free.upcoming for free in source.plain]}")  # noqa: S311 - a workload, no secret
+        self._shapes = list(shapes)
+        self.rows = Rows(self._shapes)
+        for table, key, row in rows:
+            self.rows.insert(table, key, row)
+        self.rows.settle()
+        self._birth = Birth(self._shapes, self.rows, self._random, source, (writer, writers))
+        self._begun = 0
+        self._most = max(SIZES)
+        self.cannot: dict[int, str] = {}
 
     def next(self, most_operations: int) -> Transaction:
-        """The next transaction, of at most so many operations. Tell `ended` how it ended before the one after."""
+        """The next transaction, of at most so many statements; a row whose parents have to be made first may need more.
+
+        Tell `ended` how it ended before the one after.
+
+        Raises:
+            NothingToDo: no table takes a row, and there is none to change.
+        """
         random = self._random
-        size = min(random.choice(SIZES), most_operations)
+        size = min(random.choice(SIZES), most_operations, self._most)
         commits = random.random() >= ROLLED_BACK_SHARE
         undone_from = random.randrange(size) if size > 1 and random.random() < SAVEPOINT_SHARE else size
         planned: list[Planned] = []
+        self._begun = self.rows.mark()
+        savepoint: int | None = None
+        failures = 0
         while len(planned) < size:
-            number, undone = random.randrange(len(self._tables)), len(planned) >= undone_from
-            room = (size if undone else undone_from) - len(planned)
-            for kind, key, values in self._tables[number].operations(random, room, undone=undone):
-                planned.append(Planned(number, kind, key, values, undone))
+            undone = len(planned) >= undone_from
+            if undone and savepoint is None:
+                savepoint = self.rows.mark()
+            made = self._some(random.randrange(len(self._shapes)))
+            planned += [replace(one, undone=undone) for one in made]
+            failures = 0 if made else failures + 1
+            if failures > TRIES * len(self._shapes):
+                break
+        if not planned:
+            raise NothingToDo("; ".join(f"{self._name(table)}: {why}" for table, why in self.cannot.items()))
+        if savepoint is not None:
+            self.rows.undo(savepoint)
         return Transaction(tuple(planned), commits)
 
-    def ended(self, transaction: Transaction, *, committed: bool | None) -> None:
-        """Note which keys live. Keys of a transaction with an unknown end (None) are not used again."""
-        for table in {operation.table for operation in transaction.operations}:
-            self._tables[table].note_end(committed)
+    def births(self, table: int, rows: int) -> Transaction:
+        """A transaction of new rows of one table, and of the parents that have to be made for them. Tell `ended`.
 
+        Raises:
+            NothingToDo: the table takes no row; says why.
+        """
+        self._begun = self.rows.mark()
+        planned: list[Planned] = []
+        made = 0
+        while made < rows:
+            mark = self.rows.mark()
+            try:
+                born = self._insert(table, 1.0)
+            except NoRow as error:
+                self.rows.undo(mark)
+                if not planned:
+                    raise NothingToDo(str(error)) from None
+                break
+            planned += born
+            made += sum(one.table == table for one in born)
+        return Transaction(tuple(planned), commits=True)
 
-class _Keys:
-    """A set of keys of which a random one is found at once."""
+    def ended(self, transaction: Transaction, *, committed: bool | None, missed: Iterable[int] = ()) -> None:
+        """Note which rows live. Rows of a transaction with an unknown end (None) are not used again.
 
-    def __init__(self) -> None:
-        self._keys: list[KeyValues] = []
-        self._places: dict[KeyValues, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def any(self, random: Random) -> KeyValues | None:
-        return random.choice(self._keys) if self._keys else None
-
-    def add(self, key: KeyValues) -> None:
-        self._places[key] = len(self._keys)
-        self._keys.append(key)
-
-    def discard(self, key: KeyValues) -> None:
-        place = self._places.pop(key, None)
-        if place is None:
-            return
-        last = self._keys.pop()
-        if last != key:
-            self._keys[place] = last
-            self._places[last] = place
-
-
-class Table:
-    """The keys of one table that one writer may use, and what the running transaction does to them."""
-
-    def __init__(self, schema: TableSchema, numbers: range) -> None:
-        self._key_makers = [key_maker(column) for column in schema.key]
-        self._makers = {column.name: maker(column) for column in schema.columns if column.key_position is None}
-        self._key_names = schema.key_names
-        self._numbers = iter(numbers)
-        self.live = _Keys()
-        self._touched: set[KeyValues] = set()
-        self._blocked: set[KeyValues] = set()
-        self._born: list[KeyValues] = []
-        self._gone: set[KeyValues] = set()
-
-    def key(self, number: int) -> KeyValues:
-        """The key with this number."""
-        if len(self._key_makers) == 1:
-            return (self._key_makers[0](number),)
-        # A composite key has few values in its last column and counts in its first.
-        parent, line = divmod(number, LINES_PER_PARENT)
-        first, *between, last = self._key_makers
-        return (first(parent), *(make(0) for make in between), last(line + 1))
-
-    def row(self, random: Random, key: KeyValues) -> dict[str, object]:
-        """All columns of a new row."""
-        return dict(zip(self._key_names, key, strict=True)) | self._values(random, self._makers)
-
-    def operations(
-        self, random: Random, room: int, *, undone: bool
-    ) -> Iterator[tuple[Kind, KeyValues, dict[str, object]]]:
-        """One operation, or two of one key where there is room."""
-        key, choice = self._free_key(random), random.random()
-        if key is None or (choice < 0.45 and len(self.live) < MOST_LIVE_KEYS) or not self._makers:
-            key = self.key(next(self._numbers))
-            self._touched.add(key)
-            if not undone:
-                self._born.append(key)
-            yield Kind.INSERT, key, self.row(random, key)
-            # A row that is changed by the transaction that made it.
-            if choice < 0.04 and room > 1 and self._makers:
-                yield Kind.UPDATE, key, self._changes(random)
-            return
-        self._touched.add(key)
-        if undone:
-            self._blocked.add(key)
-        if choice < 0.85:
-            yield Kind.UPDATE, key, self._changes(random)
-        elif choice < 0.93 and room > 1:
-            yield Kind.DELETE, key, {}
-            yield Kind.INSERT, key, self.row(random, key)
-        else:
-            self._blocked.add(key)
-            if not undone:
-                self._gone.add(key)
-            yield Kind.DELETE, key, {}
-
-    def note_end(self, committed: bool | None) -> None:
-        """Note which keys live after the transaction."""
+        Args:
+            transaction: the one that was planned last.
+            committed: whether it did.
+            missed: places of statements that changed nothing, or something else: their rows are not used again.
+        """
         if committed:
-            for key in self._gone:
-                self.live.discard(key)
-            for key in self._born:
-                self.live.add(key)
-        elif committed is None:
-            for key in self._touched:
-                self.live.discard(key)
-        self._touched, self._blocked, self._born, self._gone = set(), set(), [], set()
+            self.rows.settle()
+        else:
+            self.rows.undo(self._begun)
+        lost = list(missed) if committed else []
+        if committed is None:
+            lost = list(range(len(transaction.operations)))
+        for place in lost:
+            for effect in transaction.operations[place].effects:
+                self.rows.forget(effect.table, effect.key)
+        # What the source refuses costs its whole transaction: after a refusal transactions are small, then they grow.
+        if transaction.commits:
+            self._most = 1 if committed is False else min(self._most * 2, max(SIZES))
 
-    def _free_key(self, random: Random) -> KeyValues | None:
-        """A living key that this transaction has neither deleted nor touched behind a savepoint."""
-        key = self.live.any(random)
-        return None if key in self._blocked else key
+    def _some(self, table: int) -> list[Planned]:
+        """A statement on a table, or a few that belong together; none when there is nothing to do."""
+        random, choice = self._random, self._random.random()
+        key = self.rows.any(table, random)
+        mark = self.rows.mark()
+        try:
+            if key is None or (choice < 0.45 and self.rows.count(table) < MOST_LIVE_KEYS):
+                return self._insert(table, choice)
+            if choice < 0.85:
+                return self._update(table, key)
+            return self._delete(table, key, again=choice < 0.93)
+        except NoRow as error:
+            self.rows.undo(mark)
+            self.cannot[table] = str(error)
+            if key is not None and choice < 0.45:
+                return self._delete(table, key, again=False) if choice < 0.1 else self._update(table, key)
+        except Refused:
+            self.rows.undo(mark)
+        return []
 
-    def _changes(self, random: Random) -> dict[str, object]:
-        names = list(self._makers)
-        return self._values(random, names if random.random() < 0.3 else [random.choice(names)])
+    def _insert(self, table: int, choice: float) -> list[Planned]:
+        made = []
+        born = self._birth.row(table)
+        self.cannot.pop(table, None)
+        for born_table, key, values in born:
+            made.append(_inserted(born_table, key, values))
+        # A row that is changed by the transaction that made it.
+        return [*made, *self._update(table, born[-1][1])] if choice < 0.04 else made
 
-    def _values(self, random: Random, names: Iterable[str]) -> dict[str, object]:
-        return {name: self._makers[name](random) for name in names}
+    def _update(self, table: int, key: KeyValues) -> list[Planned]:
+        mark = self.rows.mark()
+        changes = self._birth.changes(table, key, with_key=self._random.random() < KEY_CHANGE_SHARE)
+        if not changes:
+            return []
+        try:
+            effects = self.rows.update(table, key, changes)
+        except Refused:
+            self.rows.undo(mark)
+            return []
+        return [Planned(table, Kind.UPDATE, key, changes, tuple(effects))]
+
+    def _delete(self, table: int, key: KeyValues, *, again: bool) -> list[Planned]:
+        mark = self.rows.mark()
+        try:
+            effects = self.rows.delete(table, key)
+        except Refused:
+            self.rows.undo(mark)
+            return []
+        deleted = Planned(table, Kind.DELETE, key, {}, tuple(effects))
+        if not again:
+            return [deleted]
+        before = self.rows.mark()
+        try:
+            values = self._birth.again(table, key)
+        except (NoRow, Refused):
+            self.rows.undo(before)
+            return [deleted]
+        return [deleted, _inserted(table, key, values)]
+
+    def _name(self, table: int) -> str:
+        return self._shapes[table].schema.qualified
+
+
+def _inserted(table: int, key: KeyValues, values: dict[str, object]) -> Planned:
+    return Planned(table, Kind.INSERT, key, values, (Effect(table, Kind.INSERT, key),))

@@ -8,18 +8,22 @@ from test_infra.base.errors import UsageError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.load.seed import seed_rows
+from test_infra.cdc.load.shape import shapes_of
 from test_infra.cdc.pipeline.captured import refuse_clashes, refuse_unmatched, resolve
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.running import ResolvedTables
+from test_infra.cdc.sources.source import SqlFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.sources.origin import SourceOrigin
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
+
+WRITERS = 2
+"""Sessions of the load."""
 
 
 def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
@@ -37,7 +41,9 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
         SourceUnreachable: the source did not accept the owner or the capture role.
     """
     spec, folders = pipeline.spec, pipeline.folders
-    captured = resolve_patterns(pipeline, spec.source.ddl) if spec.has_patterns else pipeline.captured
+    made_by = spec.source
+    ddl = None if made_by.ddl is None else SqlFile(made_by.ddl, made_by.encoding, made_by.skip_owners)
+    captured = resolve_patterns(pipeline, ddl) if spec.has_patterns else pipeline.captured
     source = pipeline.source_with([table for tables in captured.values() for table in tables])
 
     def check_before_publishing(schemas: Sequence[TableSchema], origin: SourceOrigin) -> None:
@@ -45,22 +51,28 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
             _check_columns(schema)
         _check_origin(pipeline, origin)
 
-    schemas = source.prepare(spec.source.ddl, check_before_publishing)
+    schemas = source.prepare(ddl, check_before_publishing)
     private_dir(folders.record.parent)
     write_private(pipeline.document_path("tables"), ResolvedTables(entries=dict(captured)).model_dump_json(indent=1))
     if spec.load is not None:
-        with source.session() as connection:
-            seed_rows(connection, schemas, rows=spec.load.rows_before, seed=spec.load.seed, history=folders.history)
+        seed_rows(
+            source.session,
+            shapes_of(schemas, source.constraints(), spec.load.values),
+            rows=spec.load.rows_before,
+            seed=spec.load.seed,
+            writers=WRITERS,
+            history=folders.history,
+        )
     write_private(folders.record, spec.model_dump_json(indent=1))
     return schemas
 
 
-def resolve_patterns(pipeline: RunningPipeline, ddl: Path | None) -> dict[str, tuple[CapturedTable, ...]]:
+def resolve_patterns(pipeline: RunningPipeline, ddl: SqlFile | None) -> dict[str, tuple[CapturedTable, ...]]:
     """Label of a line under ``tables:`` -> the tables of the source that it means now.
 
     Args:
         pipeline: with patterns.
-        ddl: SQL file that is run when a pattern means no table, or a named one does not exist.
+        ddl: is run when a pattern means no table, or a named one does not exist.
 
     Raises:
         UsageError: a pattern means no table, or two tables cannot be told apart.

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,14 @@ from test_infra.base.deadline import Deadline, wait_for
 from test_infra.base.document import Document
 from test_infra.base.paths import write_private
 from test_infra.base.redaction import redact
+from test_infra.cdc.load.beginning import Beginning, beginning, note_used
 from test_infra.cdc.load.execute import Executor
-from test_infra.cdc.load.history import History
+from test_infra.cdc.load.history import History, cause
 from test_infra.cdc.load.plan import Planner
+from test_infra.cdc.load.shape import Shape, shapes_of
+from test_infra.cdc.pipeline.spec import ColumnValues
 from test_infra.cdc.sources import postgres
+from test_infra.cdc.sources.constraints import TableConstraints
 from test_infra.cdc.types.table import TableSchema
 from test_infra.stack import Endpoint
 
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     import psycopg
 
 RECONNECT_WITHIN_S = 60.0
+MOST_REFUSALS = 50
+"""Kinds of refusals that one writer keeps apart."""
 STATUS_INTERVAL_S = 0.1
 
 
@@ -37,28 +44,40 @@ class LoadConfig(Document):
     Args:
         endpoint: of the source; its secrets stay in their files.
         schemas: tables to write.
+        constraints: of each table.
+        values: table -> column -> what to write.
         seed: same seed, same transactions.
         operations: of the bulk, all writers together.
         rate_per_s: operations per second of the background; 0 is none.
         limit_s: the background ends by itself after this time, seconds.
         writers: sessions that write at the same time.
-        first_key: numbers of keys from here on are free.
-        adopted_keys: numbers below are rows that are there already.
         history: where every operation is written down.
         status: where `LoadStatus` is kept.
     """
 
     endpoint: Endpoint
     schemas: list[TableSchema]
+    constraints: list[TableConstraints]
+    values: dict[str, dict[str, ColumnValues]] = {}
     seed: int
     operations: int
     rate_per_s: float
     limit_s: float
     writers: int = 2
-    first_key: int = 0
-    adopted_keys: int = 0
     history: Path
     status: Path
+
+
+class Refusals(Document):
+    """What the source refused of one table.
+
+    Args:
+        words: the source's own, the constraint's name first.
+        count: operations that it refused so.
+    """
+
+    words: str
+    count: int
 
 
 class LoadStatus(Document):
@@ -68,6 +87,9 @@ class LoadStatus(Document):
         operations_done: with whatever outcome.
         ok: committed.
         failed: rolled back, most of them on purpose.
+        refused: those of the failed ones whose transaction the source refused.
+        refusals: table -> the refusals that were seen there first.
+        cannot: table -> why no row can be made for it.
         unknown: the connection was lost at the commit.
         transactions: with whatever outcome.
         started_at: epoch seconds of the first transaction; None before.
@@ -79,6 +101,9 @@ class LoadStatus(Document):
     operations_done: int = 0
     ok: int = 0
     failed: int = 0
+    refused: int = 0
+    refusals: dict[str, list[Refusals]] = {}
+    cannot: dict[str, str] = {}
     unknown: int = 0
     transactions: int = 0
     started_at: float | None = None
@@ -90,21 +115,33 @@ class LoadStatus(Document):
 class _Writer(threading.Thread):
     """One session: its share of the bulk, then its share of the background."""
 
-    def __init__(self, config: LoadConfig, number: int, history: History, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        config: LoadConfig,
+        number: int,
+        history: History,
+        stop: threading.Event,
+        shapes: list[Shape],
+        found: Beginning,
+    ) -> None:
         super().__init__(name=f"writer-{number}", daemon=True)
         self._config = config
         self._bulk = config.operations // config.writers + (number < config.operations % config.writers)
+        self._shapes = shapes
+        self.numbers = found.numbers(shapes, number, self._connected)
         self._planner = Planner(
-            config.schemas,
+            shapes,
             seed=config.seed,
             writer=number,
             writers=config.writers,
-            first_key=config.first_key,
-            adopted_keys=config.adopted_keys,
+            source=self.numbers,
+            rows=found.rows[number],
         )
-        self._executor = Executor(config.schemas, history)
+        self._executor = Executor(shapes, history)
         self._stop_asked = stop
         self.counts = {True: 0, False: 0, None: 0}
+        self.refused = 0
+        self.refusals: Counter[tuple[str, str]] = Counter()
         self.operations = 0
         self.transactions = 0
         self.bulk_done = threading.Event()
@@ -138,29 +175,52 @@ class _Writer(threading.Thread):
     def _transaction(self, connection: psycopg.Connection, most: int) -> tuple[int, psycopg.Connection]:
         """Run one; returns its size and the session to go on with."""
         planned = self._planner.next(most)
-        committed = self._executor.run(connection, planned)
-        self._planner.ended(planned, committed=committed)
+        ran = self._executor.run(connection, planned)
+        committed = ran.committed
+        self._planner.ended(planned, committed=committed, missed=ran.missed)
         size = len(planned.operations)
+        if ran.words:
+            self.refused += size
+            table = self._shapes[planned.operations[ran.refused or 0].table].schema.qualified
+            self._note(table, ran.words)
         undone = sum(operation.undone for operation in planned.operations) if committed is not False else 0
         self.counts[committed] += size - undone
         self.counts[False] += undone
         self.operations += size
         self.transactions += 1
         if connection.closed:
-            connection = wait_for(
-                lambda: postgres.connect(self._config.endpoint, "owner"),
-                Deadline(RECONNECT_WITHIN_S),
-                what="the load's session",
-                awaited="the source accepts it again",
-                not_yet=(postgres.SourceUnreachable,),
-            )
+            connection = self._connected()
         return size, connection
+
+    def _connected(self) -> psycopg.Connection:
+        return wait_for(
+            lambda: postgres.connect(self._config.endpoint, "owner"),
+            Deadline(RECONNECT_WITHIN_S),
+            what="the load's session",
+            awaited="the source accepts it again",
+            not_yet=(postgres.SourceUnreachable,),
+        )
+
+    def _note(self, table: str, words: str) -> None:
+        """Count a refusal under the constraint's name; the values that it names are those of the first one."""
+        known = next(
+            (one for one in self.refusals if one[0] == table and cause(one[1]) == cause(words)), (table, words)
+        )
+        if known in self.refusals or len(self.refusals) < MOST_REFUSALS:
+            self.refusals[known] += 1
+
+    def cannot(self) -> dict[str, str]:
+        """Table -> why no row can be made for it."""
+        return {self._shapes[table].schema.qualified: why for table, why in list(self._planner.cannot.items())}
 
 
 def run(config: LoadConfig, stop: threading.Event) -> LoadStatus:
     """Write until everything is done or ``stop`` is set; the status file follows."""
+    shapes = shapes_of(config.schemas, config.constraints, config.values)
+    with postgres.connect(config.endpoint, "owner") as connection:
+        found = beginning(connection, shapes, config.history, writers=config.writers)
     history = History(config.history)
-    writers = [_Writer(config, number, history, stop) for number in range(config.writers)]
+    writers = [_Writer(config, number, history, stop, shapes, found) for number in range(config.writers)]
     started_at, bulk_done_at = time.time(), None
     for writer in writers:
         writer.start()
@@ -170,6 +230,9 @@ def run(config: LoadConfig, stop: threading.Event) -> LoadStatus:
             operations_done=sum(writer.operations for writer in writers),
             ok=sum(writer.counts[True] for writer in writers),
             failed=sum(writer.counts[False] for writer in writers),
+            refused=sum(writer.refused for writer in writers),
+            refusals=_refusals(writers),
+            cannot={table: why for writer in writers for table, why in writer.cannot().items()},
             unknown=sum(writer.counts[None] for writer in writers),
             transactions=sum(writer.transactions for writer in writers),
             started_at=started_at,
@@ -177,7 +240,8 @@ def run(config: LoadConfig, stop: threading.Event) -> LoadStatus:
             ended_at=ended_at,
             error="; ".join(sorted({writer.error for writer in writers if writer.error})),
         )
-        write_private(config.status, seen.model_dump_json())
+        note_used(config.history, shapes, [writer.numbers for writer in writers], ended=ended_at is not None)
+        write_private(config.status, redact(seen.model_dump_json()))
         return seen
 
     while any(writer.is_alive() for writer in writers):
@@ -190,6 +254,18 @@ def run(config: LoadConfig, stop: threading.Event) -> LoadStatus:
         bulk_done_at = time.time()
     history.close()
     return status(time.time())
+
+
+def _refusals(writers: list[_Writer]) -> dict[str, list[Refusals]]:
+    counted = sum((Counter(dict(writer.refusals.items())) for writer in writers), Counter[tuple[str, str]]())
+    found: dict[str, dict[str, Refusals]] = {}
+    for (table, words), count in counted.most_common():
+        of_table = found.setdefault(table, {})
+        before = of_table.get(cause(words))
+        of_table[cause(words)] = Refusals(
+            words=before.words if before else words, count=count + (before.count if before else 0)
+        )
+    return {table: list(of_table.values()) for table, of_table in found.items()}
 
 
 def main(arguments: list[str]) -> int:

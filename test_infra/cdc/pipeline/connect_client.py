@@ -87,6 +87,11 @@ class ConnectClient:
         if problems:
             raise BadDocument(f"configuration of connector {config['name']}", problems)
 
+    def plugin_settings(self, plugin_class: str) -> set[str] | None:
+        """Names of the settings that a plugin of the worker knows; None when it has no such plugin."""
+        found, body = self._ask("GET", f"/connector-plugins/{plugin_class}/config")
+        return {setting["name"] for setting in body} if found else None
+
     def put(self, name: str, config: dict[str, str]) -> None:
         """Make the connector, or change its configuration."""
         self._answer("PUT", f"/connectors/{name}/config", config)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError
 from test_infra.base.redaction import redact
+from test_infra.cdc.pipeline import value_properties
+from test_infra.cdc.pipeline.large_records import HINT, too_large
 from test_infra.cdc.pipeline.origin import Discontinuity
 from test_infra.cdc.pipeline.topics import create_topics
 from test_infra.cdc.sources.debezium import exact
@@ -14,7 +16,7 @@ from test_infra.cdc.sources.debezium import exact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from test_infra.cdc.pipeline.connect_client import ConnectClient, ConnectorStatus
+    from test_infra.cdc.pipeline.connect_client import ConnectorStatus
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.types.table import TableSchema
 
@@ -44,16 +46,13 @@ def connector_config(pipeline: RunningPipeline, schemas: Sequence[TableSchema]) 
         "topic.prefix": names.topic_prefix,
         "table.include.list": ",".join(exact(schema.schema, schema.name) for schema in schemas),
         **source.connector_properties(schemas, password=f"${{file:{secrets_file}:capture_password}}"),
-        "skipped.operations": "none",
+        **value_properties.EVENTS,
         "tombstones.on.delete": "true",
-        "key.converter": "org.apache.kafka.connect.json.JsonConverter",
-        "key.converter.schemas.enable": "false",
-        "value.converter": "org.apache.kafka.connect.json.JsonConverter",
-        "value.converter.schemas.enable": "false",
         "poll.interval.ms": str(configured.poll_interval_ms),
         "max.batch.size": str(configured.max_batch_size),
         "max.queue.size": str(configured.max_queue_size),
-        "errors.tolerance": "none",
+        "max.queue.size.in.bytes": str(configured.max_queue_mib * 1024 * 1024),
+        "snapshot.fetch.size": str(configured.snapshot_fetch_size),
         **(heartbeat if configured.heartbeat_interval_ms else {}),
         **source.message_properties(configured.config),
         **configured.config,
@@ -71,35 +70,42 @@ def create(pipeline: RunningPipeline, schemas: Sequence[TableSchema], *, timeout
     """Make the connector and return when it captures: validated, topics there, tasks RUNNING, the source read from.
 
     Raises:
-        BadDocument: Connect refuses the configuration, field by field.
+        BadDocument: Connect refuses the configuration, field by field, or it would change the values of the events.
+        UsageError: Connect cannot keep NULL apart from a column's default.
         ConnectorFailed: the connector or a task failed; carries the trace.
         Discontinuity: what the source keeps for the connector is not what this connector has read from.
         NotReady: it did not capture in time.
     """
     name, client = pipeline.names.connector, pipeline.connect
     config = connector_config(pipeline, schemas)
+    source = pipeline.source
+    value_properties.check_overrides(
+        pipeline.spec.name, pipeline.spec.connector.config, source.value_forms, source.kept_properties
+    )
+    value_properties.check_worker(client)
     client.validate(config)
     if found := pipeline.source.capture_breaks(pipeline.committed):
         raise Discontinuity(pipeline.spec.name, found)
     create_topics(pipeline.bootstrap, topics_of(pipeline, schemas))
     client.put(name, config)
     deadline = Deadline(timeout_s)
-    wait_running(client, name, deadline)
+    wait_running(pipeline, deadline)
     pipeline.source.wait_capturing(deadline)
 
 
-def wait_running(client: ConnectClient, name: str, deadline: Deadline) -> None:
+def wait_running(pipeline: RunningPipeline, deadline: Deadline) -> None:
     """Wait until the connector and every task run.
 
     Raises:
         ConnectorFailed: it or a task failed; carries the trace.
         NotReady: it did not run in time.
     """
+    client, name = pipeline.connect, pipeline.names.connector
 
     def running() -> None:
         status = client.status(name)
         if status is not None and status.failed:
-            raise failure(name, status)
+            raise failure(pipeline, status)
         if status is None or not status.running:
             raise StillWaiting(
                 "Connect does not know it" if status is None else f"{status.connector}, tasks {status.tasks}"
@@ -108,16 +114,28 @@ def wait_running(client: ConnectClient, name: str, deadline: Deadline) -> None:
     wait_for(running, deadline, what=f"connector {name}", awaited="connector and every task RUNNING")
 
 
-def failure(name: str, status: ConnectorStatus) -> ConnectorFailed:
+def failure(pipeline: RunningPipeline, status: ConnectorStatus) -> ConnectorFailed:
     """The error of a failed connector, with the causes from its trace."""
     trace = redact("\n".join(status.traces.values()))
     causes = [line.strip() for line in trace.splitlines() if line and not line.startswith(("\t", " "))]
+    large = too_large_record(pipeline, status)
     return ConnectorFailed(
-        f"connector {name} failed",
+        f"connector {pipeline.names.connector} failed{f': {large[0]}' if large else ''}",
         details={
+            **(large[1] if large else {}),
             "connector": status.connector,
             "tasks": str(status.tasks),
             "trace": "\n             ".join(causes[:8]),
         },
-        hint="test-infra logs connect",
+        hint=HINT if large else "test-infra logs connect",
     )
+
+
+def too_large_record(pipeline: RunningPipeline, status: ConnectorStatus) -> tuple[str, dict[str, str]] | None:
+    """The record that ended the connector because Kafka does not take it, in words, and the row it may be of."""
+    found = too_large(status.traces.values(), pipeline.endpoint("connect").log_path)
+    if found is None:
+        return None
+    table = next((table for table in pipeline.tables if pipeline.topic(table) == found.topic), None)
+    row = pipeline.source.largest_row(table) if table is not None else None
+    return found.what, {f"largest row of {table} now": row} if row else {}

@@ -38,6 +38,13 @@ class SourceSpec(Document):
         default=None,
         description="SQL file that creates the tables; relative to the YAML. None: the tables exist.",
     )
+    encoding: str | None = Field(
+        default=None, description="Encoding of that file. None: by its byte order mark or client_encoding, else UTF-8."
+    )
+    skip_owners: bool = Field(
+        default=False,
+        description="Leave out OWNER TO, GRANT, REVOKE and SET ROLE of that file, which name roles of another server.",
+    )
 
 
 class ConnectorSpec(Document):
@@ -49,6 +56,12 @@ class ConnectorSpec(Document):
     )
     max_batch_size: int = Field(default=2_048, ge=1, description="Changes handed to Kafka at once.")
     max_queue_size: int = Field(default=16_384, ge=2, description="Changes held in memory between reader and Kafka.")
+    max_queue_mib: int = Field(default=64, ge=1, description="Bytes of changes held in memory there, MiB.")
+    snapshot_fetch_size: int = Field(
+        default=8,
+        ge=1,
+        description="Rows that a snapshot has in memory at once. Rows may have many MiB; a larger number is faster.",
+    )
     partitions: int = Field(default=1, ge=1, le=64, description="Partitions of each table's topic.")
     config: dict[str, str] = Field(default_factory=dict, description="Further Debezium properties; they win over ours.")
 
@@ -80,6 +93,29 @@ class LagThresholds(Document):
     )
 
 
+Scalar = int | float | bool | str
+
+
+class ColumnValues(Document):
+    """What the load writes into one column; exactly one of these."""
+
+    choice: list[Scalar] | None = Field(default=None, min_length=1, description="One of these values.")
+    range: list[int | float | str] | None = Field(
+        default=None, min_length=2, max_length=2, description="A number, date or timestamp from the first to the last."
+    )
+    regex: str | None = Field(default=None, description="A text that matches.")
+    constant: Scalar | None = Field(default=None, description="Always this value.")
+    sql: str | None = Field(
+        default=None, description="An SQL expression, computed for each row; `:n` is another number each time."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in self.model_dump().values()) != 1:
+            raise ValueError("give exactly one of choice, range, regex, constant, sql")
+        return self
+
+
 class LoadSpec(Document):
     """A seeded workload on the captured tables."""
 
@@ -93,6 +129,16 @@ class LoadSpec(Document):
     )
     background_limit_s: float = Field(
         default=300, gt=0, description="The background load ends by itself after this time."
+    )
+    least_committed: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of a table's operations that must commit, those not counted that are rolled back on "
+        "purpose; with less the witness is red.",
+    )
+    values: dict[str, dict[str, ColumnValues]] = Field(
+        default_factory=dict, description="Table -> column -> what to write, where the catalogue does not say it."
     )
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, UsageError
+from test_infra.stack.services.kafka import LARGEST_MESSAGE_BYTES
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
 
 REQUEST_TIMEOUT_MS = 10_000
+TOPIC_CONFIG = {"max.message.bytes": str(LARGEST_MESSAGE_BYTES), "compression.type": "uncompressed"}
+"""Of every topic: records as large as the connector may send, and logs whose size is that of their records."""
 
 
 class TopicMissing(InfrastructureError):
@@ -42,6 +49,46 @@ class TopicExtent:
     ends: dict[int, int]
 
 
+class LogSizes:
+    """How many bytes the logs of some topics hold, asked over one connection.
+
+    That is the size of the records: `create_topics` makes topics that brokers keep uncompressed.
+
+    Args:
+        bootstrap: Kafka brokers.
+        topics: their names.
+    """
+
+    def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
+        self._bootstrap = bootstrap
+        self._topics = list(topics)
+        self._admin: KafkaAdminClient | None = None
+
+    def total(self) -> int | None:
+        """Bytes now, of all replicas; None when the brokers do not tell."""
+        from kafka.admin import KafkaAdminClient
+        from kafka.errors import KafkaError
+
+        try:
+            if self._admin is None:
+                self._admin = KafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+            brokers = self._admin.describe_log_dirs(self._topics)
+        except KafkaError:
+            self.close()
+            return None
+        folders = [folder for broker in brokers for folder in broker["log_dirs"]]
+        if not folders or any(folder["error_code"] for folder in folders):
+            return None
+        parts = [part for folder in folders for topic in folder["topics"] for part in topic["partitions"]]
+        return sum(int(part["partition_size"]) for part in parts)
+
+    def close(self) -> None:
+        """Close the connection; `total` opens it again."""
+        if self._admin is not None:
+            self._admin.close()
+            self._admin = None
+
+
 def create_topics(bootstrap: str, topics: Mapping[str, int]) -> None:
     """Make topics (name -> partitions) that are not there, and wait until the broker lists them all.
 
@@ -56,7 +103,7 @@ def create_topics(bootstrap: str, topics: Mapping[str, int]) -> None:
     with closing(KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)) as admin:
         present = set(admin.list_topics())
         missing = {
-            name: NewTopic(name, num_partitions=partitions, replication_factor=1)
+            name: NewTopic(name, num_partitions=partitions, replication_factor=1, topic_configs=TOPIC_CONFIG)
             for name, partitions in topics.items()
             if name not in present
         }

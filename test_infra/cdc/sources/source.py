@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from test_infra.base.deadline import Deadline
+    from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.sources.origin import Break, SourceOrigin
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
@@ -32,6 +33,21 @@ class CaptureNames:
     pipeline: str
     connector: str
     replication: str
+
+
+@dataclass(frozen=True)
+class SqlFile:
+    """A SQL file of the user's.
+
+    Args:
+        path: of the file.
+        encoding: of the file; None: as it says itself, else UTF-8.
+        skip_owners: leave out what names roles of the server that a dump was made of.
+    """
+
+    path: Path
+    encoding: str | None = None
+    skip_owners: bool = False
 
 
 class Position(Protocol):
@@ -133,6 +149,10 @@ class Source(Protocol):
 
     kind: ClassVar[str]
     connector_class: ClassVar[str]
+    value_forms: ClassVar[Mapping[str, str]]
+    """Connector property -> the only value whose results `test_infra.cdc.types` reads."""
+    kept_properties: ClassVar[Mapping[str, str]]
+    """Connector property that a user cannot give -> why."""
 
     @staticmethod
     def committed_position(offset: Mapping[str, Any] | None) -> Position | None:
@@ -163,7 +183,7 @@ class Source(Protocol):
         """By which the stream knows the pipeline's heart-beats among the messages."""
 
     def prepare(
-        self, ddl: Path | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
+        self, ddl: SqlFile | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
     ) -> list[TableSchema]:
         """Make the tables and what the connector needs of the source; done again, it changes nothing.
 
@@ -184,11 +204,11 @@ class Source(Protocol):
             default_schema: schema of the names that are written without one.
         """
 
-    def run_ddl(self, ddl: Path) -> None:
-        """Run an SQL file, whole or not at all.
+    def run_ddl(self, ddl: SqlFile) -> None:
+        """Run a SQL file in a session of its own.
 
         Raises:
-            UsageError: the file cannot be read, or a statement of it failed.
+            UsageError: the file is refused, and nothing of it was executed; or a statement of it failed.
         """
 
     def schemas(self) -> list[TableSchema]:
@@ -198,6 +218,9 @@ class Source(Protocol):
             UsageError: one does not exist or can not be captured.
             SourceUnreachable: the source did not accept a session.
         """
+
+    def constraints(self) -> list[TableConstraints]:
+        """What the catalogue says of the rows that each captured table takes, in the order of the pipeline."""
 
     def session(self, role: str = "owner") -> AbstractContextManager[Any]:
         """A session of the source's own client library, closed after the block.
@@ -250,3 +273,6 @@ class Source(Protocol):
 
     def newest_tx_id(self) -> int:
         """The source's newest transaction id, without using one up."""
+
+    def largest_row(self, table: str) -> str | None:
+        """Key and size of the largest row of a table now, in words; None when it cannot be told soon."""

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,10 @@ from test_infra.base.errors import NotReady, TestInfraError
 from test_infra.base.logs import log_to_stderr
 from test_infra.base.redaction import redact
 from test_infra.cdc.pipeline.connect_client import ConnectClient
-from test_infra.cdc.pipeline.topics import end_offsets_of, extents_of, wait_for_topics
+from test_infra.cdc.pipeline.topics import LogSizes, end_offsets_of, extents_of, wait_for_topics
 from test_infra.cdc.sources import source_class
 from test_infra.cdc.stream.apply import Applier
+from test_infra.cdc.stream.batch_reader import COLUMNS, AppendedBytes, BatchReader, Part
 from test_infra.cdc.stream.checkpoint import make_stream_id
 from test_infra.cdc.stream.continuity import check_continuity
 from test_infra.cdc.stream.spec import Release, StreamConfig
@@ -50,7 +52,7 @@ log = logging.getLogger("test_infra.stream")
 
 
 class Stopping(Exception):
-    """A micro-batch began after the stream was asked to stop; it is left to the next start."""
+    """A micro-batch, or a part of it, began after the stream was asked to stop; it is left to the next start."""
 
 
 class Stream:
@@ -129,28 +131,33 @@ class Stream:
             applier.close()
 
     def _start(self, spark: SparkSession, release: Release, applier: Applier) -> StreamingQuery:
+        options: dict[str, str | int] = {
+            "kafka.bootstrap.servers": release.bootstrap,
+            # The defaults fetch 500 records and 1 MiB at a time: a backlog would wait for round trips.
+            "kafka.max.poll.records": FETCHED_RECORDS,
+            "kafka.max.partition.fetch.bytes": FETCHED_BYTES,
+            # After each fetch, Spark asks for the ends of a topic. That leaves a fetch open at the broker for an offset
+            # without data, and the next micro-batch would wait behind it for Kafka's default of 500 ms.
+            "kafka.fetch.max.wait.ms": FETCH_WAIT_MS,
+        }
         records = (
             spark.readStream.format("kafka")
-            .option("kafka.bootstrap.servers", release.bootstrap)
+            .options(**options)
             .option("subscribe", ",".join(_topics(release)))
             .option("startingOffsets", "earliest")
             .option("failOnDataLoss", "true")
-            # The defaults fetch 500 records and 1 MiB at a time: a backlog would wait for round trips.
-            .option("kafka.max.poll.records", FETCHED_RECORDS)
-            .option("kafka.max.partition.fetch.bytes", FETCHED_BYTES)
-            # After each fetch, Spark asks for the ends of a topic. That leaves a fetch open at the broker for an offset
-            # without data, and the next micro-batch would wait behind it for Kafka's default of 500 ms.
-            .option("kafka.fetch.max.wait.ms", FETCH_WAIT_MS)
             .option("maxOffsetsPerTrigger", self._config.max_offsets_per_trigger)
             .load()
-            .select("key", "value", "topic", "partition", "offset", "timestamp")
+            .select(*COLUMNS)
         )
+        sizes = LogSizes(release.bootstrap, release.schemas)
+        reader = BatchReader(spark, options, AppendedBytes(sizes.total, self._config.max_offsets_per_trigger))
 
         def on_batch(batch: DataFrame, batch_id: int) -> None:
             with self._batch:
                 if self._stop.is_set():
                     raise Stopping
-                self._apply(batch, batch_id, applier)
+                self._apply(reader.parts(batch), batch_id, applier)
 
         return (
             records.writeStream.foreachBatch(on_batch)
@@ -159,14 +166,18 @@ class Stream:
             .start()
         )
 
-    def _apply(self, batch: DataFrame, batch_id: int, applier: Applier) -> None:
+    def _apply(self, parts: Iterator[Part], batch_id: int, applier: Applier) -> None:
         started = time.monotonic()
-        # As one task: Spark would start one for each partition of each topic, and at a steady rate most bring nothing.
-        records = batch.coalesce(1).toArrow()
-        read_s = time.monotonic() - started
-        if records.num_rows and (report := applier.apply(records, batch_id)).records:
-            steps = ", ".join(f"{step} {seconds:.3f}" for step, seconds in report.seconds.items())
-            log.info("batch %d: %d records, read %.3f s, %s", batch_id, report.records, read_s, steps)
+        for part in parts:
+            records, read_s = part.records, time.monotonic() - started
+            if not records.num_rows:
+                continue
+            if self._stop.is_set():
+                raise Stopping
+            report = applier.apply(records, batch_id) if part.last else applier.apply_part(records, batch_id)
+            if report.records:
+                steps = ", ".join(f"{step} {seconds:.3f}" for step, seconds in report.seconds.items())
+                log.info("batch %d: %d records, read %.3f s, %s", batch_id, report.records, read_s, steps)
             self._status = self._status.model_copy(
                 update={
                     "records": self._status.records + report.records,
@@ -176,6 +187,7 @@ class Stream:
                     "ready_at": self._status.ready_at or time.time(),
                 }
             )
+            started = time.monotonic()
         self._applied_batch = batch_id
 
     def _watch(self, query: StreamingQuery, release: Release, applier: Applier) -> None:

@@ -7,6 +7,7 @@ crash adds nothing, wherever between the commits of its tables the crash fell.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 COMPACT_EVERY = 64
 """Micro-batches between two compactions of a change log: small files make every later read slower."""
+
+
+Append = Callable[["LakeTable", "pa.Table", Applied], None]
+"""Adds rows to a table, and says what it contains then."""
 
 
 class CreateTable(Protocol):
@@ -129,13 +134,23 @@ class Applier:
         self._quarantine = create(targets.quarantine, quarantine_schema(), start)
 
     def apply(self, records: pa.Table, batch_id: int) -> BatchReport:
-        """Make one micro-batch durable: quarantine, then the change log of every table it touches.
+        """Make one micro-batch, or what is left of it, durable: quarantine, then the change log of every table in it.
 
         The mirrors follow on their own; `wait_for_mirrors` waits for them.
 
         Raises:
             BaseException: whatever ended the merging into a mirror.
         """
+        return self._apply(records, batch_id, _whole)
+
+    def apply_part(self, records: pa.Table, batch_id: int) -> BatchReport:
+        """As `apply`, of a micro-batch that is too large for the memory and goes on: its last part is for `apply`.
+
+        When it is run again after a crash, what is there already is known by the applied offsets.
+        """
+        return self._apply(records, batch_id, _part)
+
+    def _apply(self, records: pa.Table, batch_id: int, append: Append) -> BatchReport:
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -155,7 +170,7 @@ class Applier:
             return result
 
         def written(topic: str, of_topic: Parsed) -> None:
-            applied = self._changes[topic].append(of_topic, self._stream_id, batch_id)
+            applied = self._changes[topic].append(of_topic, self._stream_id, batch_id, append)
             now = timed("append", started)
             if applied is not None:
                 self._mirrors[topic].add(Pending(of_topic.changes, applied))
@@ -165,7 +180,7 @@ class Applier:
         batches = dict(zip(topics, self._pool.map(parsed, topics), strict=True))
         refused = pa.concat_tables([batch.refused for batch in batches.values()]) if batches else None
         # First, so that a record that the change log's offsets cover is never in neither place.
-        fresh = self._quarantined(refused, batch_id) if refused is not None and refused.num_rows else 0
+        fresh = self._quarantined(refused, batch_id, append) if refused is not None and refused.num_rows else 0
         started = time.monotonic()
         list(self._pool.map(written, batches.keys(), batches.values()))
         return BatchReport(batch_id, records.num_rows, fresh, steps)
@@ -200,11 +215,20 @@ class Applier:
             changes.close()
         self._database.close()
 
-    def _quarantined(self, refused: pa.Table, batch_id: int) -> int:
+    def _quarantined(self, refused: pa.Table, batch_id: int, append: Append) -> int:
+        import pyarrow.compute as pc
+
+        self._quarantine.refresh()
         if self._quarantine.has_batch(self._stream_id, batch_id):
             return 0
-        self._quarantine.append(refused, Applied(stream=self._stream_id, batch=batch_id, offsets={}))
-        return int(refused.num_rows)
+        # Parts of it may be there from before a crash.
+        place = ["topic", "partition", "offset"]
+        there = self._quarantine.rows(place, pc.field("batch_id") == batch_id).read_all()
+        known = set(zip(*(there[name].to_pylist() for name in place), strict=True))
+        found = zip(*(refused[name].to_pylist() for name in place), strict=True)
+        fresh = refused.filter([one not in known for one in found])
+        append(self._quarantine, fresh, Applied(stream=self._stream_id, batch=batch_id, offsets={}))
+        return int(fresh.num_rows)
 
 
 class ChangeLog:
@@ -234,13 +258,19 @@ class ChangeLog:
         self._tx_id_reference = max(self._tx_id_reference, parsed.max_tx_id)
         return parsed
 
-    def append(self, batch: Parsed, stream_id: str, batch_id: int) -> Applied | None:
-        """Add the rows; returns what the change log contains then, or None when this micro-batch was there already."""
+    def append(self, batch: Parsed, stream_id: str, batch_id: int, append: Append) -> Applied | None:
+        """Add the rows; returns what the change log contains then, or None when these records were there already."""
         self._table.refresh()
         if self._table.has_batch(stream_id, batch_id):
             return None
+        changes = batch.changes
+        if (self._applied.stream, self._applied.batch) == (stream_id, batch_id):
+            # A part of it is there, from this run or from before a crash.
+            if self._applied.covers(batch.end_offsets):
+                return None
+            changes = _beyond(changes, self._applied.offsets)
         self._applied = _advanced(self._applied, batch, stream_id, batch_id)
-        self._table.append(batch.changes, self._applied)
+        append(self._table, changes, self._applied)
         if batch_id % COMPACT_EVERY == COMPACT_EVERY - 1:
             self._table.compact()
         return self._applied
@@ -248,6 +278,20 @@ class ChangeLog:
     def close(self) -> None:
         """Close its DuckDB."""
         self._connection.close()
+
+
+def _whole(table: LakeTable, rows: pa.Table, applied: Applied) -> None:
+    table.append(rows, applied)
+
+
+def _part(table: LakeTable, rows: pa.Table, applied: Applied) -> None:
+    table.append_part(rows, applied)
+
+
+def _beyond(changes: pa.Table, offsets: Mapping[int, int]) -> pa.Table:
+    """The rows that lie behind the end offsets."""
+    places = zip(changes["kafka_partition"].to_pylist(), changes["kafka_offset"].to_pylist(), strict=True)
+    return changes.filter([offset >= offsets.get(partition, 0) for partition, offset in places])
 
 
 def _advanced(applied: Applied, batch: Parsed, stream: str, batch_id: int) -> Applied:

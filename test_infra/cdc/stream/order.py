@@ -3,6 +3,9 @@
 Per key, streamed events come after snapshot reads, and within each kind the higher LSN is newer. Deletes and truncates
 are remembered, so that an older event that is delivered again brings no row back.
 
+An update that writes a key in another form of the same value (1 as 1.00, 0.0 as -0.0) comes as the delete of a key and
+the create of the same key at one LSN, because Debezium compares texts. So of two events at one LSN the create is newer.
+
 All reads of one initial snapshot have the same LSN: its *generation*. An interrupted snapshot is repeated with a higher
 one. Rows that were deleted in between are in the older generation only, so a newer generation removes all of its rows.
 """
@@ -107,7 +110,7 @@ def _newest_sql(schema: TableSchema, *, truncated: bool, read: bool) -> str:
     return f"""
     WITH newest AS (
         SELECT * FROM changes WHERE op IN ('c', 'u', 'd') OR (op = 'r' {of_generation})
-        QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY snapshot, lsn DESC, kafka_offset DESC) = 1
+        QUALIFY row_number() OVER (PARTITION BY "key" ORDER BY snapshot, lsn DESC, op = 'd', kafka_offset DESC) = 1
     ), deletes AS (
         SELECT "key" AS deleted_key, max(lsn) AS deleted_lsn FROM deleted_keys
         WHERE "key" IN (SELECT "key" FROM newest) GROUP BY "key"
@@ -116,6 +119,6 @@ def _newest_sql(schema: TableSchema, *, truncated: bool, read: bool) -> str:
         op = 'd' AS {DELETED}
     FROM newest LEFT JOIN deletes ON "key" = deleted_key
     WHERE op = 'd' OR NOT (
-        (snapshot AND deleted_lsn IS NOT NULL) OR coalesce(NOT snapshot AND lsn <= deleted_lsn, false)
+        (snapshot AND deleted_lsn IS NOT NULL) OR coalesce(NOT snapshot AND lsn < deleted_lsn, false)
         {before_truncate}
     )"""

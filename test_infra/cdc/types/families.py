@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
 from test_infra.cdc.types import composed, moments, scalars
-from test_infra.cdc.types.rule import TypeRule
+from test_infra.cdc.types.nested import element_of
+from test_infra.cdc.types.rule import FLOATS, TypeRule
 
 if TYPE_CHECKING:
     from test_infra.cdc.types.table import Column
 
+_ZEROS_IN_KEY = (
+    "as part of a key it would be two rows where PostgreSQL has one: '{0}' and '{-0}' are one key there, and a merge "
+    "into a Delta table takes them for two"
+)
 _AS_TEXT = "leave the table out of the pipeline, or give the column a supported type such as text"
 
 
@@ -22,6 +27,7 @@ class UnsupportedColumn(UsageError):
     """A column of a type whose way into Delta is not defined."""
 
     def __init__(self, column: Column, reason: str) -> None:
+        self.column = column
         made_of = f", which is {column.base}," if column.base and column.base != column.type else ""
         super().__init__(
             f"column {column.name} of type {column.type}{made_of} is not supported",
@@ -209,6 +215,8 @@ def postgres_rule(column: Column) -> TypeRule:
     found = _found(column.base or column.type)
     if isinstance(found, str):
         raise UnsupportedColumn(column, found)
+    if column.key_position is not None and element_of(found.duckdb) in FLOATS:
+        raise UnsupportedColumn(column, _ZEROS_IN_KEY)
     return found
 
 

@@ -40,8 +40,8 @@ class ConnectSettings(ServiceSettings):
     """Kafka Connect 4.3, one distributed worker with the Debezium connector for PostgreSQL."""
 
     port: int | None = Field(default=None, ge=1, le=65535, description="Fixed REST port; None takes a free one.")
-    heap_mib: int = Field(default=512, ge=192, description="Java heap, MiB.")
-    memory_limit_mib: int = Field(default=1_280, ge=320, description="Resident memory beyond which it is killed, MiB.")
+    heap_mib: int = Field(default=768, ge=192, description="Java heap, MiB.")
+    memory_limit_mib: int = Field(default=1_536, ge=320, description="Resident memory beyond which it is killed, MiB.")
     offset_flush_interval_ms: int = Field(
         default=200, ge=50, description="How often offsets are committed, milliseconds."
     )
@@ -152,6 +152,8 @@ def worker_properties(place: ServicePlace, settings: ConnectSettings) -> dict[st
         "value.converter": "org.apache.kafka.connect.json.JsonConverter",
         "key.converter.schemas.enable": "false",
         "value.converter.schemas.enable": "false",
+        "key.converter.replace.null.with.default": "false",
+        "value.converter.replace.null.with.default": "false",
         "offset.storage.partitions": 1,
         "status.storage.partitions": 1,
         **internal,

@@ -41,6 +41,8 @@ def java_command(
     properties = {
         "log4j2.configurationFile": str(config / "log4j2.properties"),
         "java.awt.headless": "true",
+        # The JDBC driver hands it on to PostgreSQL, which then writes times in it.
+        "user.timezone": "UTC",
         **system,
     }
     return Command(

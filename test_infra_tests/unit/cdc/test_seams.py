@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -46,6 +46,8 @@ class BinlogSource:
 
     kind = "binlog"
     connector_class = "io.debezium.connector.mariadb.MariaDbConnector"
+    value_forms: ClassVar[Mapping[str, str]] = {}
+    kept_properties: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, endpoint: Any, tables: Any, names: sources.source.CaptureNames) -> None:
         self._names = names

@@ -172,6 +172,17 @@ def test_a_killed_process_is_started_again_and_reported(supervised: Supervised) 
     ]  # fmt: skip
 
 
+def test_a_jvm_that_ends_for_want_of_memory_is_reported_with_its_words_and_its_heap(supervised: Supervised) -> None:
+    said = "Terminating due to java.lang.OutOfMemoryError: Java heap space"
+    code = f"import sys; print({said!r}, flush=True); sys.exit(3)"
+    supervised.start("jvm", sys.executable, "-I", "-S", "-c", code, "-Xmx512m")
+    supervised.ended("jvm")
+    detail = "exited with 3: java.lang.OutOfMemoryError: Java heap space, with a heap of 512m"
+    supervised.seen(lambda: ("ended", detail) in supervised.events("jvm"), detail)
+    supervised.python("other", "import sys; sys.exit(3)")
+    supervised.seen(lambda: ("ended", "exited with 3") in supervised.events("other"), "its end as an event")
+
+
 def test_stopping_a_process_that_waits_for_its_restart_leaves_it_ended_as_it_ended(supervised: Supervised) -> None:
     supervised.start("flaps", "/bin/sh", "-c", "exit 3", restart=Restart.ALWAYS)
     supervised.seen(lambda: supervised.runtime.observe("flaps").restarts >= 3, "a longer delay")

@@ -43,7 +43,14 @@ def quarantine(count: int, rows: Sequence[Mapping[str, str]], behind: Mapping[st
     return Finding(outcome=Outcome.PASSED, summary="nothing was set aside", numbers={"quarantined": 0})
 
 
-def connector(name: str, status: "ConnectorStatus | None", replication: str, capture: CaptureState) -> Finding:
+def connector(
+    name: str,
+    status: "ConnectorStatus | None",
+    replication: str,
+    capture: CaptureState,
+    cause: str = "",
+    about_cause: Mapping[str, str] | None = None,
+) -> Finding:
     """The state of a connector, of its tasks and of its slot.
 
     Args:
@@ -51,6 +58,8 @@ def connector(name: str, status: "ConnectorStatus | None", replication: str, cap
         status: what Connect says; None when it knows no such connector.
         replication: what the source keeps for the connector, such as ``slot ti_...``.
         capture: whether the connector reads from it.
+        cause: why it failed, in words, where that is known.
+        about_cause: label -> what else is known of the cause.
     """
     if status is None:
         return Finding(
@@ -65,6 +74,7 @@ def connector(name: str, status: "ConnectorStatus | None", replication: str, cap
     well = ("RUNNING", CaptureState.ACTIVE)
     unwell = [f"{row['part']} is {row['state']}" for row in rows if row["state"] not in well]
     unwell += [] if status.tasks else ["there is no task"]
+    unwell = [cause, *unwell] if cause else unwell
     return Finding(
         outcome=Outcome.PASSED if healthy else Outcome.FAILED,
         verdicts=() if healthy else (Verdict.NOT_RUNNING.value,),
@@ -74,9 +84,8 @@ def connector(name: str, status: "ConnectorStatus | None", replication: str, cap
             "tasks": len(status.tasks),
         },
         rows=rows,
-        details={
-            f"trace of {'the connector' if task < 0 else f'task {task}'}": text for task, text in status.traces.items()
-        },
+        details=dict(about_cause or {})
+        | {f"trace of {'the connector' if task < 0 else f'task {task}'}": text for task, text in status.traces.items()},
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge.findings.words import MOST_ROWS, offsets_text, outcome_of
+from test_infra.cdc.load.history import WITH_ANOTHER
 from test_infra.verdict.evidence import Finding
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def lag(report: "LagReport", thresholds: "LagThresholds") -> Finding:
 def witness(testimony: "Testimony") -> Finding:
     """What the history of the load says of one table's mirror."""
     operations = ", ".join(f"{count} {outcome.value}" for outcome, count in testimony.operations.items()) or "none"
+    refused = sum(count for count, _ in testimony.refused.values())
+    operations += f", {refused} of the failed ones refused by the source" if refused else ""
     judged = f"{testimony.keys} keys of the history (operations: {operations})"
     found = ", ".join(f"{count} {verdict.value}" for verdict, count in testimony.counts.items())
     return Finding(
@@ -51,6 +54,8 @@ def witness(testimony: "Testimony") -> Finding:
         numbers={
             "keys_judged": testimony.keys,
             "keys_of_others": testimony.foreign,
+            "keys_touched_by_triggers": testimony.touched,
+            "operations_refused": refused,
             **{f"operations_{outcome.value}": count for outcome, count in testimony.operations.items()},
         },
         rows=tuple(
@@ -62,6 +67,11 @@ def witness(testimony: "Testimony") -> Finding:
             }
             for fault in testimony.faults[:MOST_ROWS]
         ),
+        details={
+            f"refused by {name}" if name != words else "refused": f"{count} operations: {words}"
+            for name, (count, words) in list(testimony.refused.items())[:MOST_ROWS]
+            if words != WITH_ANOTHER
+        },
     )
 
 

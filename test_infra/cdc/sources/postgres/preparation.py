@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
+from test_infra.cdc.sources.postgres import sql_file
 from test_infra.cdc.sources.postgres.catalogue import missing_tables
 from test_infra.cdc.sources.postgres.connection import connect
 from test_infra.cdc.sources.postgres.publication import faults
 from test_infra.cdc.sources.postgres.row_filters import published_table
+from test_infra.cdc.sources.postgres.session_settings import check_taken
 from test_infra.cdc.types import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import psycopg
     from psycopg.sql import Composed
 
+    from test_infra.cdc.sources.source import SqlFile
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
@@ -63,33 +65,30 @@ def check_server(connection: psycopg.Connection, slot: str, capture_user: str) -
         raise UsageError(f"role {capture_user} may not replicate", hint=f"ALTER ROLE {capture_user} REPLICATION")
 
 
-def create_tables(connection: psycopg.Connection, pipeline: str, tables: Sequence[TableId], ddl: Path) -> None:
-    """Run an SQL file when one of the tables does not exist; see `run_ddl`."""
+def create_tables(connection: psycopg.Connection, tables: Sequence[TableId], ddl: SqlFile) -> None:
+    """Run a SQL file when one of the tables does not exist; see `run_ddl`."""
     if missing_tables(connection, tables):
-        run_ddl(connection, pipeline, ddl)
+        run_ddl(connection, ddl)
 
 
-def run_ddl(connection: psycopg.Connection, pipeline: str, ddl: Path) -> None:
-    """Run an SQL file, whole or not at all.
+def run_ddl(connection: psycopg.Connection, ddl: SqlFile) -> None:
+    """Run a SQL file; see `sql_file.run` for what is left of it after an error.
+
+    Args:
+        connection: of the file's own; its settings are those of the file afterwards.
+        ddl: the file.
 
     Raises:
-        UsageError: the file cannot be read, or a statement of it failed.
+        UsageError: the file is refused, and nothing of it was executed; or a statement of it failed.
     """
-    import psycopg
-
-    try:
-        statements = ddl.read_text()
-    except OSError as error:
-        raise UsageError(
-            f"the SQL file of pipeline {pipeline} cannot be read", details={"file": str(ddl), "seen": str(error)}
-        ) from error
-    try:
-        with connection.transaction():
-            connection.execute(statements.encode())
-    except psycopg.Error as error:
-        raise UsageError(
-            f"the SQL file of pipeline {pipeline} failed", details={"file": str(ddl), "seen": str(error).strip()}
-        ) from error
+    statements = sql_file.read(
+        ddl.path,
+        database=connection.info.dbname,
+        encoding=ddl.encoding,
+        skip_owners=ddl.skip_owners,
+        conforming=connection.info.parameter_status("standard_conforming_strings") != "off",
+    )
+    sql_file.run(connection, statements)
 
 
 def publish(connection: psycopg.Connection, publication: str, found: Sequence[TableSchema]) -> None:
@@ -153,9 +152,10 @@ def check_capture(endpoint: Endpoint, found: Sequence[TableSchema]) -> None:
 
     Raises:
         SourceUnreachable: it is refused.
-        UsageError: it may not read one.
+        UsageError: it may not read one, or does not get the settings that it asks for.
     """
     with connect(endpoint, "capture") as connection:
+        check_taken(connection, endpoint.version, endpoint.properties["capture_user"])
         for schema in found:
             row = connection.execute(
                 "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c "

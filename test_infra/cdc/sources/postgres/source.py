@@ -7,22 +7,23 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.base.errors import InfrastructureError
+from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.cdc.sources.debezium import exact
 from test_infra.cdc.sources.origin import Break, SourceOrigin
 from test_infra.cdc.sources.postgres import preparation, publication, row_filters, slot
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, list_tables, name_lists, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect
+from test_infra.cdc.sources.postgres.constraints import constraints
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
+from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, check_taken, options
 from test_infra.cdc.sources.postgres.shape import check_shapes, problem, shapes
 from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, emit_message, freeze
-from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position
+from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import psycopg
 
+    from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 HEARTBEAT_PREFIX = "test_infra_heartbeat"
 BEAT_PREFIX = "test_infra_beat_"
 _LEFT_OUT_MESSAGES = "logical.message.prefix.exclude.list"
+DRIVER_OPTIONS = "driver.options"
+LARGEST_ROW_WITHIN_MS = 10_000
 
 _ORIGIN = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()),
@@ -51,6 +54,19 @@ class PostgresSource:
 
     kind: ClassVar[str] = "postgres"
     connector_class: ClassVar[str] = "io.debezium.connector.postgresql.PostgresConnector"
+    value_forms: ClassVar[Mapping[str, str]] = {
+        # Values arrive exactly and in one form, whatever the precision of the column.
+        "decimal.handling.mode": "string",
+        "time.precision.mode": "microseconds",
+        # JSON is base64 anyway; in the mode of that name a value that was not sent (TOAST) arrives as null.
+        "binary.handling.mode": "bytes",
+        "interval.handling.mode": "string",
+        # Without it a column of a type that Debezium does not know would be missing from the events in silence.
+        "include.unknown.datatypes": "true",
+    }
+    kept_properties: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        (DRIVER_OPTIONS, "database.options"), "the settings of the connector's sessions decide how values are written"
+    )
 
     def __init__(self, endpoint: Endpoint, captured: Sequence[CapturedTable], names: CaptureNames) -> None:
         self._endpoint = endpoint
@@ -82,6 +98,8 @@ class PostgresSource:
             "database.dbname": inside.properties["database"],
             "database.user": inside.properties["capture_user"],
             "database.password": password,
+            # Of every session of the connector, the walsender's too: that one writes the streamed values as text.
+            DRIVER_OPTIONS: options(OURS, self._endpoint.version),
             "plugin.name": "pgoutput",
             "slot.name": self._names.replication,
             "publication.name": self._names.replication,
@@ -90,14 +108,7 @@ class PostgresSource:
             "offset.mismatch.strategy": "trust_offset",
             "snapshot.mode": "initial",
             "snapshot.locking.mode": "none",
-            # Values arrive exactly and in one form, whatever the precision of the column.
-            "decimal.handling.mode": "string",
-            "time.precision.mode": "microseconds",
-            # JSON is base64 anyway; in the mode of that name a value that was not sent (TOAST) arrives as null.
-            "binary.handling.mode": "bytes",
-            "interval.handling.mode": "string",
-            # Without it a column of a type that Debezium does not know would be missing from the events in silence.
-            "include.unknown.datatypes": "true",
+            **self.value_forms,
             **({"column.exclude.list": ",".join(left_out)} if left_out else {}),
             **row_filters.snapshot_properties(schemas),
         }
@@ -117,7 +128,7 @@ class PostgresSource:
         return f"{BEAT_PREFIX}{self._names.replication}"
 
     def prepare(
-        self, ddl: Path | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
+        self, ddl: SqlFile | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
     ) -> list[TableSchema]:
         """Make tables, publication and the capture role's rights.
 
@@ -132,9 +143,11 @@ class PostgresSource:
         """
         capture_user = self._endpoint.properties["capture_user"]
         with self.session() as connection:
+            check_taken(connection, self._endpoint.version, self._endpoint.properties["owner_user"])
             preparation.check_server(connection, self._names.replication, capture_user)
             if ddl is not None:
-                preparation.create_tables(connection, self._names.pipeline, self._captured, ddl)
+                with connect(self._endpoint, "owner", WITHOUT_LIMITS) as users:
+                    preparation.create_tables(users, self._captured, ddl)
             found = self._schemas(connection)
             row_filters.check_server(connection, found)
             check_shapes(connection, self._captured)
@@ -152,19 +165,24 @@ class PostgresSource:
         with self.session() as connection:
             return list_tables(connection, default_schema)
 
-    def run_ddl(self, ddl: Path) -> None:
-        """Run an SQL file, whole or not at all.
+    def run_ddl(self, ddl: SqlFile) -> None:
+        """Run a SQL file in a session of its own.
 
         Raises:
-            UsageError: the file cannot be read, or a statement of it failed.
+            UsageError: the file is refused, or a statement of it failed.
         """
-        with self.session() as connection:
-            preparation.run_ddl(connection, self._names.pipeline, ddl)
+        with connect(self._endpoint, "owner", WITHOUT_LIMITS) as users:
+            preparation.run_ddl(users, ddl)
 
     def schemas(self) -> list[TableSchema]:
         """The captured tables in the order of the pipeline, as the catalogue describes them now."""
         with self.session() as connection:
             return self._schemas(connection)
+
+    def constraints(self) -> list[TableConstraints]:
+        """Keys, conditions, defaults, triggers and rules of the captured tables, in the order of the pipeline."""
+        with self.session() as connection:
+            return constraints(connection, self._schemas(connection))
 
     def session(self, role: Role = "owner") -> psycopg.Connection:
         """A session in autocommit; a context manager that closes it."""
@@ -248,6 +266,29 @@ class PostgresSource:
         if row is None:
             raise InfrastructureError("PostgreSQL gave no transaction id")
         return int(row[0])
+
+    def largest_row(self, table: str) -> str | None:
+        """Key and size as text of the largest row of a table now; None when there is none or it takes too long."""
+        import psycopg
+        from psycopg.sql import SQL, Identifier
+
+        try:
+            with self.session() as connection:
+                (found,) = tables(connection, [self._tables[table]])
+                connection.execute(f"SET statement_timeout = {LARGEST_ROW_WITHIN_MS}")
+                row = connection.execute(
+                    SQL(
+                        "SELECT row({key})::text, octet_length(t::text) FROM {table} AS t ORDER BY 2 DESC LIMIT 1"
+                    ).format(
+                        key=SQL(", ").join(map(Identifier, found.schema.key_names)),
+                        table=Identifier(found.schema.schema, found.schema.name),
+                    )
+                ).fetchone()
+        except (psycopg.Error, TestInfraError):
+            return None
+        if row is None:
+            return None
+        return f"{', '.join(found.schema.key_names)} = {row[0]}, {row[1]:,} bytes as text"
 
     def _schemas(self, connection: psycopg.Connection) -> list[TableSchema]:
         return [table.schema for table in tables(connection, list(self._tables.values()))]

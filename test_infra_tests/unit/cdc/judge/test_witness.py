@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from test_infra.cdc.judge import witness
+from test_infra.cdc.judge import findings, witness
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.judge.witness import Seen
-from test_infra.cdc.load.history import Key, Kind, Operation, OperationOutcome, Phase
+from test_infra.cdc.load.history import WITH_ANOTHER, Key, Kind, Operation, OperationOutcome, Phase
+from test_infra.verdict.evidence import Outcome
 
 INSERT, UPDATE, DELETE = Kind.INSERT, Kind.UPDATE, Kind.DELETE
 OK, FAILED, UNKNOWN = OperationOutcome.OK, OperationOutcome.FAILED, OperationOutcome.UNKNOWN
@@ -28,7 +29,10 @@ def history(
 
 
 def judge(operations: list[Operation], seen: Seen | None) -> witness.Testimony:
-    return witness.testify("t", operations, {} if seen is None else {KEY: seen}, ASKED_AT)
+    """Beside a key on which all agree, without which nothing would be proved."""
+    beside = Operation(999, "t", (999,), INSERT, OK, 999, 0.0, 1.0)
+    mirror = {(999,): Seen(999)} | ({} if seen is None else {KEY: seen})
+    return witness.testify("t", [*operations, beside], mirror, ASKED_AT, 0.0)
 
 
 def verdict(operations: list[Operation], seen: Seen | None) -> Verdict | None:
@@ -106,11 +110,18 @@ def test_row_of_the_initial_snapshot_stands_for_what_was_done_before_it() -> Non
 
 def test_row_that_somebody_else_wrote_is_counted_and_not_judged() -> None:
     found = judge(history((INSERT, OK, 10)), Seen(77))
-    assert (found.green, found.foreign, found.keys) == (True, 1, 0)
+    assert (found.green, found.foreign, found.keys) == (True, 1, 1)
+
+
+def test_no_key_that_could_be_judged_is_not_green() -> None:
+    found = witness.testify("t", history((INSERT, OK, 10)), {KEY: Seen(77)}, ASKED_AT, 0.0)
+    assert (found.foreign, found.keys) == (1, 0)
+    assert found.counts == {Verdict.UNKNOWN: 1}
+    assert "no key could be judged" in found.reason
 
 
 def test_empty_history_is_not_green() -> None:
-    assert judge([], None).counts == {Verdict.UNKNOWN: 1}
+    assert witness.testify("t", [], {}, ASKED_AT, 0.0).counts == {Verdict.UNKNOWN: 1}
 
 
 STEPS = st.lists(st.tuples(st.sampled_from([UPDATE, DELETE]), st.sampled_from([OK, FAILED, UNKNOWN])), max_size=8)
@@ -131,7 +142,7 @@ def test_every_state_that_can_be_is_green_and_every_other_is_not(steps, asked_af
     asked = min(asked_after, len(states) - 1)
     possible = set(states[asked:])
     seen = data.draw(st.sampled_from([None, *range(1, len(operations) + 1)]))
-    found = witness.testify("t", operations, {} if seen is None else {KEY: Seen(seen)}, float(asked))
+    found = witness.testify("t", operations, {} if seen is None else {KEY: Seen(seen)}, float(asked), 0.0)
     assert found.green == (seen in possible)
 
 
@@ -145,3 +156,51 @@ def test_history_without_an_operation_on_any_table_is_no_witness() -> None:
     assert all(found.counts == {Verdict.UNKNOWN: 1} for found in witness.with_evidence(empty).values())
     beside = witness.with_evidence({**empty, "c": witness.Testimony("c", keys=1)})
     assert all(found.green for found in beside.values())
+
+
+def refused(keys: int, words: str = "qty_check: new row violates it (23514)") -> list[Operation]:
+    return [
+        Operation(number, "t", (100 + number,), INSERT, FAILED, 10, 0.0, 1.0, refused=words) for number in range(keys)
+    ]
+
+
+def test_load_of_which_nothing_commits_is_not_green_and_names_the_constraint() -> None:
+    found = witness.testify("t", [*refused(3), *refused(2, WITH_ANOTHER)], {}, ASKED_AT, 0.0)
+    assert found.counts == {Verdict.UNKNOWN: 1}
+    assert found.reason.startswith(
+        "none of 5 operations was committed, so nothing is proved: 3 times qty_check: new row"
+    )
+    assert findings.witness(found).outcome is Outcome.UNKNOWN
+    assert "qty_check" in findings.witness(found).details["refused by qty_check"]
+
+
+def test_load_of_which_too_little_commits_is_not_green() -> None:
+    there = [Operation(0, "t", KEY, INSERT, OK, 11, 0.0, 1.0)]
+    for share, expected in ((0.1, {}), (0.11, {Verdict.UNKNOWN: 1})):
+        assert witness.testify("t", [*there, *refused(9)], {KEY: Seen(11)}, ASKED_AT, share).counts == expected
+
+
+def test_what_was_rolled_back_on_purpose_is_not_too_little() -> None:
+    on_purpose = [Operation(number, "t", (number,), INSERT, FAILED, 10, 0.0, 1.0) for number in range(5)]
+    committed = [Operation(9, "t", (9,), INSERT, OK, 11, 0.0, 1.0)]
+    assert witness.testify("t", [*on_purpose, *committed], {(9,): Seen(11)}, ASKED_AT, 1.0).green
+    assert witness.testify("t", on_purpose, {}, ASKED_AT, 0.0).counts == {Verdict.UNKNOWN: 1}
+
+
+def test_lost_row_is_said_to_be_lost_also_where_little_committed() -> None:
+    found = witness.testify("t", [*history((INSERT, OK, 10)), *refused(9)], {}, ASKED_AT, 0.5)
+    assert found.counts == {Verdict.LOST: 1}
+    assert findings.witness(found).outcome is Outcome.FAILED
+
+
+def test_key_that_a_trigger_changed_is_not_judged_until_the_next_acknowledged_operation() -> None:
+    touched = history((INSERT, OK, 10), (Kind.TOUCHED, OK, 11))
+    for seen in (None, Seen(10), Seen(11)):
+        found = judge(touched, seen)
+        assert (found.green, found.touched, found.keys) == (True, 1, 1)
+    alone = witness.testify("t", touched, {}, ASKED_AT, 0.0)
+    assert "1 changed by a trigger or a rule" in alone.reason
+    assert not alone.green
+    again = [*touched, Operation(2, "t", KEY, UPDATE, OK, 12, 2.0, 3.0)]
+    assert verdict(again, Seen(12)) is None
+    assert verdict(again, Seen(11)) is Verdict.LOST

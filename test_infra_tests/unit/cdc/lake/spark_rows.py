@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
+from test_infra.jvm.unpack import unpack as unpack_archive
 
 ARCHIVE = Path(__file__).with_name("spark_tables.tar.gz")
 """What one run of `spark_tables` wrote."""
@@ -29,9 +30,8 @@ SCANNED = {
 
 def unpack(folder: Path) -> Path:
     """The folder with the tables of the archive in it."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    unpack_archive(ARCHIVE, folder / "tables")
+    return folder / "tables"
 
 
 def expected(folder: Path, name: str) -> list[dict[str, Any]]:

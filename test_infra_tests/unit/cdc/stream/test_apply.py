@@ -481,3 +481,36 @@ def test_an_old_event_without_a_value_that_comes_again_changes_nothing(pipeline:
 def test_a_value_that_was_never_sent_is_null_and_never_a_placeholder(pipeline: Pipeline) -> None:
     pipeline.feed(unsent("u", 1, 11))
     assert pipeline.mirror() == {1: None}
+
+
+def test_a_micro_batch_in_parts_is_applied_once_whatever_part_a_crash_follows(pipeline: Pipeline) -> None:
+    messages = [upsert("c", 1, 10, "a"), (None, b"{}"), upsert("c", 2, 20, "b"), (None, b"[]"), upsert("u", 1, 30, "c")]
+    whole = records(messages)
+    for parts in ([2, 2], [2, 1], [3]):
+        pipeline.start()
+        assert pipeline.applier is not None
+        begin = 0
+        for size in parts:
+            pipeline.applier.apply_part(whole.slice(begin, size), 0)
+            begin += size
+    pipeline.wait_for_mirror()
+    assert not open_table(pipeline.targets.changes["orders"]).has_batch("s", 0)
+    for _ in range(2):
+        pipeline.start()
+        pipeline.apply(whole, 0)
+    assert pipeline.mirror() == {1: "c", 2: "b"}
+    assert [row["kafka_offset"] for row in pipeline.changes()] == [0, 2, 4]
+    refused = open_table(pipeline.targets.quarantine).rows(["offset"]).read_all()["offset"].to_pylist()
+    assert sorted(refused) == [1, 3]
+
+
+def test_parts_that_change_no_row_of_the_mirror_are_applied_to_it_all_the_same(pipeline: Pipeline) -> None:
+    assert pipeline.applier is not None
+    pipeline.feed(upsert("u", 1, 90, "new"))
+    older = records([upsert("u", 1, 10, "a"), upsert("u", 1, 20, "b")], start=1)
+    pipeline.applier.apply_part(older.slice(0, 1), 1)
+    pipeline.wait_for_mirror()
+    pipeline.applier.apply(older.slice(1), 1)
+    pipeline.wait_for_mirror()
+    assert open_table(pipeline.targets.mirror["orders"]).newest_applied().offsets == {0: 3}
+    assert pipeline.mirror() == {1: "new"}

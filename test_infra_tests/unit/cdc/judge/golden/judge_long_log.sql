@@ -47,7 +47,7 @@ CREATE TEMP TABLE temp."test_infra 1.7 rows of the whole log" AS SELECT k2, stru
     SELECT struct_extract("key", 'lsn') AS k1, struct_extract("key", 'the "id"') AS k2, op, lsn, snapshot, after FROM changes
     WHERE op NOT IN ('t', 'tombstone')
 ) ANTI JOIN temp."test_infra 1.0 dirty keys" USING (k1, k2))
-    QUALIFY row_number() OVER (PARTITION BY k1, k2 ORDER BY snapshot, lsn DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY k1, k2 ORDER BY snapshot, lsn DESC, op = 'd') = 1
 ) WHERE op <> 'd' AND NOT snapshot AND lsn > 60;
 
 CREATE TEMP TABLE temp."test_infra 1.8 unequal buckets of log" AS SELECT bucket FROM (SELECT bucket, rows, sum1, sum2 FROM temp."test_infra 1.3 sums of source" UNION ALL SELECT bucket, -rows AS rows, -sum1 AS sum1, -sum2 AS sum2 FROM (SELECT (hash("k2", "k1") >> 52)::INTEGER AS bucket, count(*) AS rows,
@@ -66,8 +66,8 @@ CREATE TEMP TABLE temp."test_infra 1.9 events of dirty keys" AS SELECT k1, k2, "
 ) SEMI JOIN temp."test_infra 1.0 dirty keys" USING (k1, k2)
 QUALIFY row_number() OVER (PARTITION BY k1, k2, lsn, op ORDER BY kafka_partition, kafka_offset) = 1;
 
-CREATE TEMP TABLE temp."test_infra 1.10 keys without base" AS SELECT k1, k2, min_by(op, row(NOT snapshot, lsn)) AS op FROM temp."test_infra 1.9 events of dirty keys" GROUP BY k1, k2
-HAVING (NOT bool_or(visible) AND min_by(op, row(NOT snapshot, lsn)) IN ('u', 'd')) OR bool_or(len(unchanged) > 0);
+CREATE TEMP TABLE temp."test_infra 1.10 keys without base" AS SELECT k1, k2, min_by(op, row(NOT snapshot, lsn, op <> 'd')) AS op FROM temp."test_infra 1.9 events of dirty keys" GROUP BY k1, k2
+HAVING (NOT bool_or(visible) AND min_by(op, row(NOT snapshot, lsn, op <> 'd')) IN ('u', 'd')) OR bool_or(len(unchanged) > 0);
 
 SELECT count(*) FROM temp."test_infra 1.10 keys without base";
 
@@ -184,7 +184,7 @@ CREATE TEMP TABLE temp."test_infra 1.12 source with change log" AS SELECT coales
 FROM (SELECT *, true AS present FROM (FROM temp."test_infra 1.1 source rows of dirty keys" ANTI JOIN temp."test_infra 1.10 keys without base" USING (k1, k2))) l
 FULL JOIN (SELECT *, true AS present FROM (FROM (SELECT k2, struct_extract(after, 'it''s') AS v1, k1, struct_extract(after, 'a b') AS v2, struct_extract(after, 'p"t') AS v3, struct_extract(after, 'tags') AS v4, struct_extract(after, 'ratio') AS v5 FROM (
     SELECT * FROM (SELECT * FROM temp."test_infra 1.9 events of dirty keys" WHERE visible)
-    QUALIFY row_number() OVER (PARTITION BY k1, k2 ORDER BY snapshot, lsn DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY k1, k2 ORDER BY snapshot, lsn DESC, op = 'd') = 1
 ) WHERE op <> 'd') ANTI JOIN temp."test_infra 1.10 keys without base" USING (k1, k2))) r
 ON l.k1 = r.k1 AND l.k2 = r.k2
 WHERE l.present IS NULL OR r.present IS NULL
@@ -300,7 +300,7 @@ CREATE TEMP TABLE temp."test_infra 1.13 change log with mirror" AS SELECT coales
     }] END AS places
 FROM (SELECT *, true AS present FROM (SELECT k2, struct_extract(after, 'it''s') AS v1, k1, struct_extract(after, 'a b') AS v2, struct_extract(after, 'p"t') AS v3, struct_extract(after, 'tags') AS v4, struct_extract(after, 'ratio') AS v5 FROM (
     SELECT * FROM temp."test_infra 1.9 events of dirty keys"
-    QUALIFY row_number() OVER (PARTITION BY k1, k2 ORDER BY snapshot, lsn DESC) = 1
+    QUALIFY row_number() OVER (PARTITION BY k1, k2 ORDER BY snapshot, lsn DESC, op = 'd') = 1
 ) WHERE op <> 'd' AND NOT snapshot AND lsn > 60)) l
 FULL JOIN (SELECT *, true AS present FROM (SELECT * FROM temp."test_infra 1.2 mirror rows of dirty keys" QUALIFY row_number() OVER (PARTITION BY k1, k2) = 1)) r
 ON l.k1 = r.k1 AND l.k2 = r.k2
@@ -331,7 +331,7 @@ CREATE TEMP TABLE temp."test_infra 1.14 broken chains" AS SELECT k1, k2, lsn, pr
         FROM changes
         WHERE op NOT IN ('t', 'tombstone') AND lsn >= 40
         QUALIFY row_number() OVER (PARTITION BY "key", lsn, op ORDER BY kafka_partition, kafka_offset) = 1
-    ) WINDOW chain AS (PARTITION BY k1, k2 ORDER BY NOT snapshot, lsn)
+    ) WINDOW chain AS (PARTITION BY k1, k2 ORDER BY NOT snapshot, lsn, op <> 'd')
 ) WHERE op IN ('u', 'd') AND previous_op IS NOT NULL AND before IS DISTINCT FROM previous
     -- Where the identity was not FULL then, the event before did not have the whole row.
     AND NOT coalesce(previous_incomplete, false);

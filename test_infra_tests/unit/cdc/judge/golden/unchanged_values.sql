@@ -77,7 +77,7 @@ CREATE TEMP TABLE temp."test_infra 1.3 values_of_old_key" AS SELECT new.rowid AS
     'tags': {'has': NOT list_contains(coalesce(old.unchanged, []::VARCHAR[]), 'tags'), 'v': struct_extract(old.after, 'tags')},
     'ratio': {'has': NOT list_contains(coalesce(old.unchanged, []::VARCHAR[]), 'ratio'), 'v': struct_extract(old.after, 'ratio')}
 } AS found
-FROM temp."test_infra 1.1 events" new JOIN temp."test_infra 1.1 events" gone ON gone.lsn = new.lsn AND gone.op = 'd' AND gone."key" <> new."key"
+FROM temp."test_infra 1.1 events" new JOIN temp."test_infra 1.1 events" gone ON gone.lsn = new.lsn AND gone.op = 'd'
 JOIN temp."test_infra 1.1 events" old ON old."key" = gone."key" AND old.op <> 'd' AND (old.snapshot OR old.lsn < new.lsn)
 WHERE new.op = 'c' AND len(new.unchanged) > 0
 QUALIFY row_number() OVER (PARTITION BY new.rowid ORDER BY old.snapshot, old.lsn DESC) = 1;
