@@ -130,13 +130,8 @@ class Stack:
             service: its name.
             since: epoch seconds; what was before does not count.
         """
-        settings = getattr(self.spec.services, service, None)
-        return said_of(
-            service,
-            [event for event in self.events() if happened_at(event) >= since],
-            self.logs / f"{service}.log",
-            getattr(settings, "heap_mib", None),
-        )
+        events = [event for event in self.events() if happened_at(event) >= since]
+        return said_of(service, events, self.logs / f"{service}.log")
 
     def status(self) -> StackStatus:
         """Look at every service now; the stack may have been ended and started again since it was attached to."""

@@ -20,25 +20,24 @@ _TELLING = (
 """What a line is searched for, the most telling first: after an end the next start writes its own lines below."""
 
 
-def said_of(service: str, events: Sequence[Mapping[str, object]], log: Path, memory_mib: int | None = None) -> str:
+def said_of(service: str, events: Sequence[Mapping[str, object]], log: Path) -> str:
     """In one line how often a service ended unasked, how, and its last words; empty when it did not.
 
     Args:
         service: its name.
         events: of the stack's processes, oldest first.
         log: of the service.
-        memory_mib: what it may use, its heap where it is a JVM; None: that is not known.
     """
     of_service = [event for event in events if event.get("service") == service]
     ends = [event for event in of_service if event.get("event") in (ProcessEvent.ENDED, ProcessEvent.OVER_MEMORY_LIMIT)]
     if not ends:
         return ""
     count = sum(event.get("event") == ProcessEvent.ENDED for event in ends)
-    said = [f"{service} ended by itself {'once' if count == 1 else f'{count} times'}, last: {ends[-1].get('detail')}"]
-    if words := last_words(log):
+    detail = str(ends[-1].get("detail"))
+    said = [f"{service} ended by itself {'once' if count == 1 else f'{count} times'}, last: {detail}"]
+    # The keeper has said why, where it was for want of memory.
+    if ":" not in detail and (words := last_words(log)):
         said.append(f"its log: {words}")
-    if memory_mib is not None:
-        said.append(f"it may use {memory_mib} MiB")
     given_up = [event for event in of_service if event.get("event") == ProcessEvent.GIVEN_UP]
     if given_up:
         said.append(f"it is not started again, for {given_up[-1].get('detail')}")

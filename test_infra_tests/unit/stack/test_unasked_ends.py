@@ -31,14 +31,21 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_cause_is_in_the_first_line_of_the_gate(log: Path) -> None:
-    events = [event(word) for word in [ProcessEvent.ENDED, ProcessEvent.RESTARTED] * 13]
-    cause = said_of("connect", events, log, 512)
+    events = [event(word, "exited with 1") for word in [ProcessEvent.ENDED, ProcessEvent.RESTARTED] * 13]
+    cause = said_of("connect", events, log)
     assert cause == (
-        "connect ended by itself 13 times, last: exited with 3; its log: Terminating due to "
-        "java.lang.OutOfMemoryError: Java heap space; it may use 512 MiB"
+        "connect ended by itself 13 times, last: exited with 1; its log: Terminating due to "
+        "java.lang.OutOfMemoryError: Java heap space"
     )
     found = judge_service("connect", (ServiceState.NOT_ANSWERING, "refused"), events, cause)
     assert (found.passed, found.summary) == (False, cause)
+
+
+def test_what_the_keeper_knows_of_the_memory_is_enough(log: Path) -> None:
+    detail = "exited with 3: java.lang.OutOfMemoryError: Java heap space, with a heap of 512m"
+    assert said_of("connect", [event(ProcessEvent.ENDED, detail)], log) == (
+        f"connect ended by itself once, last: {detail}"
+    )
 
 
 def test_that_it_is_not_started_again_is_said(log: Path) -> None:
