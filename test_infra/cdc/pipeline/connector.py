@@ -54,7 +54,6 @@ def connector_config(pipeline: RunningPipeline, schemas: Sequence[TableSchema]) 
         "max.queue.size.in.bytes": str(configured.max_queue_mib * 1024 * 1024),
         "snapshot.fetch.size": str(configured.snapshot_fetch_size),
         **(heartbeat if configured.heartbeat_interval_ms else {}),
-        **source.message_properties(configured.config),
         **configured.config,
     }
 

@@ -171,13 +171,6 @@ class Source(Protocol):
     def heartbeat_properties(self) -> dict[str, str]:
         """Connector properties that make a heart-beat move the source's position, without writing into a table."""
 
-    def message_properties(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Connector properties that say which messages of the source go to the connector's topic of messages.
-
-        Args:
-            given: the user's own connector properties.
-        """
-
     @property
     def beat_prefix(self) -> str:
         """By which the stream knows the pipeline's heart-beats among the messages."""

@@ -62,9 +62,6 @@ class BinlogSource:
     def heartbeat_properties(self) -> dict[str, str]:
         return {}
 
-    def message_properties(self, given: Mapping[str, str]) -> dict[str, str]:
-        return {}
-
 
 class ScriptedConnect:
     """Kafka Connect as it answers one request after the other."""

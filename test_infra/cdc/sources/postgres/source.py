@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_PREFIX = "test_infra_heartbeat"
 BEAT_PREFIX = "test_infra_beat_"
-_LEFT_OUT_MESSAGES = "logical.message.prefix.exclude.list"
+LEFT_OUT_MESSAGES = "logical.message.prefix.exclude.list"
 DRIVER_OPTIONS = "driver.options"
 LARGEST_ROW_WITHIN_MS = 10_000
 
@@ -64,9 +64,16 @@ class PostgresSource:
         # Without it a column of a type that Debezium does not know would be missing from the events in silence.
         "include.unknown.datatypes": "true",
     }
-    kept_properties: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        (DRIVER_OPTIONS, "database.options"), "the settings of the connector's sessions decide how values are written"
-    )
+    kept_properties: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            (DRIVER_OPTIONS, "database.options"),
+            "the settings of the connector's sessions decide how values are written",
+        ),
+        **dict.fromkeys(
+            (LEFT_OUT_MESSAGES, "logical.message.prefix.include.list"),
+            "markers and heart-beats, by which it is judged, are logical messages",
+        ),
+    }
 
     def __init__(self, endpoint: Endpoint, captured: Sequence[CapturedTable], names: CaptureNames) -> None:
         self._endpoint = endpoint
@@ -108,6 +115,8 @@ class PostgresSource:
             "offset.mismatch.strategy": "trust_offset",
             "snapshot.mode": "initial",
             "snapshot.locking.mode": "none",
+            # Debezium's own heart-beats, one a second, would give an idle stream a micro-batch each: it reads messages.
+            LEFT_OUT_MESSAGES: HEARTBEAT_PREFIX,
             **self.value_forms,
             **({"column.exclude.list": ",".join(left_out)} if left_out else {}),
             **row_filters.snapshot_properties(schemas),
@@ -116,11 +125,6 @@ class PostgresSource:
     def heartbeat_properties(self) -> dict[str, str]:
         """Moves the confirmed LSN of an idle source; the capture role may call it, and it writes into no table."""
         return {"heartbeat.action.query": f"SELECT pg_logical_emit_message(false, '{HEARTBEAT_PREFIX}', '')"}
-
-    def message_properties(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Keeps Debezium's own heart-beats, one a second, off the topic of messages: the stream reads that."""
-        # Debezium takes one of the two lists only.
-        return {} if "logical.message.prefix.include.list" in given else {_LEFT_OUT_MESSAGES: HEARTBEAT_PREFIX}
 
     @property
     def beat_prefix(self) -> str:
