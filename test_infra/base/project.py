@@ -24,11 +24,13 @@ class Project:
         root: the folder.
         config: the configuration file.
         definitions_module: the module that holds the project's definitions.
+        location_name: what Dagster calls the project.
     """
 
     root: Path
     config: Path
     definitions_module: str
+    location_name: str
 
     @property
     def import_root(self) -> Path:
@@ -46,7 +48,8 @@ def find_project(start: Path | None = None) -> Project | None:
         for config in (folder / "dg.toml", folder / "pyproject.toml"):
             settings = _dagster_settings(config)
             if settings is not None:
-                return Project(folder, config, _definitions_module(config, settings))
+                module = _definitions_module(config, settings)
+                return Project(folder, config, module, settings["project"].get("code_location_name") or folder.name)
     return None
 
 

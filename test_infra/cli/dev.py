@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,17 +30,12 @@ def dev(port: int) -> int:
     if find_spec("dagster_webserver") is None:
         raise UsageError("Dagster's UI is not installed", hint="pip install 'test-infra[ui]', or make setup")
     dagster_home()
-    argv = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        *_code_location(project_root()),
-    ]
+    with tempfile.TemporaryDirectory(prefix="test_infra-dev-") as folder:
+        argv = [sys.executable, "-m", "dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]
+        return _run([*argv, *_code_location(Path(folder))], port)
+
+
+def _run(argv: list[str], port: int) -> int:
     # A session of its own: Dagster copies an ignored SIGINT from whoever started us and then hears neither SIGINT nor
     # SIGTERM; and Ctrl-C must reach it once, through us.
     process = subprocess.Popen(argv, start_new_session=True, preexec_fn=_hear_signals)  # noqa: PLW1509
@@ -55,14 +52,23 @@ def dev(port: int) -> int:
     return code
 
 
-def _code_location(root: Path) -> list[str]:
-    workspace = root / "workspace.yaml"
-    if workspace.is_file():
-        return ["-w", str(workspace)]
+def _code_location(folder: Path) -> list[str]:
+    """Arguments that name the project to Dagster; a file of theirs, if need be, is made in ``folder``."""
+    of_the_project = project_root() / "workspace.yaml"
+    if of_the_project.is_file():
+        return ["-w", str(of_the_project)]
     project = find_project()
     if project is None:
         return ["-m", BUILT_IN]
-    return ["-m", project.definitions_module, "-d", str(project.import_root)]
+    # As dg does: of the options of the command line none gives the name by which the project is configured.
+    module = {
+        "module_name": project.definitions_module,
+        "working_directory": str(project.import_root),
+        "location_name": project.location_name,
+    }
+    made = folder / "workspace.yaml"
+    made.write_text(json.dumps({"load_from": [{"python_module": module}]}), encoding="utf-8")  # JSON is YAML
+    return ["-w", str(made)]
 
 
 def _hear_signals() -> None:

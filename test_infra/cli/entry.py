@@ -14,6 +14,7 @@ from test_infra import __version__
 from test_infra.base.errors import TestInfraError
 from test_infra.base.redaction import redact
 from test_infra.cli import tables
+from test_infra.cli.check import check
 from test_infra.cli.dev import dev
 from test_infra.cli.doctor import doctor
 from test_infra.cli.draft import draft
@@ -45,6 +46,7 @@ def cli() -> None:
 
 for command in (
     init,
+    check,
     draft,
     up,
     down,

@@ -80,6 +80,7 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
     from test_infra.base.errors import UsageError
     from test_infra.cdc.judge import findings
     from test_infra.cdc.judge import parity as judging
+    from test_infra.cdc.judge.ddl import explained
     from test_infra.cdc.judge.table_by_table import judged
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
@@ -98,7 +99,7 @@ def parity(pipeline: str, only: tuple[str, ...], timeout_s: float, *, machine: b
         return {table: findings.parity(result) for table, result in report.tables.items()}
 
     with Progress().doing(f"comparing {', '.join(chosen)}"):
-        found = judged(compared, chosen)
+        found = explained(running, judged(compared, chosen))
     return _judged(found, "parity", PARITY_FIGURES, machine=machine)
 
 
@@ -109,6 +110,7 @@ def lag(pipeline: str, *, machine: bool) -> int:
     """Show the lag of every change since the stream was ready; exit code 1 beyond the pipeline's thresholds."""
     from test_infra.cdc.judge import findings
     from test_infra.cdc.judge import lag as judging
+    from test_infra.cdc.judge.ddl import explained
     from test_infra.cdc.judge.table_by_table import judged_together
     from test_infra.cli.project import running_pipeline
     from test_infra.stack import attach
@@ -120,7 +122,7 @@ def lag(pipeline: str, *, machine: bool) -> int:
         return {table: findings.lag(lags[table], running.spec.lag) for table in tables}
 
     with Progress().doing(f"measuring {', '.join(running.tables)}"):
-        found = judged_together(measured, running.tables)
+        found = explained(running, judged_together(measured, running.tables))
     return _judged(found, "lag", LAG_FIGURES, machine=machine)
 
 

@@ -68,6 +68,7 @@ def test_a_new_project_loads_from_its_folder_and_below_without_being_installed(t
     assert rest == "['billing'] True"
 
 
+@pytest.mark.ci(reason="Dagster's own command, three times")
 def test_dg_scaffolds_a_pipeline_and_checks_the_project(tmp_path: Path, home: Path) -> None:
     project = tmp_path / "my-tests"
     make_project(project)
@@ -79,7 +80,9 @@ def test_dg_scaffolds_a_pipeline_and_checks_the_project(tmp_path: Path, home: Pa
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("form", ["yaml", "python"])
+@pytest.mark.parametrize(
+    "form", ["yaml", pytest.param("python", marks=pytest.mark.ci(reason="the same skeletons in another form"))]
+)
 def test_every_skeleton_loads_as_it_is_and_twice(tmp_path: Path, home: Path, form: str) -> None:
     project = tmp_path / "p"
     make_project(project)

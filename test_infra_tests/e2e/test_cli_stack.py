@@ -40,6 +40,15 @@ def test_status_is_green_and_machines_can_read_it(up: Shell) -> None:
     )
 
 
+def test_check_looks_at_tables_that_are_not_made_yet(up: Shell) -> None:
+    checked = up.run("check", "shop", "--json")
+
+    seen = json.loads(checked.stdout)
+    assert checked.returncode == 0
+    assert seen["green"]
+    assert {finding["severity"] for finding in seen["pipelines"]["shop"]} == {"note"}
+
+
 def test_env_leads_a_program_to_every_service(up: Shell) -> None:
     found = environment_of(up)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.judge import findings, lag, offsets, parity, probes, witness
-from test_infra.cdc.judge.table_by_table import judged
+from test_infra.cdc.judge.ddl import explained
+from test_infra.cdc.judge.table_by_table import judged, judged_together
 
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
@@ -22,11 +23,14 @@ def _parity(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, Fi
         report = parity.check(pipeline, together)
         return {table: findings.parity(result) for table, result in report.tables.items()}
 
-    return judged(compared, tables)
+    return explained(pipeline, judged(compared, tables))
 
 
 def _lag(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, Finding]:
-    return {table: findings.lag(result, pipeline.spec.lag) for table, result in lag.check(pipeline).items()}
+    def measured(_together: Sequence[str]) -> Mapping[str, Finding]:
+        return {table: findings.lag(result, pipeline.spec.lag) for table, result in lag.check(pipeline).items()}
+
+    return explained(pipeline, judged_together(measured, pipeline.tables))
 
 
 def _offsets(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, Finding]:
@@ -37,7 +41,10 @@ def _offsets(pipeline: RunningPipeline, tables: Sequence[str]) -> Mapping[str, F
 
 
 def _witness(pipeline: RunningPipeline, _tables: Sequence[str]) -> Mapping[str, Finding]:
-    return {table: findings.witness(result) for table, result in witness.check(pipeline).items()}
+    def testified(_together: Sequence[str]) -> Mapping[str, Finding]:
+        return {table: findings.witness(result) for table, result in witness.check(pipeline).items()}
+
+    return explained(pipeline, judged_together(testified, pipeline.tables))
 
 
 def _by_entry(judge: PipelineJudge) -> PipelineJudge:

@@ -26,7 +26,7 @@ def judged(judge: Judge, tables: Sequence[str]) -> Mapping[str, Finding]:
         if isinstance(error, InfrastructureError) and not isinstance(error, TableMissing | TableUnreadable):
             raise
         if len(tables) == 1:
-            return dict.fromkeys(tables, _not_judged(error))
+            return dict.fromkeys(tables, _refused(error) if isinstance(error, UsageError) else unknown(error))
     return {table: finding for name in tables for table, finding in judged(judge, [name]).items()}
 
 
@@ -41,11 +41,7 @@ def judged_together(judge: Judge, tables: Sequence[str]) -> Mapping[str, Finding
     except InfrastructureError:
         raise
     except Exception as error:
-        return dict.fromkeys(tables, _not_judged(error))
-
-
-def _not_judged(error: Exception) -> Finding:
-    return _refused(error) if isinstance(error, UsageError) else unknown(error)
+        return dict.fromkeys(tables, unknown(error))
 
 
 def _refused(error: UsageError) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.types import dialect_of, rule_for
+from test_infra.cdc.types.table import MIRROR_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,13 +62,8 @@ def mirror_schema(schema: TableSchema) -> pa.Schema:
     import pyarrow as pa
 
     source = [(column.name, rule_for(column).arrow) for column in schema.columns]
-    origin = [
-        ("_lsn", dialect_of(schema).position_type()),
-        ("_tx_id", pa.int64()),
-        ("_commit_ts", pa.timestamp("us", "UTC")),
-        ("_snapshot", pa.bool_()),
-    ]
-    return pa.schema([*source, *origin])
+    origin = (dialect_of(schema).position_type(), pa.int64(), pa.timestamp("us", "UTC"), pa.bool_())
+    return pa.schema([*source, *zip(MIRROR_COLUMNS, origin, strict=True)])
 
 
 def quarantine_schema() -> pa.Schema:

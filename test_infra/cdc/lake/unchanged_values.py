@@ -3,7 +3,8 @@
 PostgreSQL does not send a large value (TOAST) that an update did not touch, and with a replica identity other than FULL
 it does not send the row before. Debezium writes a placeholder; the parser writes NULL and the column's name in
 ``unchanged``. The value is the one of the key's event before. When the key itself changed, Debezium makes a delete of
-the old key and a create of the new one at the same LSN, so the value is the one of the old key's event before.
+the old key and a create of the new one at the same LSN, so the value is the one of the old key's event before. When the
+delete is in the mirror already, the value is in the change log only, and is looked for there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from test_infra.cdc.lake.temporary_tables import TemporaryTables
 from test_infra.cdc.types.sql_template import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
@@ -31,22 +32,45 @@ _sql = partial(statement, Path(__file__).with_name("unchanged_values.sql.j2"))
 
 
 def with_unchanged_values(
-    connection: DuckDBPyConnection, changes: pa.Table, schema: TableSchema, mirror: Callable[[], Dataset]
+    connection: DuckDBPyConnection,
+    changes: pa.Table,
+    schema: TableSchema,
+    mirror: Callable[[], Dataset],
+    log: Callable[[], Dataset],
 ) -> pa.Table:
-    """Rows of the change log with the values that they left out, from each other or from the mirror's rows.
+    """Rows of the change log with the values that they left out: from each other, the mirror's rows, or the whole log.
 
-    A value that is in neither stays NULL, and its column's name stays in ``unchanged``.
+    A value that is nowhere stays NULL, and its column's name stays in ``unchanged``.
 
     Args:
         connection: DuckDB; temporary tables are made in it and dropped again.
         changes: rows of the change log, the next ones after those in the mirror.
         schema: the captured table.
         mirror: opens the rows of the mirror; called only when a value was left out.
+        log: opens the rows of the change log, these changes included; called only when a key change left out a value
+            and the delete of the old key is in the mirror already.
     """
     if changes["unchanged"].null_count == changes.num_rows:
         return changes
+    filled = _with_values_of_mirror(connection, changes, schema, mirror())
+    if not any(left and op == "c" for op, left in _left_out_by(filled)):
+        return filled
+    return _with_values_of_log(connection, filled, schema, log())
+
+
+def _left_out_by(changes: pa.Table) -> Iterator[tuple[str, list[str] | None]]:
+    """Operation and columns left out, of the rows that left out a value."""
+    import pyarrow.compute as pc
+
+    rows = changes.select(["op", "unchanged"]).filter(pc.is_valid(changes["unchanged"]))
+    return zip(rows["op"].to_pylist(), rows["unchanged"].to_pylist(), strict=True)
+
+
+def _with_values_of_mirror(
+    connection: DuckDBPyConnection, changes: pa.Table, schema: TableSchema, mirror: Dataset
+) -> pa.Table:
     connection.register("incoming", changes)
-    connection.register("base", mirror())
+    connection.register("base", mirror)
     try:
         with TemporaryTables(connection) as tables:
             keys = keys_with_unchanged_values(tables, "incoming")
@@ -65,6 +89,26 @@ def with_unchanged_values(
         return filled.select(changes.column_names).cast(changes.schema)
     finally:
         for relation in ("incoming", "base"):
+            connection.unregister(relation)
+
+
+def _with_values_of_log(
+    connection: DuckDBPyConnection, changes: pa.Table, schema: TableSchema, log: Dataset
+) -> pa.Table:
+    """Values of rows whose key changed, from all events of their keys, old and new."""
+    connection.register("incoming", changes)
+    connection.register("log", log)
+    try:
+        with TemporaryTables(connection) as tables:
+            created = _sql("keys_of_creates_with_unchanged_values", changes="incoming")
+            keys = tables.make("keys with values in the log", created)
+            add_former_keys(tables, keys, "log")
+            events = tables.make("events of the log", _sql("events_of_log", log="log", keys=keys))
+            fill_unchanged_values(tables, events, schema)
+            filled = connection.sql(_sql("filled_changes", changes="incoming", events=events)).to_arrow_table()
+        return filled.select(changes.column_names).cast(changes.schema)
+    finally:
+        for relation in ("incoming", "log"):
             connection.unregister(relation)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from test_infra.base.errors import UsageError
 from test_infra.base.paths import private_dir, write_private
-from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.load.seed import seed_rows
 from test_infra.cdc.load.shape import shapes_of
 from test_infra.cdc.pipeline.captured import refuse_clashes, refuse_unmatched, resolve
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.running import ResolvedTables
+from test_infra.cdc.pipeline.table_states import remember
 from test_infra.cdc.sources.source import SqlFile
 
 if TYPE_CHECKING:
@@ -46,14 +45,13 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
     captured = resolve_patterns(pipeline, ddl) if spec.has_patterns else pipeline.captured
     source = pipeline.source_with([table for tables in captured.values() for table in tables])
 
-    def check_before_publishing(schemas: Sequence[TableSchema], origin: SourceOrigin) -> None:
-        for schema in schemas:
-            _check_columns(schema)
+    def check_before_publishing(_schemas: Sequence[TableSchema], origin: SourceOrigin) -> None:
         _check_origin(pipeline, origin)
 
     schemas = source.prepare(ddl, check_before_publishing)
     private_dir(folders.record.parent)
     write_private(pipeline.document_path("tables"), ResolvedTables(entries=dict(captured)).model_dump_json(indent=1))
+    remember(pipeline)
     if spec.load is not None:
         seed_rows(
             source.session,
@@ -92,15 +90,6 @@ def resolve_patterns(pipeline: RunningPipeline, ddl: SqlFile | None) -> dict[str
     refuse_unmatched(resolved, available)
     refuse_clashes(table.id for tables in resolved.values() for table in tables)
     return resolved
-
-
-def _check_columns(schema: TableSchema) -> None:
-    own = set(mirror_schema(schema).names[len(schema.columns) :])
-    if taken := sorted(own & {column.name for column in schema.columns}):
-        raise UsageError(
-            f"table {schema.qualified} has a column {taken[0]}, which the mirror needs for itself",
-            hint="leave the table out of the pipeline",
-        )
 
 
 def _check_origin(pipeline: RunningPipeline, now: SourceOrigin) -> None:

@@ -89,7 +89,8 @@ def create(pipeline: RunningPipeline, schemas: Sequence[TableSchema], *, timeout
     client.put(name, config)
     deadline = Deadline(timeout_s)
     wait_running(pipeline, deadline)
-    pipeline.source.wait_capturing(deadline)
+    # A task may fail while the slot is made: at names that Debezium cannot take, or a value of the snapshot.
+    pipeline.source.wait_capturing(deadline, lambda: raise_if_failed(pipeline))
 
 
 def wait_running(pipeline: RunningPipeline, deadline: Deadline) -> None:
@@ -99,18 +100,28 @@ def wait_running(pipeline: RunningPipeline, deadline: Deadline) -> None:
         ConnectorFailed: it or a task failed; carries the trace.
         NotReady: it did not run in time.
     """
-    client, name = pipeline.connect, pipeline.names.connector
+    name = pipeline.names.connector
 
     def running() -> None:
-        status = client.status(name)
-        if status is not None and status.failed:
-            raise failure(pipeline, status)
+        status = raise_if_failed(pipeline)
         if status is None or not status.running:
             raise StillWaiting(
                 "Connect does not know it" if status is None else f"{status.connector}, tasks {status.tasks}"
             )
 
     wait_for(running, deadline, what=f"connector {name}", awaited="connector and every task RUNNING")
+
+
+def raise_if_failed(pipeline: RunningPipeline) -> ConnectorStatus | None:
+    """What Connect says of the connector; None when it knows no such connector.
+
+    Raises:
+        ConnectorFailed: it or a task failed; carries the trace.
+    """
+    status = pipeline.connect.status(pipeline.names.connector)
+    if status is not None and status.failed:
+        raise failure(pipeline, status)
+    return status
 
 
 def failure(pipeline: RunningPipeline, status: ConnectorStatus) -> ConnectorFailed:

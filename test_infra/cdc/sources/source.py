@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.sources.origin import Break, SourceOrigin
+    from test_infra.cdc.sources.preflight import PreflightFinding
+    from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import TableId
@@ -212,6 +214,13 @@ class Source(Protocol):
             SourceUnreachable: the source did not accept a session.
         """
 
+    def table_states(self, known: Mapping[str, str]) -> dict[str, TableState]:
+        """Label -> what a captured table is now, also one that can not be captured any more; not those that are gone.
+
+        Args:
+            known: label -> identity that a table had before, by which a renamed one is found; may be empty.
+        """
+
     def constraints(self) -> list[TableConstraints]:
         """What the catalogue says of the rows that each captured table takes, in the order of the pipeline."""
 
@@ -235,8 +244,22 @@ class Source(Protocol):
     def capture_breaks(self, committed: Callable[[], Position | None]) -> list[Break]:
         """What is wrong with what the source keeps for the connector; a part of `breaks`."""
 
-    def wait_capturing(self, deadline: Deadline) -> None:
+    def preflight(self, made_by: Path | None) -> list[PreflightFinding]:
+        """Everything that keeps the tables from being captured, found without changing anything.
+
+        Args:
+            made_by: SQL file that will make the tables which do not exist; None: nothing will.
+
+        Raises:
+            SourceUnreachable: the source did not accept a session.
+        """
+
+    def wait_capturing(self, deadline: Deadline, meanwhile: Callable[[], object]) -> None:
         """Wait until the connector reads from the source.
+
+        Args:
+            deadline: when to give up.
+            meanwhile: called at each look; may raise what makes further waiting useless.
 
         Raises:
             NotReady: it did not in time.

@@ -24,7 +24,7 @@ from test_infra.cdc.types.position import Stored, position
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
-    from pyarrow.dataset import Expression
+    from pyarrow.dataset import Dataset, Expression
 
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.lake.table import LakeTable
@@ -178,7 +178,9 @@ class Mirror:
 
         changes = pa.concat_tables([part.changes for part in parts])
         self._table.refresh()
-        changes = with_unchanged_values(self._connection, changes, self._schema, self._table.dataset)
+        changes = with_unchanged_values(
+            self._connection, changes, self._schema, self._table.dataset, self._refreshed_log
+        )
         newest = self.deleted_keys.newest(changes, self._schema)
         applied = parts[-1].applied
         if "t" in changes["op"].unique().to_pylist():
@@ -194,6 +196,10 @@ class Mirror:
         if self._merges % COMPACT_EVERY == 0:
             self._table.compact()
         self.deleted_keys.forget(applied.offsets)
+
+    def _refreshed_log(self) -> Dataset:
+        self._changes.refresh()
+        return self._changes.dataset()
 
     def _end_older_generations(self, batch_id: int) -> None:
         """After a repeated initial snapshot, remove rows that only the interrupted one has read: they were deleted."""
@@ -212,12 +218,13 @@ class Mirror:
 
 def _merge_rule(newest: pa.Table, schema: TableSchema) -> MergeRule:
     """The newest event ``s`` of a key replaces or removes the mirror's row ``t``, unless that is newer."""
+    deleted = f"s.{identifier(DELETED)}"
     same_key = [f"t.{name} = s.{name}" for name in map(identifier, schema.key_names)]
     return MergeRule(
         same=" AND ".join([*_ranges(newest, schema), *same_key]),
-        delete=f"s.{DELETED} AND {NEWER}",
-        update=f"NOT s.{DELETED} AND {NEWER}",
-        insert=f"NOT s.{DELETED}",
+        delete=f"{deleted} AND {NEWER}",
+        update=f"NOT {deleted} AND {NEWER}",
+        insert=f"NOT {deleted}",
         values={identifier(name): f"s.{identifier(name)}" for name in mirror_schema(schema).names},
     )
 

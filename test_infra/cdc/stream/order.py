@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.types.table import TableSchema
 
-DELETED = "_deleted"
+DELETED = "whether the newest event of the key is a delete; a name longer than any column's"
+"""Column of the merged rows beside the mirror's, as no column of a source is called."""
 
 NEWER = "((t._snapshot AND NOT s._snapshot) OR (t._snapshot = s._snapshot AND s._lsn > t._lsn))"
 """Merge condition: the event ``s`` is newer than what the mirror's row ``t`` came from."""
@@ -54,7 +55,7 @@ class DeletedKeys:
         return int(self._connection.execute("SELECT count(*) FROM deleted_keys").fetchall()[0][0])
 
     def newest(self, changes: pa.Table, schema: TableSchema) -> pa.Table:
-        """The newest event of each key in a micro-batch, as rows of the mirror plus ``_deleted``.
+        """The newest event of each key in a micro-batch, as rows of the mirror plus `DELETED`.
 
         Left out are events older than a remembered delete or truncate; the micro-batch's own deletes and
         truncates are remembered first.
@@ -116,7 +117,7 @@ def _newest_sql(schema: TableSchema, *, truncated: bool, read: bool) -> str:
         WHERE "key" IN (SELECT "key" FROM newest) GROUP BY "key"
     )
     SELECT {columns}, lsn AS _lsn, tx_id AS _tx_id, commit_ts AS _commit_ts, snapshot AS _snapshot,
-        op = 'd' AS {DELETED}
+        op = 'd' AS {identifier(DELETED)}
     FROM newest LEFT JOIN deletes ON "key" = deleted_key
     WHERE op = 'd' OR NOT (
         (snapshot AND deleted_lsn IS NOT NULL) OR coalesce(NOT snapshot AND lsn < deleted_lsn, false)

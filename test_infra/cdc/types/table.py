@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from test_infra.cdc.types.table_id import TableId
 
+MIRROR_COLUMNS = ("_lsn", "_tx_id", "_commit_ts", "_snapshot")
+"""What a mirror says of each row beside the source's columns: where its newest event came from."""
+
 
 @dataclass(frozen=True)
 class Column:

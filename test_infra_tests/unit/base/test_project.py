@@ -24,6 +24,7 @@ def test_the_nearest_project_upwards_is_found(tmp_path: Path) -> None:
     found = find_project(inner)
     assert found is not None
     assert (found.root, found.definitions_module, found.import_root) == (root, "my_tests.definitions", root)
+    assert found.location_name == "repo"
     assert project_root(inner) == root
 
 

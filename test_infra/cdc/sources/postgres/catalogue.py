@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import UsageError
+from test_infra.cdc.sources.postgres.column_names import name_problems
 from test_infra.cdc.types import UnsupportedColumn, check_supported
 from test_infra.cdc.types.table import Column, TableSchema
 from test_infra.cdc.types.table_id import CapturedTable, TableId, table_id
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
+# Columns that an index only includes (INCLUDE) are no part of the key; a slice of an array counts from 1.
 # Generated columns are left out, and named in `TableSchema.generated`: they are not part of the replicated rows.
 _QUERY = """
 SELECT n.nspname, c.relname, c.oid::bigint, c.relfilenode::bigint, c.relkind, c.relpersistence, c.relreplident,
        a.attname, format_type(a.atttypid, a.atttypmod) || repeat('[]', greatest(a.attndims, 1) - 1), NOT a.attnotnull,
-       array_position(i.indkey::int2[], a.attnum) + 1, base.name, a.attgenerated <> ''
+       array_position((i.indkey::int2[])[0:i.indnkeyatts - 1], a.attnum), base.name, a.attgenerated <> ''
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -96,12 +98,26 @@ def tables(connection: psycopg.Connection, wanted: Sequence[CapturedTable]) -> l
     """
     found = _described(connection, [table.id for table in wanted])
     if missing := [table.id for table in wanted if table.id not in found]:
-        raise NoSuchTable(
-            f"table {missing[0].qualified} does not exist",
-            details={"missing": ", ".join(table.qualified for table in missing)},
-            hint="create it, or name the SQL file that does so under `source: ddl:`",
-        )
-    return [_checked(_narrowed(found[table.id], table)) for table in wanted]
+        raise no_such_table(missing)
+    for table in wanted:
+        for problem in _problems(found[table.id], table):
+            raise problem
+    return [_narrowed(found[table.id].table, table) for table in wanted]
+
+
+def table_problems(connection: psycopg.Connection, wanted: Sequence[CapturedTable]) -> dict[TableId, list[UsageError]]:
+    """Everything that keeps these tables from being captured; tables that do not exist are left out."""
+    found = _described(connection, [table.id for table in wanted])
+    return {table.id: list(_problems(found[table.id], table)) for table in wanted if table.id in found}
+
+
+def no_such_table(missing: Sequence[TableId]) -> NoSuchTable:
+    """The error for tables that do not exist."""
+    return NoSuchTable(
+        f"table {missing[0].qualified} does not exist",
+        details={"missing": ", ".join(table.qualified for table in missing)},
+        hint="create it, or name the SQL file that does so under `source: ddl:`",
+    )
 
 
 def missing_tables(connection: psycopg.Connection, wanted: Sequence[TableId]) -> list[TableId]:
@@ -151,52 +167,62 @@ def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dic
     return found
 
 
-def _narrowed(described: _Described, captured: CapturedTable) -> _Described:
+def _narrowed(table: SourceTable, captured: CapturedTable) -> SourceTable:
     """The table without what the pipeline leaves out."""
-    schema = described.table.schema
-    excluded = tuple(column for column in schema.columns if column.name in captured.excluded)
-    if in_key := [column.name for column in excluded if column.key_position is not None]:
-        raise UsageError(
-            f"column {in_key[0]} of table {schema.qualified} is in its primary key and cannot be left out",
-            hint="take it from `columns: exclude:`, or leave the table out of the pipeline",
-        )
-    kept = tuple(column for column in schema.columns if column not in excluded)
-    narrowed = replace(schema, columns=kept, excluded=excluded, where=captured.where)
-    return replace(described, table=replace(described.table, schema=narrowed))
+    excluded = tuple(column for column in table.schema.columns if column.name in captured.excluded)
+    kept = tuple(column for column in table.schema.columns if column not in excluded)
+    return replace(table, schema=replace(table.schema, columns=kept, excluded=excluded, where=captured.where))
 
 
-def _checked(described: _Described) -> SourceTable:
-    schema = described.table.schema
+def _problems(described: _Described, captured: CapturedTable) -> Iterator[UsageError]:
+    """Everything that keeps the table from being captured."""
+    schema, name = described.table.schema, described.table.schema.qualified
     if described.kind not in ("r", "p"):
-        raise UsageError(
-            f"{schema.qualified} is {_KINDS[described.kind]}, and only tables can be captured",
+        yield UsageError(
+            f"{name} is {_KINDS[described.kind]}, and only tables can be captured",
             hint="leave it out of the pipeline",
         )
+        return
     if described.persistence != "p":
-        raise UsageError(
-            f"table {schema.qualified} is unlogged, so its changes are not in the WAL",
-            hint=f"ALTER TABLE {schema.qualified} SET LOGGED, or leave it out of the pipeline",
+        yield UsageError(
+            f"table {name} is unlogged, so its changes are not in the WAL",
+            hint=f"ALTER TABLE {name} SET LOGGED, or leave it out of the pipeline",
         )
+    yield from _key_problems(described, captured)
+    if schema.generated and described.table.before_images:
+        # Measured on PostgreSQL 18: "Replica identity must not contain unpublished generated columns".
+        yield UsageError(
+            f"table {name} has the generated column {schema.generated[0]} and REPLICA IDENTITY FULL: "
+            "once it is published, PostgreSQL 18 refuses every update and delete of it",
+            hint=f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT, or leave it out of the pipeline",
+        )
+    every_column = [*(column.name for column in schema.columns), *schema.generated]
+    yield from name_problems(name, every_column, captured.excluded)
+    for column in _narrowed(described.table, captured).schema.columns:
+        try:
+            check_supported(replace(schema, columns=(column,)))
+        except UnsupportedColumn as error:
+            problem = UsageError(f"table {name}: {error.what}", details=error.details, hint=error.hint)
+            problem.__cause__ = error
+            yield problem
+
+
+def _key_problems(described: _Described, captured: CapturedTable) -> Iterator[UsageError]:
+    schema, name = described.table.schema, described.table.schema.qualified
     if described.generated_key:
-        raise NoPrimaryKey(
-            f"the primary key of table {schema.qualified} has the generated column {described.generated_key[0]}, "
+        yield NoPrimaryKey(
+            f"the primary key of table {name} has the generated column {described.generated_key[0]}, "
             "which is not replicated",
             hint="give it a key of ordinary columns, or leave the table out of the pipeline",
         )
-    if schema.generated and described.table.before_images:
-        # Measured on PostgreSQL 18: "Replica identity must not contain unpublished generated columns".
-        raise UsageError(
-            f"table {schema.qualified} has the generated column {schema.generated[0]} and REPLICA IDENTITY FULL: "
-            "once it is published, PostgreSQL 18 refuses every update and delete of it",
-            hint=f"ALTER TABLE {schema.qualified} REPLICA IDENTITY DEFAULT, or leave it out of the pipeline",
-        )
-    if not schema.key:
-        raise NoPrimaryKey(
-            f"table {schema.qualified} has no primary key",
+    elif not schema.key:
+        yield NoPrimaryKey(
+            f"table {name} has no primary key",
             hint="add one, or leave the table out of the pipeline",
         )
-    try:
-        check_supported(schema)
-    except UnsupportedColumn as error:
-        raise UsageError(f"table {schema.qualified}: {error.what}", details=error.details, hint=error.hint) from error
-    return described.table
+    for column in schema.key:
+        if column.name in captured.excluded:
+            yield UsageError(
+                f"column {column.name} of table {name} is in its primary key and cannot be left out",
+                hint="take it from `columns: exclude:`, or leave the table out of the pipeline",
+            )

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
 from test_infra.cdc.sources.postgres import sql_file
-from test_infra.cdc.sources.postgres.catalogue import missing_tables
 from test_infra.cdc.sources.postgres.connection import connect
 from test_infra.cdc.sources.postgres.publication import faults
 from test_infra.cdc.sources.postgres.row_filters import published_table
-from test_infra.cdc.sources.postgres.session_settings import check_taken
 from test_infra.cdc.types import identifier
 
 if TYPE_CHECKING:
@@ -21,54 +19,8 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.sources.source import SqlFile
     from test_infra.cdc.types.table import TableSchema
-    from test_infra.cdc.types.table_id import CapturedTable, TableId
+    from test_infra.cdc.types.table_id import CapturedTable
     from test_infra.stack import Endpoint
-
-
-def check_server(connection: psycopg.Connection, slot: str, capture_user: str) -> None:
-    """The server can take one more replication by this role.
-
-    Raises:
-        UsageError: ``wal_level``, slots, WAL senders or the role do not allow it; says what to do.
-    """
-    row = connection.execute(
-        """SELECT current_setting('wal_level'), current_setting('max_replication_slots')::int,
-                  (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> %s),
-                  current_setting('max_wal_senders')::int,
-                  (SELECT count(*) FROM pg_stat_replication WHERE pid NOT IN (
-                      SELECT active_pid FROM pg_replication_slots WHERE slot_name = %s AND active_pid IS NOT NULL)),
-                  (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = %s)""",
-        [slot, slot, capture_user],
-    ).fetchone()
-    assert row is not None
-    wal_level, most_slots, other_slots, most_senders, other_senders, may_replicate = row
-    if wal_level != "logical":
-        raise UsageError(
-            f"the source has wal_level={wal_level}, and change data capture needs logical",
-            hint="ALTER SYSTEM SET wal_level = logical, then restart PostgreSQL",
-        )
-    if other_slots >= most_slots:
-        raise UsageError(
-            f"all {most_slots} replication slots of the source are taken",
-            details={"setting": "max_replication_slots"},
-            hint="drop one that nobody uses (pg_drop_replication_slot), or raise max_replication_slots and restart",
-        )
-    if other_senders >= most_senders:
-        raise UsageError(
-            f"all {most_senders} WAL senders of the source are taken",
-            details={"setting": "max_wal_senders"},
-            hint="end a replication that nobody uses (pg_stat_replication), or raise max_wal_senders and restart",
-        )
-    if may_replicate is None:
-        raise UsageError(f"role {capture_user} does not exist", hint=f"CREATE ROLE {capture_user} LOGIN REPLICATION")
-    if not may_replicate:
-        raise UsageError(f"role {capture_user} may not replicate", hint=f"ALTER ROLE {capture_user} REPLICATION")
-
-
-def create_tables(connection: psycopg.Connection, tables: Sequence[TableId], ddl: SqlFile) -> None:
-    """Run a SQL file when one of the tables does not exist; see `run_ddl`."""
-    if missing_tables(connection, tables):
-        run_ddl(connection, ddl)
 
 
 def run_ddl(connection: psycopg.Connection, ddl: SqlFile) -> None:
@@ -148,14 +100,13 @@ def grant(connection: psycopg.Connection, capture_user: str, found: Sequence[Tab
 
 
 def check_capture(endpoint: Endpoint, found: Sequence[TableSchema]) -> None:
-    """The capture role reaches the source and may read every table.
+    """The capture role may read every table.
 
     Raises:
         SourceUnreachable: it is refused.
-        UsageError: it may not read one, or does not get the settings that it asks for.
+        UsageError: it may not read one.
     """
     with connect(endpoint, "capture") as connection:
-        check_taken(connection, endpoint.version, endpoint.properties["capture_user"])
         for schema in found:
             row = connection.execute(
                 "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_class c "

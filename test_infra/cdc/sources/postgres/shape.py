@@ -33,7 +33,9 @@ WITH captured AS (
 SELECT part.schema_name, part.table_name, CASE WHEN part.partitioned THEN c.relname END,
     c.relreplident, c.relpersistence,
     coalesce(own_key.indimmediate, true),
-    coalesce(identity.indkey::int2[] @> own_key.indkey::int2[], false),
+    -- Without what an index only includes: that is not sent with a delete.
+    coalesce((identity.indkey::int2[])[0:identity.indnkeyatts - 1]
+        @> (own_key.indkey::int2[])[0:own_key.indnkeyatts - 1], false),
     NOT part.partitioned AND EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = c.oid)
 FROM part JOIN pg_class c ON c.oid = part.relid
 LEFT JOIN pg_index own_key ON own_key.indrelid = c.oid AND own_key.indisprimary
@@ -63,17 +65,6 @@ class Shape:
     key_immediate: bool
     identity_covers_key: bool
     has_children: bool
-
-
-def check_shapes(connection: psycopg.Connection, wanted: Sequence[TableId]) -> None:
-    """Every change of these tables can be told apart by its event.
-
-    Raises:
-        UsageError: the first table for which that is not so; says why and what to do.
-    """
-    for shape in shapes(connection, wanted):
-        if error := problem(shape):
-            raise error
 
 
 def shapes(connection: psycopg.Connection, wanted: Sequence[TableId]) -> list[Shape]:

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 COMMITTED_WITHIN_S = 5.0
 """Connect commits an offset each 0.2 s; a slot confirmed beyond it after this time was not confirmed by it."""
 
+# As JSON, because servers before 17 have no column `invalidation_reason`.
 _QUERY = """
-SELECT active, plugin, database = current_database(), wal_status, coalesce(invalidation_reason, ''),
+SELECT active, plugin, database = current_database(), wal_status, coalesce(to_jsonb(s) ->> 'invalidation_reason', ''),
     (restart_lsn - '0/0')::bigint, (confirmed_flush_lsn - '0/0')::bigint
-FROM pg_replication_slots WHERE slot_name = %s"""
+FROM pg_replication_slots s WHERE slot_name = %s"""
 
 
 @dataclass(frozen=True)

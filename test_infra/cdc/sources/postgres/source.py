@@ -10,20 +10,27 @@ from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.cdc.sources.debezium import exact
 from test_infra.cdc.sources.origin import Break, SourceOrigin
-from test_infra.cdc.sources.postgres import preparation, publication, row_filters, slot
-from test_infra.cdc.sources.postgres.catalogue import SourceTable, list_tables, name_lists, tables
+from test_infra.cdc.sources.postgres import preflight, preparation, publication, row_filters, slot
+from test_infra.cdc.sources.postgres.catalogue import SourceTable, list_tables, missing_tables, name_lists, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect
 from test_infra.cdc.sources.postgres.constraints import constraints
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
-from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, check_taken, options
-from test_infra.cdc.sources.postgres.shape import check_shapes, problem, shapes
+from test_infra.cdc.sources.postgres.row_security import hidden_rows
+from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, options
+from test_infra.cdc.sources.postgres.shape import problem, shapes
+from test_infra.cdc.sources.postgres.slot_blockers import slot_blockers
 from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, emit_message, freeze
+from test_infra.cdc.sources.postgres.table_state import table_states
+from test_infra.cdc.sources.preflight import PreflightFinding, refuse_errors
 from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import psycopg
 
     from test_infra.cdc.sources.constraints import TableConstraints
+    from test_infra.cdc.sources.table_state import TableState
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
@@ -145,24 +152,35 @@ class PostgresSource:
                 capture it; says what to do.
             SourceUnreachable: the source did not accept the owner or the capture role.
         """
-        capture_user = self._endpoint.properties["capture_user"]
+        name, captured = self._names.pipeline, list(self._tables.values())
         with self.session() as connection:
-            check_taken(connection, self._endpoint.version, self._endpoint.properties["owner_user"])
-            preparation.check_server(connection, self._names.replication, capture_user)
-            if ddl is not None:
+            replication = self._names.replication
+            refuse_errors(name, self._findings(connection, None if ddl is None else ddl.path))
+            if ddl is not None and missing_tables(connection, self._captured):
                 with connect(self._endpoint, "owner", WITHOUT_LIMITS) as users:
-                    preparation.create_tables(users, self._captured, ddl)
+                    preparation.run_ddl(users, ddl)
+                refuse_errors(name, self._findings(connection, None))
             found = self._schemas(connection)
-            row_filters.check_server(connection, found)
-            check_shapes(connection, self._captured)
             before_publishing(found, self._origin(connection))
             with connection.transaction():
-                preparation.publish(connection, self._names.replication, found)
-                row_filters.check_identities(connection, self._names.replication, found)
-                preparation.grant(connection, capture_user, found)
-            preparation.check_publication(connection, self._names.replication, list(self._tables.values()))
+                preparation.publish(connection, replication, found)
+                row_filters.check_identities(connection, replication, found)
+                preparation.grant(connection, self._endpoint.properties["capture_user"], found)
+            preparation.check_publication(connection, replication, captured)
             preparation.check_capture(self._endpoint, found)
         return found
+
+    def preflight(self, made_by: Path | None) -> list[PreflightFinding]:
+        """Everything that keeps the tables from being captured, found without changing anything.
+
+        Args:
+            made_by: SQL file that will make the tables which do not exist; None: nothing will.
+
+        Raises:
+            SourceUnreachable: the source did not accept the owner or the capture role.
+        """
+        with self.session() as connection:
+            return self._findings(connection, made_by)
 
     def table_ids(self, default_schema: str) -> list[TableId]:
         """Every table of the database that holds rows of its own name: no partitions, no views, none of the system."""
@@ -182,6 +200,11 @@ class PostgresSource:
         """The captured tables in the order of the pipeline, as the catalogue describes them now."""
         with self.session() as connection:
             return self._schemas(connection)
+
+    def table_states(self, known: Mapping[str, str]) -> dict[str, TableState]:
+        """What the captured tables are now, by their oid where that is known; see `table_state.table_states`."""
+        with self.session() as connection:
+            return table_states(connection, self._captured, known)
 
     def constraints(self) -> list[TableConstraints]:
         """Keys, conditions, defaults, triggers and rules of the captured tables, in the order of the pipeline."""
@@ -213,6 +236,7 @@ class PostgresSource:
                     Break("publication", fault)
                     for fault in publication.faults(connection, self._names.replication, list(self._tables.values()))
                 ),
+                *self._hidden(connection),
                 *slot.slot_breaks(connection, self._names, committed),
             ]
 
@@ -221,19 +245,25 @@ class PostgresSource:
         with self.session() as connection:
             return slot.slot_breaks(connection, self._names, committed)
 
-    def wait_capturing(self, deadline: Deadline) -> None:
+    def wait_capturing(self, deadline: Deadline, meanwhile: Callable[[], object]) -> None:
         """Wait until a walsender reads from the slot and the slot has a confirmed position.
 
+        Args:
+            deadline: when to give up.
+            meanwhile: called at each look; may raise what makes further waiting useless.
+
         Raises:
-            NotReady: it was not active in time.
+            NotReady: it was not active in time; names the transactions for whose end it waits.
         """
         name = self._names.replication
         with self.session() as connection:
 
             def active() -> None:
+                meanwhile()
                 found = slot.find_slot(connection, name)
                 if found is None:
-                    raise StillWaiting("there is no such slot")
+                    waits = "; ".join(map(str, slot_blockers(connection)))
+                    raise StillWaiting(f"there is no such slot{f', it waits for {waits}' if waits else ''}")
                 if not found.active or found.confirmed_lsn is None:
                     raise StillWaiting(f"active: {found.active}, confirmed: {found.confirmed_lsn or 'nothing'}")
 
@@ -293,6 +323,21 @@ class PostgresSource:
         if row is None:
             return None
         return f"{', '.join(found.schema.key_names)} = {row[0]}, {row[1]:,} bytes as text"
+
+    def _findings(self, connection: psycopg.Connection, made_by: Path | None) -> list[PreflightFinding]:
+        return [
+            *preflight.findings_on_server(connection, self._endpoint, self._names.replication),
+            *preflight.findings_on_tables(connection, self._endpoint, list(self._tables.values()), made_by),
+        ]
+
+    def _hidden(self, connection: psycopg.Connection) -> list[Break]:
+        """Rows that a policy hides from one of our roles since it was switched on."""
+        with self.session("capture") as capture:
+            return [
+                Break("row level security", error.what)
+                for session, does in ((connection, "reads them for parity"), (capture, "captures them"))
+                for error in hidden_rows(session, self._captured, does)
+            ]
 
     def _schemas(self, connection: psycopg.Connection) -> list[TableSchema]:
         return [table.schema for table in tables(connection, list(self._tables.values()))]

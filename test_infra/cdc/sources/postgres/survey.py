@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.base.redaction import redact
-from test_infra.cdc.sources.postgres.catalogue import list_tables, name_lists, tables
-from test_infra.cdc.sources.postgres.preparation import check_server
+from test_infra.cdc.sources.postgres.catalogue import list_tables, name_lists, table_problems, tables
+from test_infra.cdc.sources.postgres.preflight import publishing_findings
+from test_infra.cdc.sources.postgres.server_checks import server_findings
 from test_infra.cdc.sources.postgres.session_settings import OURS, options
-from test_infra.cdc.sources.postgres.shape import check_shapes
+from test_infra.cdc.sources.postgres.shape import problem, shapes
+from test_infra.cdc.sources.preflight import errors_of
 from test_infra.cdc.types import UnsupportedColumn
 from test_infra.cdc.types.table_id import CapturedTable, TableId
 
@@ -180,32 +182,28 @@ def _surveyed(connection: psycopg.Connection, wanted: Sequence[TableId]) -> list
 def _fit(connection: psycopg.Connection, table: TableId) -> SurveyedTable:
     """Whether a table can be captured, if need be without some of its columns."""
     excluded: dict[str, str] = {}
-    while True:
-        try:
-            (described,) = tables(connection, [CapturedTable(table, tuple(excluded))])
-            check_shapes(connection, [table])
-        except UsageError as error:
-            cause = error.__cause__
-            if isinstance(cause, UnsupportedColumn) and cause.column.key_position is None:
-                excluded[cause.column.name] = f"{cause.column.type}: {cause.details['reason']}"
-                continue
-            return SurveyedTable(table, error.what, error.hint or "")
-        if not described.schema.columns:
-            return SurveyedTable(table, f"no column of table {table.qualified} can be captured")
-        return SurveyedTable(table, excluded=tuple(excluded.items()), generated=described.schema.generated)
+    faults: list[UsageError] = []
+    for found in table_problems(connection, [CapturedTable(table)])[table]:
+        cause = found.__cause__
+        if isinstance(cause, UnsupportedColumn) and cause.column.key_position is None:
+            excluded[cause.column.name] = f"{cause.column.type}: {cause.details['reason']}"
+        else:
+            faults.append(found)
+    faults += [of_shape for shape in shapes(connection, [table]) if (of_shape := problem(shape))]
+    if faults:
+        return SurveyedTable(table, faults[0].what, faults[0].hint or "")
+    (described,) = tables(connection, [CapturedTable(table, tuple(excluded))])
+    if not described.schema.columns:
+        return SurveyedTable(table, f"no column of table {table.qualified} can be captured")
+    return SurveyedTable(table, excluded=tuple(excluded.items()), generated=described.schema.generated)
 
 
 def _findings(connection: psycopg.Connection, capture_user: str) -> list[tuple[str, str]]:
-    try:
-        # As the owner, who is there: whether a role may capture is said beside the role.
-        check_server(connection, NO_SLOT, capture_user or str(connection.info.user))
-    except UsageError as error:
-        if capture_user or "may not replicate" not in error.what:
-            return [(error.what, error.hint or "")]
-    (may_create,) = connection.execute("SELECT has_database_privilege(current_database(), 'CREATE')").fetchone() or (
-        "",
-    )
-    if not may_create:
-        user, database = connection.info.user, connection.info.dbname
-        return [(f"role {user} may not make a publication", f"GRANT CREATE ON DATABASE {database} TO {user}")]
-    return []
+    # As the owner, who is there, when no role may capture: that is said beside the role.
+    asked_for = capture_user or str(connection.info.user)
+    found = errors_of([*server_findings(connection, NO_SLOT, asked_for), *publishing_findings(connection, NO_SLOT)])
+    return [
+        (finding.problem.what, finding.problem.hint or "")
+        for finding in found
+        if capture_user or "may not replicate" not in finding.problem.what
+    ]

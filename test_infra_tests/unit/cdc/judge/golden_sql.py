@@ -98,12 +98,15 @@ def of_a_long_log_after_a_truncate() -> list[str]:
 
 
 def of_the_stream() -> list[str]:
-    """Values that events left out, from the mirror and from each other."""
-    changes = pa.Table.from_pylist(events(), changes_schema(ODD))
+    """Values that events left out, from the mirror, from each other, and from the log."""
+    gone = [event("c", 8, 10, VISIBLE, after=row(8, "eight")), event("d", 8, 60, VISIBLE)]
+    moved = event("c", 9, 60, VISIBLE, after={**row(9, ""), "it's": None}, unchanged=["it's"])
+    changes = pa.Table.from_pylist([*events(), moved], changes_schema(ODD))
+    log = pa.Table.from_pylist([*gone, *events(), moved], changes_schema(ODD))
     mirror = pa.Table.from_pylist([row(2, "two") | {"_lsn": 5, "_snapshot": True}], mirror_schema(ODD))
     with duckdb.connect(":memory:") as connection, _numbered_anew():
         recorder: Any = Recorder(connection)
-        with_unchanged_values(recorder, changes, ODD, lambda: mirror)
+        with_unchanged_values(recorder, changes, ODD, lambda: mirror, lambda: log)
         return recorder.asked
 
 
