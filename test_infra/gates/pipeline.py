@@ -107,14 +107,20 @@ def pipeline_gates(spec: PipelineSpec) -> list[Gate]:
             name=row.name,
             step=f"{spec.name}__gate_{row.name}",
             promise=row.promise,
-            subjects=assets[row.on],
+            subjects=_witnessed(assets[row.on], spec) if row.needs_load else assets[row.on],
             judge=_judge(row.name, spec),
             priority=row.priority,
             after=tuple(mirror.values()),
         )
         for row in GATES
-        if spec.load or not row.needs_load
+        if not row.needs_load or (spec.load and _witnessed(mirror, spec))
     ]
+
+
+def _witnessed(of_tables: Mapping[str, dg.AssetKey], spec: PipelineSpec) -> dict[str, dg.AssetKey]:
+    """Tables that the history of the load can judge: it does not know which of its rows a row filter keeps."""
+    filtered = {entry.label for entry in spec.entries if entry.where}
+    return {label: key for label, key in of_tables.items() if label not in filtered}
 
 
 def _judge(name: str, spec: PipelineSpec) -> Judge:

@@ -25,6 +25,7 @@ from test_infra.cdc.judge.differences import (
 from test_infra.cdc.judge.sides import number
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.lake.schemas import mirror_schema
+from test_infra.cdc.lake.scratch_db import LARGE_ROW_BYTES
 from test_infra.cdc.lake.temporary_tables import TemporaryTables
 from test_infra.cdc.types import rule_for
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 MOST_REPLAYED = 200_000
 """Events of a log that is folded for clean keys as well. That takes a second per million events, so a longer log is
 folded for dirty keys only; `TableParity.replayed_keys` is None then."""
+MOST_REPLAYED_BYTES = 256 * 1024 * 1024
+"""Of the events of such a log, where rows are large: it is sorted in memory."""
 
 
 def judge(connection: DuckDBPyConnection, sides: Sides, schema: TableSchema) -> TableParity:
@@ -139,7 +142,7 @@ def _compare(comparison: Comparison) -> _Compared:
     unequal = tables.make("unequal buckets of mirror", sums.unequal_sql(plus, minus))
     reported, extra = _compare_clean_keys(comparison, unequal, dirty, dirty_mirror)
     replayed = None
-    if comparison.facts.events <= MOST_REPLAYED:
+    if _is_short(comparison):
         replayed_rows = tables.make("rows of the whole log", fold.rows_of_clean_keys(comparison, dirty))
         minus = [_sums_of(comparison, replayed_rows), *source_of_dirty]
         unequal = tables.make("unequal buckets of log", sums.unequal_sql([source_sums], minus))
@@ -153,6 +156,13 @@ def _compare(comparison: Comparison) -> _Compared:
     )
     clean = source + extra - (tables.rows(dirty_source) if dirty_source else 0)
     return _Compared(source, mirror, clean, dirty_count, replayed, chain)
+
+
+def _is_short(comparison: Comparison) -> bool:
+    """Whether the log can be folded as a whole."""
+    events, row_bytes = comparison.facts.events, comparison.sides.row_bytes
+    fits = row_bytes <= LARGE_ROW_BYTES or events * row_bytes <= MOST_REPLAYED_BYTES
+    return events <= MOST_REPLAYED and fits
 
 
 def _source_sums(comparison: Comparison) -> str:

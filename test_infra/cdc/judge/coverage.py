@@ -19,6 +19,7 @@ from test_infra.cdc.stream.stream import Covered, stream_of
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.sources.source import Position, SourceObserver
+    from test_infra.stack.services.kafka_clients import Brokers
 
 DEFAULT_TIMEOUT_S = 90.0
 """After a kill of Connect it took up to 35 s until its offsets moved again."""
@@ -228,7 +229,7 @@ def _ended_stream(pipeline: RunningPipeline) -> str | None:
     return f"the stream of {pipeline.spec.name} is {newest.state.value}"
 
 
-def _end_offsets(bootstrap: str, topic_of: Mapping[str, str], deadline: Deadline) -> dict[str, dict[int, int]]:
+def _end_offsets(bootstrap: Brokers, topic_of: Mapping[str, str], deadline: Deadline) -> dict[str, dict[int, int]]:
     from kafka.errors import KafkaError
 
     return wait_for(

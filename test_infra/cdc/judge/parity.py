@@ -14,6 +14,7 @@ from test_infra.cdc.judge.coverage import DEFAULT_TIMEOUT_S, Behind, one_line
 from test_infra.cdc.judge.differences import TableParity
 from test_infra.cdc.judge.read_source_rows import NoExactForm
 from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.lake import scratch_db
 
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
@@ -87,11 +88,18 @@ def check(
 
 
 def _judged(taken: cut.Cut, pipeline: RunningPipeline, name: str) -> TableParity:
+    import duckdb
+
     schema = taken.tables[name].schema
     if name in taken.behind:
         return _not_compared(schema.id, Verdict.LAG, taken.behind[name])
-    with taken.sides(pipeline, name) as sides:
-        judged = judge(taken.connection, sides, schema)
+    try:
+        with taken.sides(pipeline, name) as sides:
+            judged = judge(taken.connection, sides, schema)
+    except duckdb.OutOfMemoryException:
+        row, most = taken.row_bytes[name], scratch_db.memory_limit(taken.row_bytes[name])
+        why = f"its rows, of {row:,} bytes on average, cannot be compared in {most} of memory"
+        return _not_compared(schema.id, Verdict.UNKNOWN, why)
     covered = taken.covered[name]
     return replace(
         judged,

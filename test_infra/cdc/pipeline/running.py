@@ -20,6 +20,8 @@ from test_infra.cdc.sources import source_of
 from test_infra.cdc.sources.source import CaptureNames
 from test_infra.cdc.types.table_id import CapturedTable, TableId
 from test_infra.cdc.types.table_pattern import parse_selection
+from test_infra.stack.services.connect_address import ConnectAddress
+from test_infra.stack.services.kafka_clients import Brokers
 
 if TYPE_CHECKING:
     from test_infra.cdc.sources.source import Position, Source
@@ -127,9 +129,9 @@ class RunningPipeline:
         return self.stack.endpoint(service)
 
     @property
-    def bootstrap(self) -> str:
-        """Kafka's brokers, ``host:port``."""
-        return self.endpoint("kafka").url
+    def bootstrap(self) -> Brokers:
+        """Kafka's brokers."""
+        return Brokers.of(self.endpoint("kafka"))
 
     @property
     def source(self) -> Source:
@@ -145,7 +147,8 @@ class RunningPipeline:
     @cached_property
     def connect(self) -> ConnectClient:
         """Kafka Connect."""
-        return ConnectClient(self.endpoint("connect").url, partial(self.stack.ended_unasked, "connect"))
+        address = ConnectAddress.of(self.endpoint("connect"))
+        return ConnectClient(address, partial(self.stack.ended_unasked, "connect"))
 
     def committed(self) -> Position | None:
         """The source position up to which Kafka has acknowledged everything; None before streaming began.

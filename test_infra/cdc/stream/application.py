@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
 
+    from test_infra.stack.services.connect_address import ConnectAddress
+
 LOOK_INTERVAL_S = 0.2
 FORGET_INTERVAL_S = 30.0
 COMMITTED_WITHIN_S = 5.0
@@ -132,7 +134,7 @@ class Stream:
 
     def _start(self, spark: SparkSession, release: Release, applier: Applier) -> StreamingQuery:
         options: dict[str, str | int] = {
-            "kafka.bootstrap.servers": release.bootstrap,
+            **release.bootstrap.java_client("kafka."),
             # The defaults fetch 500 records and 1 MiB at a time: a backlog would wait for round trips.
             "kafka.max.poll.records": FETCHED_RECORDS,
             "kafka.max.partition.fetch.bytes": FETCHED_BYTES,
@@ -201,9 +203,9 @@ class Stream:
                 # Nothing to read yet: the query has looked at the topics and is ready for the first record.
                 self._status = self._status.model_copy(update={"ready_at": time.time()})
             self._report()
-            if release.connect_url and time.monotonic() - asked_at > FORGET_INTERVAL_S:
+            if release.connect is not None and time.monotonic() - asked_at > FORGET_INTERVAL_S:
                 asked_at = time.monotonic()
-                forget_old_deletes(applier, release)
+                forget_old_deletes(applier, release, release.connect)
         self._finish(query, release.checkpoint)
         try:
             applier.wait_for_mirrors(Deadline(MERGED_WITHIN_S))
@@ -235,10 +237,10 @@ def _topics(release: Release) -> list[str]:
     return [entry.topic for entry in release.written]
 
 
-def forget_old_deletes(applier: Applier, release: Release) -> None:
+def forget_old_deletes(applier: Applier, release: Release, connect: ConnectAddress) -> None:
     """Let the applier forget deletes that no older event can undo any more; tried again later when Connect is away."""
     try:
-        offset = ConnectClient(str(release.connect_url)).offsets(release.connector)
+        offset = ConnectClient(connect).offsets(release.connector)
         committed = source_class(release.source_kind).committed_position(offset)
         if committed is not None:
             applier.forget_deletes(committed.stored, end_offsets_of(release.bootstrap, release.schemas))

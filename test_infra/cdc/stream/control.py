@@ -18,6 +18,8 @@ from test_infra.cdc.stream.stream import Covered, StreamFailed, StreamMissing
 from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.spark.gateway.states import JobState
 from test_infra.spark.job.spec import Driver, JobSpec, JobType, PythonModule, Resources
+from test_infra.stack.services.connect_address import ConnectAddress
+from test_infra.stack.services.kafka_clients import Brokers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,7 +95,7 @@ class SparkStream:
             for schema in schemas
         )
         document = Release(
-            bootstrap=pipeline.endpoint("kafka").inside.url,
+            bootstrap=Brokers.of(pipeline.endpoint("kafka").inside),
             tables=entries,
             heartbeat=HeartbeatTopic(
                 topic=pipeline.names.message_topic,
@@ -107,7 +109,7 @@ class SparkStream:
             origin=Origin(source=source.origin()),
             source_kind=source.kind,
             tx_id_reference=source.newest_tx_id() if tx_id_reference is None else tx_id_reference,
-            connect_url=pipeline.endpoint("connect").inside.url,
+            connect=ConnectAddress.of(pipeline.endpoint("connect").inside),
             connector=pipeline.names.connector,
         )
         write(document, self._release_path)

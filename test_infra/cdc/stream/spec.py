@@ -11,6 +11,8 @@ from test_infra.base.paths import write_private
 from test_infra.cdc.lake.location import TableLocation
 from test_infra.cdc.pipeline.origin import Origin
 from test_infra.cdc.types.table import TableSchema
+from test_infra.stack.services.connect_address import ConnectAddress
+from test_infra.stack.services.kafka_clients import Brokers
 
 if TYPE_CHECKING:
     from test_infra.cdc.stream.apply import Targets
@@ -73,11 +75,11 @@ class Release(Document):
         origin: the source that the topics come from.
         source_kind: kind of that source.
         tx_id_reference: a 64-bit transaction id of the source, of about now.
-        connect_url: Kafka Connect, asked now and then for the committed LSN; None: deletes are remembered for ever.
+        connect: Kafka Connect, asked now and then for the committed LSN; None: deletes are remembered for ever.
         connector: name of the connector.
     """
 
-    bootstrap: str
+    bootstrap: Brokers
     tables: tuple[TopicOfTable, ...]
     heartbeat: HeartbeatTopic | None = None
     quarantine: TableLocation
@@ -85,7 +87,7 @@ class Release(Document):
     origin: Origin
     source_kind: str
     tx_id_reference: int
-    connect_url: str | None
+    connect: ConnectAddress | None
     connector: str
 
     @property

@@ -79,7 +79,8 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> RunningPipeline:
     monkeypatch.setattr(sources, "import_module", lambda _: SimpleNamespace(BinlogSource=BinlogSource))
     source = SourceSpec.model_construct(kind="binlog", service="mariadb", schema_name="shop")
     spec = PipelineSpec(name="shop", tables=["orders"]).model_copy(update={"source": source})
-    endpoint = SimpleNamespace(url="127.0.0.1:1", properties={"secrets_file": "secrets.properties"})
+    properties = {"secrets_file": "secrets.properties"}
+    endpoint = SimpleNamespace(url="127.0.0.1:1", properties=properties, secret_files={})
     stack = SimpleNamespace(id="s", endpoint=lambda _: endpoint, ended_unasked=lambda *_: "")
     return RunningPipeline(stack, spec)  # type: ignore[arg-type]
 

@@ -23,6 +23,7 @@ from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, emit_m
 from test_infra.cdc.sources.postgres.table_state import table_states
 from test_infra.cdc.sources.preflight import PreflightFinding, refuse_errors
 from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
+from test_infra.stack.services.postgres_address import HOSTS, debezium
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,8 +108,7 @@ class PostgresSource:
             for name in (*schema.generated, *(column.name for column in schema.excluded))
         ]
         return {
-            "database.hostname": inside.host,
-            "database.port": str(inside.port),
+            **debezium(inside, self._primary()),
             "database.dbname": inside.properties["database"],
             "database.user": inside.properties["capture_user"],
             "database.password": password,
@@ -323,6 +323,13 @@ class PostgresSource:
         if row is None:
             return None
         return f"{', '.join(found.schema.key_names)} = {row[0]}, {row[1]:,} bytes as text"
+
+    def _primary(self) -> tuple[str, int]:
+        """Host and port of the primary; of one host only, it is that."""
+        if HOSTS not in self._endpoint.properties:
+            return self._endpoint.host, self._endpoint.port
+        with self.session() as connection:
+            return connection.info.host, connection.info.port
 
     def _findings(self, connection: psycopg.Connection, made_by: Path | None) -> list[PreflightFinding]:
         return [

@@ -26,6 +26,7 @@ from test_infra.cdc.stream.checkpoint import Checkpoint, CheckpointDamaged, make
 from test_infra.cdc.stream.continuity import check_continuity
 from test_infra.cdc.stream.spec import HeartbeatTopic, Release, TopicOfTable
 from test_infra.cdc.stream.writer_lock import LOCK_FILE, WriterLocked, hold_writer_locks, writer_lock
+from test_infra.stack.services.kafka_clients import Brokers
 from test_infra_tests.unit.cdc.events import ORDERS, TOPIC, records, upsert
 
 SOURCE = SourceOrigin(
@@ -75,14 +76,14 @@ class World:
     def release(self, **origin: Any) -> Release:
         table = TopicOfTable(topic=TOPIC, table=ORDERS, changes=self.changes, mirror=self.lake / "mirror")
         return Release(
-            bootstrap="",
+            bootstrap=Brokers(servers="127.0.0.1:1"),
             tables=(table,),
             quarantine=self.lake / "quarantine",
             checkpoint=self.checkpoint,
             origin=Origin(source=SOURCE.model_copy(update=origin)),
             source_kind="postgres",
             tx_id_reference=1,
-            connect_url=None,
+            connect=None,
             connector="c",
         )
 
