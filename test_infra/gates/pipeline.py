@@ -7,7 +7,7 @@ import dagster as dg
 
 from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.gates.gate import SOON, Gate, Judge, JudgeContext
-from test_infra.resources.keys import connector_key, stream_key, table_keys
+from test_infra.resources.keys import connector_key, load_key, stream_key, table_keys
 from test_infra.verdict.evidence import Finding
 
 PARITY = """Every row and column of the source is in the mirror, exactly, at one cut under live load; change log and
@@ -36,6 +36,11 @@ control record.
 
 Red: an offset that is nowhere, or in two places. Look first at the record in Kafka with that offset, then at the
 stream's log."""
+
+LOAD = """The traffic of the pipeline ran, goes on as it should, and wrote into the captured tables.
+
+Red: it ended with an error, also in the background while the gates looked; its last words are in the summary. UNKNOWN:
+no change of a captured table came of it, so whatever else is green proves nothing. Look first at its log."""
 
 QUARANTINE = """Nothing on the pipeline's topics was set aside because it could not be read.
 
@@ -67,7 +72,8 @@ class PipelineGate:
         promise: see `Gate`.
         on: which assets it sits on: ``mirror`` or ``changes`` (one a table), ``connector``, ``stream``.
         priority: see `Gate`.
-        needs_load: whether it judges by the history of the load, so that a pipeline without one has no such gate.
+        needs_load: a pipeline without a load has no such gate.
+        needs_history: it judges by the history of the load; one whose load writes none has no such gate.
     """
 
     name: str
@@ -75,6 +81,7 @@ class PipelineGate:
     on: str
     priority: str = SOON
     needs_load: bool = False
+    needs_history: bool = False
 
 
 GATES = (
@@ -85,7 +92,8 @@ GATES = (
     PipelineGate("connector", CONNECTOR, on="connector"),
     PipelineGate("continuity", CONTINUITY, on="connector"),
     PipelineGate("stream", STREAM, on="stream"),
-    PipelineGate("witness", WITNESS, on="mirror", needs_load=True),
+    PipelineGate("load", LOAD, on="load", needs_load=True),
+    PipelineGate("witness", WITNESS, on="mirror", needs_history=True),
 )
 
 
@@ -101,19 +109,21 @@ def pipeline_gates(spec: PipelineSpec) -> list[Gate]:
         "changes": table_keys(spec, "changes"),
         "connector": {"connector": connector_key(spec.name)},
         "stream": {"stream": stream_key(spec.name)},
+        "load": {"load": load_key(spec.name)},
     }
     return [
         Gate(
             name=row.name,
             step=f"{spec.name}__gate_{row.name}",
             promise=row.promise,
-            subjects=_witnessed(assets[row.on], spec) if row.needs_load else assets[row.on],
+            subjects=_witnessed(assets[row.on], spec) if row.needs_history else assets[row.on],
             judge=_judge(row.name, spec),
             priority=row.priority,
             after=tuple(mirror.values()),
         )
         for row in GATES
-        if not row.needs_load or (spec.load and _witnessed(mirror, spec))
+        if (spec.load or not row.needs_load)
+        and (not row.needs_history or (spec.load and spec.load.witnessed and _witnessed(mirror, spec)))
     ]
 
 

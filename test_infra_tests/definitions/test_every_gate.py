@@ -16,7 +16,7 @@ from test_infra.verdict.report import verdict_on
 from test_infra.verdict.result import MISSING
 from test_infra.verdict.run import run_dir
 
-GATES = {"parity", "lag", "witness", "offsets", "quarantine", "stream", "connector", "continuity"}
+GATES = {"parity", "lag", "witness", "offsets", "quarantine", "stream", "connector", "continuity", "load"}
 GATES |= {"service_stability", "suite"}
 """Every kind of gate: what follows would prove nothing of one that the definitions had lost."""
 PASSED = Finding(outcome=Outcome.PASSED, summary="planted")

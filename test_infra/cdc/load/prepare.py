@@ -54,7 +54,7 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
     private_dir(folders.record.parent)
     write_private(pipeline.document_path("tables"), ResolvedTables(entries=dict(captured)).model_dump_json(indent=1))
     remember(pipeline)
-    if spec.load is not None:
+    if spec.load is not None and spec.load.generated:
         seed_rows(
             source.session,
             shapes_of(schemas, source.constraints(), spec.load.values),

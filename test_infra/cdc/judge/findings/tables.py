@@ -46,6 +46,11 @@ def witness(testimony: "Testimony") -> Finding:
     refused = sum(count for count, _ in testimony.refused.values())
     operations += f", {refused} of the failed ones refused by the source" if refused else ""
     judged = f"{testimony.keys} keys of the history (operations: {operations})"
+    if testimony.touched:
+        by = "; ".join(testimony.by) or "a trigger or a rule"
+        judged += f"; {testimony.touched} keys not judged: {by} writes this table"
+    if testimony.foreign:
+        judged += f"; {testimony.foreign} keys not judged: somebody else wrote them since"
     found = ", ".join(f"{count} {verdict.value}" for verdict, count in testimony.counts.items())
     return Finding(
         outcome=outcome_of(testimony.counts),
