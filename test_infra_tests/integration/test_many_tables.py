@@ -72,6 +72,7 @@ def test_idle_and_empty_tables_are_green_and_nobody_writes_into_them(many: Runni
     assert many.sql(written, untouched) == before
 
 
+@pytest.mark.ci(reason="the merges of many tables side by side; unit/cdc/stream/test_merge_workers.py has the rule")
 def test_one_change_in_each_table_is_visible_in_time(many: Running) -> None:
     for table in LIVE:
         many.sql(f"UPDATE {table} SET v = 'again' WHERE id = 1")
@@ -87,6 +88,7 @@ def test_threads_of_the_driver_do_not_grow_with_the_tables(many: Running) -> Non
     assert driver.num_threads() < MOST_THREADS
 
 
+@pytest.mark.ci(reason="unit/cdc/judge/test_empty_pipeline.py has the rule, and this waits for time-outs")
 def test_empty_tables_are_red_when_the_pipeline_does_not_move(many: Running) -> None:
     assert "heart-beat visible" in parity.check(many.pipeline, EMPTY[:2]).tables[EMPTY[0]].moved
     many.stream.stop()
