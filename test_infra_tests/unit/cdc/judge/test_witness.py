@@ -152,6 +152,18 @@ def test_every_state_that_can_be_is_green_and_every_other_is_not(steps, asked_af
     assert found.green == (seen in possible)
 
 
+def test_table_that_the_load_left_alone_is_right_only_where_it_is_empty() -> None:
+    assert witness.without_history("t", 0).green
+    assert witness.without_history("t", 3).counts == {Verdict.UNKNOWN: 1}
+
+
+def test_history_without_an_operation_on_any_table_is_no_witness() -> None:
+    empty = {table: witness.without_history(table, 0) for table in ("a", "b")}
+    assert all(found.counts == {Verdict.UNKNOWN: 1} for found in witness.with_evidence(empty).values())
+    beside = witness.with_evidence({**empty, "c": witness.Testimony("c", keys=1)})
+    assert all(found.green for found in beside.values())
+
+
 def refused(keys: int, words: str = "qty_check: new row violates it (23514)") -> list[Operation]:
     return [
         Operation(number, "t", (100 + number,), INSERT, FAILED, 10, 0.0, 1.0, refused=words) for number in range(keys)
