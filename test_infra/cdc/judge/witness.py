@@ -273,7 +273,8 @@ def _too_little(
     if not sum(outcomes.values()):
         return "the history has no operation of this table"
     committed = outcomes.get(OperationOutcome.OK, 0)
-    lost = sum(count for count, _ in refused.values())
+    # What was refused with an operation of another table says nothing of this one.
+    lost = sum(count for count, words in refused.values() if words != WITH_ANOTHER)
     meant = committed + lost + outcomes.get(OperationOutcome.UNKNOWN, 0)
     most = sorted(refused.values(), key=lambda one: (one[1] == WITH_ANOTHER, -one[0]))
     why = f": {'; '.join(f'{count} times {words}' for count, words in most[:MOST_WORDS])}" if most else ""

@@ -174,7 +174,7 @@ def test_load_of_which_nothing_commits_is_not_green_and_names_the_constraint() -
     found = witness.testify("t", [*refused(3), *refused(2, WITH_ANOTHER)], {}, ASKED_AT, 0.0, witness.NOT_ASKED)
     assert found.counts == {Verdict.UNKNOWN: 1}
     assert found.reason.startswith(
-        "none of 5 operations was committed, so nothing is proved: 3 times qty_check: new row"
+        "none of 3 operations was committed, so nothing is proved: 3 times qty_check: new row"
     )
     assert findings.witness(found).outcome is Outcome.UNKNOWN
     assert "qty_check" in findings.witness(found).details["refused by qty_check"]
@@ -187,6 +187,12 @@ def test_load_of_which_too_little_commits_is_not_green() -> None:
             witness.testify("t", [*there, *refused(9)], {KEY: Seen(11)}, ASKED_AT, share, witness.NOT_ASKED).counts
             == expected
         )
+
+
+def test_what_was_refused_with_an_operation_of_another_table_is_not_too_little() -> None:
+    there = [Operation(0, "t", KEY, INSERT, OK, 11, 0.0, 1.0)]
+    operations = [*there, *refused(9, WITH_ANOTHER)]
+    assert witness.testify("t", operations, {KEY: Seen(11)}, ASKED_AT, 1.0, witness.NOT_ASKED).green
 
 
 def test_what_was_rolled_back_on_purpose_is_not_too_little() -> None:
