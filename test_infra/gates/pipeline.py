@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from test_infra.cdc.pipeline.spec import PipelineSpec
-from test_infra.gates.gate import FIRST, SOON, Gate, Judge, JudgeContext
+from test_infra.gates.gate import SOON, Gate, Judge, JudgeContext
 from test_infra.resources.keys import connector_key, load_key, stream_key, table_keys
 from test_infra.verdict.evidence import Finding
 
@@ -20,8 +20,10 @@ then at the log of the stream."""
 LAG = """Changes committed while the stream ran were durable in the change log and visible in the mirror within the
 pipeline's thresholds.
 
-Red also when nothing was measured: an idle source proves nothing. Look first at which hop is slow: commit to Kafka
-is the connector, Kafka to change log is the stream's micro-batch, change log to mirror is the merge."""
+A table without a change is idle: it is as late as the pipeline's heart-beats, which the gate sends when it looks and
+which write into no table. Red also when neither a change nor a heart-beat was measured, and with `lag: {idle: red}`
+where there was no change. Look first at which hop is slow: commit to Kafka is the connector, Kafka to change log is
+the stream's micro-batch, change log to mirror is the merge."""
 
 WITNESS = """What the load's own history says happened is what the mirror shows: nothing acknowledged is absent,
 nothing rolled back is present.
@@ -83,8 +85,7 @@ class PipelineGate:
 
 
 GATES = (
-    # The gate of lag writes a row of an idle table again, which would mend what parity has to find in it.
-    PipelineGate("parity", PARITY, on="mirror", priority=FIRST),
+    PipelineGate("parity", PARITY, on="mirror"),
     PipelineGate("lag", LAG, on="mirror"),
     PipelineGate("offsets", OFFSETS, on="changes"),
     PipelineGate("quarantine", QUARANTINE, on="stream"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from test_infra.cdc.judge import coverage
@@ -163,6 +163,11 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
             testimonies[table] = Testimony(table, counts={Verdict.LAG: 1}, reason=behind[table])
             continue
         operations = by_label[table]
+        if not operations:
+            mirror_table = open_table(pipeline.mirror(table), covered[table].mirror_version)
+            rows = sum(batch.num_rows for batch in mirror_table.rows(key_names[table]))
+            testimonies[table] = without_history(table, rows)
+            continue
         keys = {operation.key for operation in operations}
         mirror = {
             key: seen
@@ -175,7 +180,25 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
             removed = Removed(removals(changes, key_names[table], keys - set(mirror)), own, side_effects)
             testimony = testify(table, operations, mirror, asked_at, least_committed, removed)
         testimonies[table] = testimony
-    return testimonies
+    return with_evidence(testimonies)
+
+
+def without_history(table: str, rows: int) -> Testimony:
+    """What there is to say of a table that the load has left alone: right where it is empty, and else unknown."""
+    if rows:
+        return Testimony(table, counts={Verdict.UNKNOWN: 1}, reason=f"the history has no operation on its {rows} rows")
+    return Testimony(table, reason="empty: no row, and no operation in the history")
+
+
+def with_evidence(testimonies: Mapping[str, Testimony]) -> dict[str, Testimony]:
+    """The testimonies, empty tables included; without one operation on any table the history is no witness."""
+    if any(testimony.keys or testimony.counts for testimony in testimonies.values()):
+        return dict(testimonies)
+    nothing = "the history has no operation of any table, so nothing is witnessed"
+    return {
+        table: replace(testimony, counts={Verdict.UNKNOWN: 1}, reason=nothing)
+        for table, testimony in testimonies.items()
+    }
 
 
 def testify(
@@ -250,7 +273,8 @@ def _too_little(
     if not sum(outcomes.values()):
         return "the history has no operation of this table"
     committed = outcomes.get(OperationOutcome.OK, 0)
-    lost = sum(count for count, _ in refused.values())
+    # What was refused with an operation of another table says nothing of this one.
+    lost = sum(count for count, words in refused.values() if words != WITH_ANOTHER)
     meant = committed + lost + outcomes.get(OperationOutcome.UNKNOWN, 0)
     most = sorted(refused.values(), key=lambda one: (one[1] == WITH_ANOTHER, -one[0]))
     why = f": {'; '.join(f'{count} times {words}' for count, words in most[:MOST_WORDS])}" if most else ""

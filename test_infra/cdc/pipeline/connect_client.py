@@ -12,6 +12,8 @@ from test_infra.base.redaction import redact
 from test_infra.stack.services.connect_address import ConnectAddress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
 REQUEST_TIMEOUT_S = 20.0
@@ -51,11 +53,13 @@ class ConnectClient:
 
     Args:
         address: where it is; a URL such as ``http://127.0.0.1:8083`` is one, too.
+        why_away: what is known of the service that may be why it does not answer; empty when nothing is.
     """
 
-    def __init__(self, address: ConnectAddress | str) -> None:
+    def __init__(self, address: ConnectAddress | str, why_away: Callable[[], str] = str) -> None:
         self._address = ConnectAddress.of(address)
         self._url = self._address.url
+        self._why_away = why_away
 
     @cached_property
     def _http(self) -> httpx.Client:
@@ -151,7 +155,7 @@ class ConnectClient:
             )
         except httpx.HTTPError as error:
             raise ConnectRefused(
-                f"Kafka Connect at {self._url} did not answer",
+                ": ".join(filter(None, [f"Kafka Connect at {self._url} did not answer", self._why_away()])),
                 details={"request": request, "seen": redact(str(error))},
                 hint="test-infra status",
             ) from error

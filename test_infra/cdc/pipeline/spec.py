@@ -81,11 +81,16 @@ class StreamSpec(Document):
 
 
 class LagThresholds(Document):
-    """The longest lag, commit in the source to the named place, that is still green. Seconds."""
+    """The longest lag, commit in the source to the named place, that is still green, in seconds; and idle tables."""
 
     changes_p95_s: float = Field(default=5.0, gt=0, description="95th percentile until durable in the change log.")
     mirror_p95_s: float = Field(default=5.0, gt=0, description="95th percentile until visible in the mirror.")
     mirror_max_s: float = Field(default=60.0, gt=0, description="Longest until visible in the mirror.")
+    idle: Literal["ok", "red"] = Field(
+        default="ok",
+        description="What a table is that had no change while the stream ran: ok where heart-beats of the pipeline "
+        "were visible in time, or always red.",
+    )
 
 
 Scalar = int | float | bool | str

@@ -103,22 +103,29 @@ def create_topics(bootstrap: Brokers | str, topics: Mapping[str, int]) -> None:
 
     with closing(_admin(bootstrap)) as admin:
         present = set(admin.list_topics())
-        for name, partitions in topics.items():
-            if name in present:
-                continue
-            try:
-                wanted = NewTopic(name, num_partitions=partitions, replication_factor=1, topic_configs=TOPIC_CONFIG)
-                admin.create_topics([wanted])
-            except TopicAlreadyExistsError:
-                continue
-            except InvalidTopicError as error:
-                raise UsageError(
-                    f"topic {name} is refused by the broker",
-                    details={"broker": str(error)},
-                    hint="the name is made of the schema's and the table's: leave the table out of the pipeline",
-                ) from error
-            except KafkaError as error:
-                raise InfrastructureError(f"topic {name} was not made", details={"broker": str(error)}) from error
+        missing = {
+            name: NewTopic(name, num_partitions=partitions, replication_factor=1, topic_configs=TOPIC_CONFIG)
+            for name, partitions in topics.items()
+            if name not in present
+        }
+        try:
+            if missing:
+                admin.create_topics(list(missing.values()))
+        except KafkaError:
+            # One by one, to tell which it is.
+            for name, topic in missing.items():
+                try:
+                    admin.create_topics([topic])
+                except TopicAlreadyExistsError:
+                    continue
+                except InvalidTopicError as error:
+                    raise UsageError(
+                        f"topic {name} is refused by the broker",
+                        details={"broker": str(error)},
+                        hint="the name is made of the schema's and the table's: leave the table out of the pipeline",
+                    ) from error
+                except KafkaError as error:
+                    raise InfrastructureError(f"topic {name} was not made", details={"broker": str(error)}) from error
     wait_for_topics(bootstrap, topics, Deadline(REQUEST_TIMEOUT_MS / 1_000))
 
 
@@ -156,13 +163,15 @@ def end_offsets_of(bootstrap: Brokers | str, topics: Iterable[str]) -> dict[str,
     from kafka import TopicPartition
 
     with closing(_consumer(bootstrap)) as consumer:
-        present = consumer.topics()
-        found: dict[str, dict[int, int]] = {}
-        for topic in topics:
-            if topic not in present:
-                raise TopicMissing(f"there is no topic {topic}", details={"broker": str(bootstrap)})
-            partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
-            found[topic] = {part.partition: end for part, end in consumer.end_offsets(partitions).items()}
+        present, wanted = consumer.topics(), list(topics)
+        if missing := [topic for topic in wanted if topic not in present]:
+            raise TopicMissing(f"there is no topic {missing[0]}", details={"broker": str(bootstrap)})
+        partitions = [
+            TopicPartition(topic, number) for topic in wanted for number in sorted(consumer.partitions_for_topic(topic))
+        ]
+        found: dict[str, dict[int, int]] = {topic: {} for topic in wanted}
+        for part, end in consumer.end_offsets(partitions).items():
+            found[part.topic][part.partition] = end
         return found
 
 
@@ -174,16 +183,20 @@ def extents_of(bootstrap: Brokers | str, topics: Iterable[str]) -> dict[str, Top
     with closing(_admin(bootstrap)) as admin:
         described = {topic["name"]: topic for topic in admin.describe_topics(wanted) if not topic["error_code"]}
     with closing(_consumer(bootstrap)) as consumer:
-        found = {}
-        for name, topic in described.items():
-            parts = [TopicPartition(name, part["partition_index"]) for part in topic["partitions"]]
-            starts, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
-            found[name] = TopicExtent(
-                topic_id=str(topic["topic_id"]),
+        parts_of = {
+            name: [TopicPartition(name, part["partition_index"]) for part in topic["partitions"]]
+            for name, topic in described.items()
+        }
+        every = [part for parts in parts_of.values() for part in parts]
+        starts, ends = consumer.beginning_offsets(every), consumer.end_offsets(every)
+        return {
+            name: TopicExtent(
+                topic_id=str(described[name]["topic_id"]),
                 starts={part.partition: starts[part] for part in parts},
                 ends={part.partition: ends[part] for part in parts},
             )
-        return found
+            for name, parts in parts_of.items()
+        }
 
 
 def read_records(

@@ -111,15 +111,16 @@ class Stream:
         return wait_for(given, deadline, what="the stream", awaited=f"its release, {self._config.release_path}")
 
     def _stream(self, spark: SparkSession, release: Release) -> None:
-        wait_for_topics(release.bootstrap, release.schemas, Deadline(TOPICS_WITHIN_S))
+        wait_for_topics(release.bootstrap, _topics(release), Deadline(TOPICS_WITHIN_S))
         with hold_writer_locks(release):
             check_continuity(release, extents_of(release.bootstrap, release.schemas))
             self._apply_all(spark, release)
 
     def _apply_all(self, spark: SparkSession, release: Release) -> None:
         applier = Applier(
-            release.schemas,
+            {entry.topic: entry.table for entry in release.written},
             release.targets(),
+            beats=release.beats,
             stream_id=make_stream_id(release.checkpoint),
             tx_id_reference=release.tx_id_reference,
             mirror_interval_s=self._config.mirror_interval_ms / 1_000,
@@ -144,7 +145,7 @@ class Stream:
         records = (
             spark.readStream.format("kafka")
             .options(**options)
-            .option("subscribe", ",".join(release.schemas))
+            .option("subscribe", ",".join(_topics(release)))
             .option("startingOffsets", "earliest")
             .option("failOnDataLoss", "true")
             .option("maxOffsetsPerTrigger", self._config.max_offsets_per_trigger)
@@ -176,8 +177,9 @@ class Stream:
             if self._stop.is_set():
                 raise Stopping
             report = applier.apply(records, batch_id) if part.last else applier.apply_part(records, batch_id)
-            steps = ", ".join(f"{step} {seconds:.3f}" for step, seconds in report.seconds.items())
-            log.info("batch %d: %d records, read %.3f s, %s", batch_id, report.records, read_s, steps)
+            if report.records:
+                steps = ", ".join(f"{step} {seconds:.3f}" for step, seconds in report.seconds.items())
+                log.info("batch %d: %d records, read %.3f s, %s", batch_id, report.records, read_s, steps)
             self._status = self._status.model_copy(
                 update={
                     "records": self._status.records + report.records,
@@ -229,6 +231,10 @@ class Stream:
         if self._status != self._written:
             write_status(self._folder, self._status)
             self._written = self._status
+
+
+def _topics(release: Release) -> list[str]:
+    return [entry.topic for entry in release.written]
 
 
 def forget_old_deletes(applier: Applier, release: Release, connect: ConnectAddress) -> None:

@@ -13,7 +13,7 @@ from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.lake.table import TableMissing
 from test_infra.cdc.lake.versions import first_covering
 from test_infra.cdc.pipeline.origin import Origin
-from test_infra.cdc.stream.spec import Release, StreamConfig, TopicOfTable, write
+from test_infra.cdc.stream.spec import HeartbeatTopic, Release, StreamConfig, TopicOfTable, write
 from test_infra.cdc.stream.stream import Covered, StreamFailed, StreamMissing
 from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.spark.gateway.states import JobState
@@ -97,6 +97,13 @@ class SparkStream:
         document = Release(
             bootstrap=Brokers.of(pipeline.endpoint("kafka").inside),
             tables=entries,
+            heartbeat=HeartbeatTopic(
+                topic=pipeline.names.message_topic,
+                table=pipeline.heartbeat,
+                changes=pipeline.changes(pipeline.heartbeat.label),
+                mirror=pipeline.mirror(pipeline.heartbeat.label),
+                prefix=source.beat_prefix,
+            ),
             quarantine=pipeline.quarantine,
             checkpoint=folders.checkpoint,
             origin=Origin(source=source.origin()),

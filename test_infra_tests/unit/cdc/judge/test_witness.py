@@ -152,6 +152,18 @@ def test_every_state_that_can_be_is_green_and_every_other_is_not(steps, asked_af
     assert found.green == (seen in possible)
 
 
+def test_table_that_the_load_left_alone_is_right_only_where_it_is_empty() -> None:
+    assert witness.without_history("t", 0).green
+    assert witness.without_history("t", 3).counts == {Verdict.UNKNOWN: 1}
+
+
+def test_history_without_an_operation_on_any_table_is_no_witness() -> None:
+    empty = {table: witness.without_history(table, 0) for table in ("a", "b")}
+    assert all(found.counts == {Verdict.UNKNOWN: 1} for found in witness.with_evidence(empty).values())
+    beside = witness.with_evidence({**empty, "c": witness.Testimony("c", keys=1)})
+    assert all(found.green for found in beside.values())
+
+
 def refused(keys: int, words: str = "qty_check: new row violates it (23514)") -> list[Operation]:
     return [
         Operation(number, "t", (100 + number,), INSERT, FAILED, 10, 0.0, 1.0, refused=words) for number in range(keys)
@@ -162,7 +174,7 @@ def test_load_of_which_nothing_commits_is_not_green_and_names_the_constraint() -
     found = witness.testify("t", [*refused(3), *refused(2, WITH_ANOTHER)], {}, ASKED_AT, 0.0, witness.NOT_ASKED)
     assert found.counts == {Verdict.UNKNOWN: 1}
     assert found.reason.startswith(
-        "none of 5 operations was committed, so nothing is proved: 3 times qty_check: new row"
+        "none of 3 operations was committed, so nothing is proved: 3 times qty_check: new row"
     )
     assert findings.witness(found).outcome is Outcome.UNKNOWN
     assert "qty_check" in findings.witness(found).details["refused by qty_check"]
@@ -175,6 +187,12 @@ def test_load_of_which_too_little_commits_is_not_green() -> None:
             witness.testify("t", [*there, *refused(9)], {KEY: Seen(11)}, ASKED_AT, share, witness.NOT_ASKED).counts
             == expected
         )
+
+
+def test_what_was_refused_with_an_operation_of_another_table_is_not_too_little() -> None:
+    there = [Operation(0, "t", KEY, INSERT, OK, 11, 0.0, 1.0)]
+    operations = [*there, *refused(9, WITH_ANOTHER)]
+    assert witness.testify("t", operations, {KEY: Seen(11)}, ASKED_AT, 1.0, witness.NOT_ASKED).green
 
 
 def test_what_was_rolled_back_on_purpose_is_not_too_little() -> None:
