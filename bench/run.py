@@ -163,6 +163,13 @@ def parity() -> Iterator[Figures]:
         yield from rounds(pipeline)
 
 
+def many_tables() -> Figures:
+    """A pipeline of 136 tables: its start, the driver's threads and memory, one change in each, the gates."""
+    from many_tables import figures
+
+    return figures()
+
+
 def submit() -> Figures:
     """A Python program from its submission until its session has answered a query: gateway, then plain spark-submit."""
     from jobs import beside_spark_submit
@@ -216,6 +223,11 @@ MEASUREMENTS: dict[str, tuple[Callable[[], Figures | Iterator[Figures]], int, tu
                 Target(f"{when}_times_reladiff", 3, at_least=True),
             )
         ),
+    ),
+    "many_tables": (
+        many_tables,
+        1,
+        (Target("driver_threads", 150), Target("change_in_each_mirror_max_s", 5), Target("parity_idle_s", 10)),
     ),
     "submit": (submit, 5, (Target("overhead_s", 0.5),)),
     "list_jobs": (list_jobs, 3, (Target("python_ms", 50), Target("http_ms", 50))),

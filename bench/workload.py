@@ -13,6 +13,7 @@ import psycopg
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.cdc.judge import coverage, lag
+from test_infra.cdc.lake import scratch_db
 from test_infra.cdc.lake.delta_reading import dataset_of
 from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.lake.versions import Commit, first_covering
@@ -130,7 +131,8 @@ def _lag_since(pipeline: RunningPipeline, since: datetime) -> lag.LagReport:
     covered, behind = coverage.advance(pipeline, [TABLE], 60)
     if behind:
         raise SystemExit(f"the stream fell behind, so there is no lag to tell: {behind}")
-    return lag.of_table(pipeline, TABLE, covered[TABLE], since)
+    with scratch_db.on_disk(pipeline.stack.dir) as connection:
+        return lag.of_table(connection, pipeline, TABLE, covered[TABLE], since)
 
 
 class Writer:

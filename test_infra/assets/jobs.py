@@ -12,7 +12,7 @@ PROJECT = "test_infra/project"
 """Tag of the Dagster jobs and their runs: which project they belong to."""
 SMOKE_OPERATIONS = 1_000
 STACK_GROUP = "stack"
-OF_A_RUN = frozenset({"suite", "service_stability"})
+OF_A_RUN = frozenset({"suite", "service_stability", "load"})
 """Gates that judge the run, not the state of a pipeline; the Dagster job parity leaves them out."""
 
 

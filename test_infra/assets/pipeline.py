@@ -218,7 +218,9 @@ def _load(spec: PipelineSpec) -> dg.AssetsDefinition:
         with step(context, stack, f"{spec.name}__load", [key.to_user_string()]):
             pipeline = attached(stack, spec)
             control.start(pipeline, operations=config.operations)
-            status = control.wait_bulk(pipeline, Deadline(LOAD_TIMEOUT_S))
+            status = control.wait_bulk(
+                pipeline, Deadline(LOAD_TIMEOUT_S if spec.load is None else control.longest_s(spec.load))
+            )
             return Result(
                 metadata={
                     "operations_done": status.operations_done,

@@ -49,6 +49,9 @@ def load(pipeline: str, operations: int | None, timeout_s: float) -> int:
             done = control.wait_bulk(running, Deadline(timeout_s))
         finally:
             control.stop(running)
+    if running.spec.load is not None and not running.spec.load.generated:
+        progress.say(f"{done.runs} runs of the pipeline's own traffic, log in {control.log_path(running)}")
+        return ExitCode.GREEN
     progress.say(
         f"{done.ok} operations committed, {done.failed - done.refused} rolled back on purpose, {done.refused} refused "
         f"by the source, {done.unknown} with an unknown end"

@@ -37,8 +37,6 @@ class JudgeContext:
 Judge = Callable[[JudgeContext, Sequence[str]], Mapping[str, evidence.Finding]]
 """Judges the named subjects (tables, mostly). A subject without a finding counts as unknown."""
 
-FIRST = "20"
-"""Priority of a gate that must judge before another one writes to the source."""
 SOON = "10"
 """Priority of gates that must judge before a suite disturbs the pipeline."""
 LATE = "-50"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from test_infra.cdc.pipeline.spec import PipelineSpec
-from test_infra.gates.gate import FIRST, SOON, Gate, Judge, JudgeContext
-from test_infra.resources.keys import connector_key, stream_key, table_keys
+from test_infra.gates.gate import SOON, Gate, Judge, JudgeContext
+from test_infra.resources.keys import connector_key, load_key, stream_key, table_keys
 from test_infra.verdict.evidence import Finding
 
 PARITY = """Every row and column of the source is in the mirror, exactly, at one cut under live load; change log and
@@ -20,8 +20,10 @@ then at the log of the stream."""
 LAG = """Changes committed while the stream ran were durable in the change log and visible in the mirror within the
 pipeline's thresholds.
 
-Red also when nothing was measured: an idle source proves nothing. Look first at which hop is slow: commit to Kafka
-is the connector, Kafka to change log is the stream's micro-batch, change log to mirror is the merge."""
+A table without a change is idle: it is as late as the pipeline's heart-beats, which the gate sends when it looks and
+which write into no table. Red also when neither a change nor a heart-beat was measured, and with `lag: {idle: red}`
+where there was no change. Look first at which hop is slow: commit to Kafka is the connector, Kafka to change log is
+the stream's micro-batch, change log to mirror is the merge."""
 
 WITNESS = """What the load's own history says happened is what the mirror shows: nothing acknowledged is absent,
 nothing rolled back is present.
@@ -34,6 +36,11 @@ control record.
 
 Red: an offset that is nowhere, or in two places. Look first at the record in Kafka with that offset, then at the
 stream's log."""
+
+LOAD = """The traffic of the pipeline ran, goes on as it should, and wrote into the captured tables.
+
+Red: it ended with an error, also in the background while the gates looked; its last words are in the summary. UNKNOWN:
+no change of a captured table came of it, so whatever else is green proves nothing. Look first at its log."""
 
 QUARANTINE = """Nothing on the pipeline's topics was set aside because it could not be read.
 
@@ -65,7 +72,8 @@ class PipelineGate:
         promise: see `Gate`.
         on: which assets it sits on: ``mirror`` or ``changes`` (one a table), ``connector``, ``stream``.
         priority: see `Gate`.
-        needs_load: whether it judges by the history of the load, so that a pipeline without one has no such gate.
+        needs_load: a pipeline without a load has no such gate.
+        needs_history: it judges by the history of the load; one whose load writes none has no such gate.
     """
 
     name: str
@@ -73,18 +81,19 @@ class PipelineGate:
     on: str
     priority: str = SOON
     needs_load: bool = False
+    needs_history: bool = False
 
 
 GATES = (
-    # The gate of lag writes a row of an idle table again, which would mend what parity has to find in it.
-    PipelineGate("parity", PARITY, on="mirror", priority=FIRST),
+    PipelineGate("parity", PARITY, on="mirror"),
     PipelineGate("lag", LAG, on="mirror"),
     PipelineGate("offsets", OFFSETS, on="changes"),
     PipelineGate("quarantine", QUARANTINE, on="stream"),
     PipelineGate("connector", CONNECTOR, on="connector"),
     PipelineGate("continuity", CONTINUITY, on="connector"),
     PipelineGate("stream", STREAM, on="stream"),
-    PipelineGate("witness", WITNESS, on="mirror", needs_load=True),
+    PipelineGate("load", LOAD, on="load", needs_load=True),
+    PipelineGate("witness", WITNESS, on="mirror", needs_history=True),
 )
 
 
@@ -100,20 +109,28 @@ def pipeline_gates(spec: PipelineSpec) -> list[Gate]:
         "changes": table_keys(spec, "changes"),
         "connector": {"connector": connector_key(spec.name)},
         "stream": {"stream": stream_key(spec.name)},
+        "load": {"load": load_key(spec.name)},
     }
     return [
         Gate(
             name=row.name,
             step=f"{spec.name}__gate_{row.name}",
             promise=row.promise,
-            subjects=assets[row.on],
+            subjects=_witnessed(assets[row.on], spec) if row.needs_history else assets[row.on],
             judge=_judge(row.name, spec),
             priority=row.priority,
             after=tuple(mirror.values()),
         )
         for row in GATES
-        if spec.load or not row.needs_load
+        if (spec.load or not row.needs_load)
+        and (not row.needs_history or (spec.load and spec.load.witnessed and _witnessed(mirror, spec)))
     ]
+
+
+def _witnessed(of_tables: Mapping[str, dg.AssetKey], spec: PipelineSpec) -> dict[str, dg.AssetKey]:
+    """Tables that the history of the load can judge: it does not know which of its rows a row filter keeps."""
+    filtered = {entry.label for entry in spec.entries if entry.where}
+    return {label: key for label, key in of_tables.items() if label not in filtered}
 
 
 def _judge(name: str, spec: PipelineSpec) -> Judge:

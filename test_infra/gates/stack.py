@@ -40,4 +40,8 @@ def _judge(context: JudgeContext, subjects: Sequence[str]) -> Mapping[str, Findi
     record = read_record(context.run_dir)
     since = record.started_at.timestamp() if record else 0.0
     events = [event for event in context.stack.events() if happened_at(event) >= since]
-    return {service: judge_service(service, states.get(service), events) for service in subjects}
+    stack = context.stack
+    return {
+        service: judge_service(service, states.get(service), events, stack.ended_unasked(service, since))
+        for service in subjects
+    }

@@ -20,9 +20,11 @@ from test_infra.stack import containers
 from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.record import ProcessId, StackFolders, StackRecord, read_record
 from test_infra.stack.spec import StackSpec
+from test_infra.stack.stability import happened_at
 from test_infra.stack.start_keeper import KEEPER_MODULE
 from test_infra.stack.status import StackStatus, stack_status
 from test_infra.stack.sweep import STACK_TAG, stack_tag
+from test_infra.stack.unasked_ends import said_of
 
 
 class StackNotRunning(InfrastructureError):
@@ -120,6 +122,16 @@ class Stack:
             return []
         whole, _, _ = text.rpartition("\n")  # a full disk may hold back the rest of the last line
         return [json.loads(line) for line in whole.splitlines()]
+
+    def ended_unasked(self, service: str, since: float = 0.0) -> str:
+        """How often a service ended by itself, and why as far as its log tells; empty when it did not.
+
+        Args:
+            service: its name.
+            since: epoch seconds; what was before does not count.
+        """
+        events = [event for event in self.events() if happened_at(event) >= since]
+        return said_of(service, events, self.logs / f"{service}.log")
 
     def status(self) -> StackStatus:
         """Look at every service now; the stack may have been ended and started again since it was attached to."""

@@ -16,7 +16,10 @@ process that is stopped on request leaves no event."""
 
 
 def judge_service(
-    service: str, state: tuple[ServiceState, str] | None, events: Sequence[Mapping[str, object]]
+    service: str,
+    state: tuple[ServiceState, str] | None,
+    events: Sequence[Mapping[str, object]],
+    ended_unasked: str = "",
 ) -> Finding:
     """The verdict on one service: it is usable, and nothing happened to it that nobody asked for.
 
@@ -24,6 +27,7 @@ def judge_service(
         service: its name.
         state: its state now and why; None when the stack does not know it.
         events: what happened to the stack's processes during the run, oldest first.
+        ended_unasked: how often it ended by itself during the run, and why, in words.
     """
     unplanned = [event for event in events if event.get("service") == service and event.get("event") not in PLANNED]
     rows = tuple(
@@ -39,7 +43,7 @@ def judge_service(
         return Finding(
             outcome=Outcome.FAILED,
             verdicts=("UNSTABLE",),
-            summary=f"{service} ended or restarted {len(unplanned)} times without being asked to",
+            summary=ended_unasked or f"{service}: {len(unplanned)} events that nobody asked for",
             numbers=numbers,
             rows=rows,
         )

@@ -16,7 +16,7 @@ from test_infra.verdict.report import verdict_on
 from test_infra.verdict.result import MISSING
 from test_infra.verdict.run import run_dir
 
-GATES = {"parity", "lag", "witness", "offsets", "quarantine", "stream", "connector", "continuity"}
+GATES = {"parity", "lag", "witness", "offsets", "quarantine", "stream", "connector", "continuity", "load"}
 GATES |= {"service_stability", "suite"}
 """Every kind of gate: what follows would prove nothing of one that the definitions had lost."""
 PASSED = Finding(outcome=Outcome.PASSED, summary="planted")
@@ -107,20 +107,6 @@ def test_all_gates_look_although_all_fail_and_the_verdict_comes_last(
     started = [event.step_key for event in result.all_events if event.event_type_value == "STEP_START"]
     assert started[-1] == "verdict"
     assert result.filter_events(lambda event: event.step_key == "verdict" and event.is_step_failure)
-
-
-def test_parity_judges_before_lag_writes_to_the_source(
-    definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The gate of lag writes a row of an idle table again, which mends what parity has to find in it."""
-    plant(monkeypatch, PASSED)
-    result = definitions.resolve_job_def("all_gates").execute_in_process()
-    started = [event.step_key for event in result.all_events if event.event_type_value == "STEP_START"]
-    pipelines = [step.removesuffix("__gate_lag") for step in started if step.endswith("__gate_lag")]
-    assert pipelines
-    for pipeline in pipelines:
-        gates = [step for step in started if step.startswith(f"{pipeline}__gate_")]
-        assert gates[0] == f"{pipeline}__gate_parity"
 
 
 def test_a_gate_whose_evaluation_is_missing_turns_the_verdict_red(

@@ -55,6 +55,47 @@ def test_a_mistake_in_a_pipeline_is_refused_with_file_and_line(more: str, field:
     assert f"billing/defs.yaml:{line}" in words
 
 
+PARTS = """type: test_infra.components.CdcPipeline
+attributes:
+  name: billing
+  exclude: [sales.scratch_*]
+  tables:
+    - invoices
+    - sales.*
+    - 'hr."Pay Roll"'
+    - table: documents
+      columns: {exclude: [scan]}
+    - table: tenants
+      rows: {where: "tenant = 'a'"}
+"""
+
+
+def test_tables_of_schemas_patterns_and_parts_have_assets_and_gates() -> None:
+    definitions, _ = load(PARTS)
+    checks = [asset for asset in definitions.asset_checks or () if isinstance(asset, dg.AssetsDefinition)]
+    keys = {(spec.asset_key.to_user_string(), spec.name) for one in checks for spec in one.check_specs}
+    mirrors = {"invoices", "sales___74ec57", "hr/Pay_Roll_c7662d", "documents", "tenants"}
+    assert {key for key, name in keys if name == "parity"} == {f"billing/mirror/{one}" for one in mirrors}
+    witnessed = mirrors - {"tenants"}
+    assert {key for key, name in keys if name == "witness"} == {f"billing/mirror/{one}" for one in witnessed}
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ("[a.b.c]", "more than one dot"),
+        ("['a b', 'a$b']", "would share a topic"),
+        ("[{table: a, colums: {exclude: [b]}}]", "colums"),
+        ("[{table: a, columns: {exclude: []}}]", "columns.exclude"),
+        ("[a, 1]", "tables.1"),
+    ],
+)
+def test_a_mistake_under_tables_is_refused_with_file_and_line(tables: str, words: str) -> None:
+    found = refusal(PIPELINE.replace("[invoices]", tables))
+    assert words in found
+    assert "billing/defs.yaml:" in found
+
+
 def test_a_mistake_in_a_stack_is_refused_with_file_and_line() -> None:
     words = refusal(
         "type: test_infra.components.ServiceStack\nattributes:\n  services:\n    kafka:\n      prot: 9092\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -247,6 +248,97 @@ def test_what_the_source_refuses_is_told_with_the_constraint_and_its_own_words(
     ended = control.wait_bulk(later, Deadline(60))
     control.stop(later)
     assert (ended.ok, ended.refusals["public.odd"][0].words.startswith("never: ")) == (0, True)
-    told = witness.testify("odd", history.read(later.folders.history), {}, time.time(), 0.5)
+    told = witness.testify("odd", history.read(later.folders.history), {}, time.time(), 0.5, witness.NOT_ASKED)
     assert told.counts == {Verdict.UNKNOWN: 1}
     assert "never: new row" in told.reason
+
+
+def own_traffic(stack: Stack, name: str, **load: object) -> RunningPipeline:
+    spec = PipelineSpec(name=name, tables=["noted"], load=LoadSpec.model_validate(load))
+    return RunningPipeline(stack, spec)
+
+
+def test_sql_files_are_the_traffic_as_often_as_asked_for(
+    stack: Stack, owner: psycopg.Connection, tmp_path: Path
+) -> None:
+    owner.execute("DROP TABLE IF EXISTS noted; CREATE TABLE noted (id serial PRIMARY KEY, note text)")
+    (tmp_path / "traffic.sql").write_text("INSERT INTO noted (note) VALUES ('a'), ('b');")
+    pipeline = own_traffic(stack, "bysql", sql=[tmp_path / "traffic.sql"], repeat=3)
+    prepare(pipeline)
+    control.start(pipeline)
+    assert control.wait_bulk(pipeline, Deadline(60)).runs == 3
+    assert owner.execute("SELECT count(*) FROM noted").fetchone() == (6,)
+    control.stop(pipeline)
+    (tmp_path / "traffic.sql").write_text("INSERT INTO noted (note) VALUES ('a');\nINSERT INTO nowhere VALUES (1);")
+    control.start(pipeline)
+    with pytest.raises(LoadFailed, match="the load of bysql ended after 0 runs") as failed:
+        control.wait_bulk(pipeline, Deadline(60))
+    assert 'relation "nowhere" does not exist' in failed.value.details["error"]
+    assert owner.execute("SELECT count(*) FROM noted").fetchone() == (6,)
+
+
+PROGRAM = """
+import json, os, psycopg, time
+with psycopg.connect() as connection, open(os.environ["TEST_INFRA_HISTORY"], "a") as history:
+    started = time.time()
+    insert = "INSERT INTO noted (note) VALUES ('x') RETURNING id, pg_current_xact_id()::text"
+    (row,) = connection.execute(insert).fetchall()
+    connection.commit()
+    line = {"table": "noted", "key": {"id": row[0]}, "kind": "insert", "outcome": "ok", "tx_id": int(row[1])}
+    history.write(json.dumps({**line, "started": started, "done": time.time()}) + "\\n")
+"""
+
+
+def test_program_is_the_traffic_and_writes_a_history_that_the_witness_reads(
+    stack: Stack, owner: psycopg.Connection
+) -> None:
+    owner.execute("DROP TABLE IF EXISTS noted; CREATE TABLE noted (id serial PRIMARY KEY, note text)")
+    pipeline = own_traffic(stack, "byprogram", command=[sys.executable, "-c", PROGRAM], repeat=2, history=True)
+    prepare(pipeline)
+    control.start(pipeline)
+    assert control.wait_bulk(pipeline, Deadline(60)).runs == 2
+    done = list(history.read(pipeline.folders.history, {"noted": ["id"]}))
+    mirror = {
+        (key,): witness.Seen(tx_id)
+        for key, tx_id in owner.execute("SELECT id, xmin::text::bigint FROM noted").fetchall()
+    }
+    found = witness.testify("noted", done, mirror, time.time(), 0.5, witness.NOT_ASKED)
+    assert (found.green, found.keys) == (True, 2)
+
+
+def test_what_a_trigger_or_a_rule_does_instead_is_written_down_as_touched(
+    stack: Stack, owner: psycopg.Connection
+) -> None:
+    owner.execute(
+        """DROP TABLE IF EXISTS kept, moved, soft;
+        CREATE TABLE kept (id int PRIMARY KEY, gone boolean NOT NULL DEFAULT false, updated_at timestamptz);
+        CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN NEW.updated_at := now(); RETURN NEW; END $$;
+        CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON kept FOR EACH ROW EXECUTE FUNCTION stamp();
+        CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN UPDATE kept SET gone = true WHERE id = OLD.id; RETURN NULL; END $$;
+        CREATE TRIGGER keep BEFORE DELETE ON kept FOR EACH ROW EXECUTE FUNCTION keep();
+        CREATE TABLE moved (id int PRIMARY KEY, note text);
+        CREATE FUNCTION move() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN NEW.id := NEW.id + 1000000; RETURN NEW; END $$;
+        CREATE TRIGGER move BEFORE INSERT ON moved FOR EACH ROW EXECUTE FUNCTION move();
+        CREATE TABLE soft (id int PRIMARY KEY, gone boolean);
+        CREATE RULE soft AS ON DELETE TO soft DO INSTEAD UPDATE soft SET gone = true WHERE id = OLD.id"""
+    )
+    load = LoadSpec(operations=600, rows_before=20, background_rate_per_s=0)
+    pipeline = RunningPipeline(stack, PipelineSpec(name="touched", tables=["kept", "moved", "soft"], load=load))
+    prepare(pipeline)
+    control.start(pipeline)
+    ended = control.wait_bulk(pipeline, Deadline(60))
+    control.stop(pipeline)
+    assert ended.refusals == {}
+    done = list(history.read(pipeline.folders.history))
+    for table in ("kept", "moved", "soft"):
+        of_table = [one for one in done if one.table == table]
+        assert table == "moved" or any(one.kind is Kind.TOUCHED for one in of_table)
+        query = f"SELECT id, xmin::text::bigint FROM {table}"
+        mirror = {(key,): witness.Seen(tx_id) for key, tx_id in owner.execute(query.encode()).fetchall()}
+        found = witness.testify(table, of_table, mirror, time.time(), 0.0, witness.NOT_ASKED)
+        assert found.counts.keys() <= {Verdict.UNKNOWN}, (table, found.faults)
+        assert found.keys > 0
+        assert table == "moved" or found.touched > 0

@@ -199,6 +199,13 @@ def killed_halfway(live: Live) -> None:
         ["DELETE FROM halfway WHERE id <= 200; UPDATE halfway SET v = 'changed' WHERE id BETWEEN 201 AND 300"]
     )
     beginning.join()
+    wait_for(
+        lambda: live.pipeline.connect.status(live.pipeline.names.connector),
+        Deadline(60),
+        what="Kafka Connect",
+        awaited="an answer after its restart",
+        not_yet=(InfrastructureError,),
+    )
 
 
 def long_open(live: Live) -> None:

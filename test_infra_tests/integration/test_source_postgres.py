@@ -335,6 +335,18 @@ def test_a_row_that_copy_refuses_is_named_by_its_line(stack: Stack, owner, tmp_p
     assert relations(owner) == set()
 
 
+def test_rows_of_another_file_are_copied_and_a_bad_one_is_named_in_it(stack: Stack, owner, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    sql = "CREATE TABLE t (id int PRIMARY KEY, v text);\n\\copy t from 'rows.csv' with (format csv, header)\n"
+    rows.write_text("id,v\n1,a\n1,b\n")
+    with pytest.raises(UsageError) as refused:
+        prepare(RunningPipeline(stack, made_by(tmp_path, sql)))
+    assert refused.value.details["file"] == f"{rows}:3"
+    rows.write_text('id,v\n1,"a\nß"\n')
+    prepare(RunningPipeline(stack, made_by(tmp_path, sql)))
+    assert owner.execute("SELECT * FROM t").fetchall() == [(1, "a\nß")]
+
+
 def test_an_extension_that_is_not_there_is_answered_with_those_that_are(stack: Stack, owner, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         prepare(RunningPipeline(stack, made_by(tmp_path, "CREATE EXTENSION IF NOT EXISTS citext WITH SCHEMA public;")))

@@ -30,7 +30,7 @@ def breaks(pipeline: RunningPipeline) -> list[Break]:
     extents = extents_of(pipeline.bootstrap, changes)
     topics = {topic: extent.topic_id for topic, extent in extents.items()}
     now = Origin(source=source.origin(), topics=topics)
-    found += lake_breaks(now, folders.lake, folders.checkpoint, changes, extents)
+    found += lake_breaks(now, folders.lake, folders.checkpoint, changes, extents, {pipeline.names.message_topic})
     for part, folder in (("lake", folders.lake), ("checkpoint", folders.checkpoint)):
         if Origin.read(folder) is None:
             found.append(Break(part, "nothing says which source and topics it comes from"))

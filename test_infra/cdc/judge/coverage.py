@@ -19,11 +19,14 @@ from test_infra.cdc.stream.stream import Covered, stream_of
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.sources.source import Position, SourceObserver
+    from test_infra.stack.services.kafka_clients import Brokers
 
 DEFAULT_TIMEOUT_S = 90.0
 """After a kill of Connect it took up to 35 s until its offsets moved again."""
 
 LOOK_INTERVAL_S = 1.0
+ENDED_BEFORE_S = 60.0
+"""A service that ended so long before a wait may be the reason why it was in vain."""
 RESTARTED_WITHIN_S = 10.0
 """What has ended or failed and was not started again by then will not get there."""
 
@@ -52,7 +55,7 @@ def wait_streaming(pipeline: RunningPipeline, observer: SourceObserver, deadline
     try:
         wait_for(capturing, deadline, what=what, awaited="a confirmed position", hint="test-infra status")
     except (NotReady, ConnectorFailed) as error:
-        raise Behind(error.what, details=error.details, hint=error.hint) from error
+        raise Behind(_with_cause(pipeline, error.what, deadline), details=error.details, hint=error.hint) from error
     try:
         streaming = pipeline.committed() is not None
     except InfrastructureError:
@@ -96,7 +99,14 @@ def wait_committed(pipeline: RunningPipeline, marker: Position, deadline: Deadli
     except ConnectorFailed as error:
         raise Behind(error.what, details=error.details, hint=error.hint) from error
     except InfrastructureError as error:
-        raise Behind(f"{name}: the source is ahead of Kafka", details=error.details, hint=error.hint) from error
+        what = _with_cause(pipeline, f"{name}: the source is ahead of Kafka", deadline)
+        raise Behind(what, details=error.details, hint=error.hint) from error
+
+
+def _with_cause(pipeline: RunningPipeline, what: str, deadline: Deadline) -> str:
+    """What is behind, and before it that Kafka Connect does not stay up, where that is so: nothing else explains it."""
+    since = time.time() - deadline.elapsed_s - ENDED_BEFORE_S
+    return "; ".join(filter(None, [pipeline.stack.ended_unasked("connect", since), what]))
 
 
 def reach(
@@ -114,7 +124,7 @@ def reach(
         return {}, dict.fromkeys(tables, one_line(error))
     covered: dict[str, Covered] = {}
     behind: dict[str, str] = {}
-    stream, watch = stream_of(pipeline), _StreamWatch(pipeline)
+    stream, watch = stream_of(pipeline), StreamWatch(pipeline)
 
     def look() -> None:
         behind.clear()
@@ -188,7 +198,7 @@ class _ConnectorWatch:
             raise failure(self._pipeline, status)
 
 
-class _StreamWatch:
+class StreamWatch:
     """Looks once a second whether the stream lives: asking the gateway costs more than reading a table's log."""
 
     def __init__(self, pipeline: RunningPipeline) -> None:
@@ -219,7 +229,7 @@ def _ended_stream(pipeline: RunningPipeline) -> str | None:
     return f"the stream of {pipeline.spec.name} is {newest.state.value}"
 
 
-def _end_offsets(bootstrap: str, topic_of: Mapping[str, str], deadline: Deadline) -> dict[str, dict[int, int]]:
+def _end_offsets(bootstrap: Brokers, topic_of: Mapping[str, str], deadline: Deadline) -> dict[str, dict[int, int]]:
     from kafka.errors import KafkaError
 
     return wait_for(

@@ -43,6 +43,7 @@ class Cut:
     Args:
         connection: DuckDB on disk; it holds the source's rows and their sums (`test_infra.cdc.judge.read_source_rows`).
         tables: table label -> the source's table at the snapshot.
+        row_bytes: table label -> bytes of a row of the source on average.
         snapshot: S, which transactions the source's rows contain.
         marker: a position behind everything that S contains.
         covered: table -> watermark W and Delta versions V; only tables that were there in time.
@@ -54,6 +55,7 @@ class Cut:
 
     connection: DuckDBPyConnection
     tables: Mapping[str, SourceTable]
+    row_bytes: Mapping[str, int]
     snapshot: Visibility
     marker: Position
     covered: Mapping[str, Covered]
@@ -66,6 +68,7 @@ class Cut:
     def sides(self, pipeline: RunningPipeline, table: str) -> Iterator[Sides]:
         """The relations of one covered table, for the time of the block; Delta tables are read at their versions."""
         covered, connection = self.covered[table], self.connection
+        connection.execute(f"SET memory_limit = '{scratch_db.memory_limit(self.row_bytes[table])}'")
         scratch_db.view(connection, "mirror", open_table(pipeline.mirror(table), covered.mirror_version))
         scratch_db.view(connection, "changes_files", open_table(pipeline.changes(table), covered.changes_version))
         below = covered.below_applied_sql()
@@ -78,6 +81,7 @@ class Cut:
             marker_lsn=self.marker.stored,
             before_images=self.tables[table].before_images,
             source_sums=read_source_rows.sums_of(table),
+            row_bytes=self.row_bytes[table],
         )
 
 
@@ -134,7 +138,7 @@ def _taken(pipeline: RunningPipeline, tables: Sequence[str], deadline: Deadline,
                     marker = observer.emit_marker()
                     # While the rows are read: the sooner the versions are found, the fewer keys are dirty.
                     reached = scratch.beside.submit(_reached, pipeline, tables, marker, deadline)
-                    read_source_rows.read_source_rows(frozen, scratch.folder, scratch.connection)
+                    row_bytes = read_source_rows.read_source_rows(frozen, scratch.folder, scratch.connection)
             except LockNotTaken as error:
                 seen = coverage.one_line(error)
                 continue
@@ -147,6 +151,7 @@ def _taken(pipeline: RunningPipeline, tables: Sequence[str], deadline: Deadline,
             return Cut(
                 connection=scratch.connection,
                 tables={table.schema.label: table for table in frozen.tables},
+                row_bytes=row_bytes,
                 snapshot=frozen.snapshot,
                 marker=marker,
                 covered=covered,

@@ -87,6 +87,7 @@ class TableParity:
         mirror_version: Delta version read; None when none covered the watermark.
         changes_version: the same for the change log.
         left_out: what the pipeline does not capture of the table, in words.
+        moved: what showed that the pipeline moves, where no compared table has a row or a change.
     """
 
     table: str
@@ -105,6 +106,12 @@ class TableParity:
     mirror_version: int | None = None
     changes_version: int | None = None
     left_out: dict[str, str] = field(default_factory=dict)
+    moved: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether both sides were compared and have no row, and the table never changed."""
+        return self.mirror_version is not None and not (self.source_rows or self.mirror_rows or self.changes)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -78,6 +78,7 @@ JUDGES: Mapping[str, PipelineJudge] = {
     "witness": _by_entry(_witness),
     "quarantine": _alone(probes.quarantine),
     "connector": _alone(probes.connector),
+    "load": _alone(probes.load),
     "continuity": _alone(probes.belongs_together),
     "stream": _alone(probes.stream),
 }

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.judge import coverage
+from test_infra.cdc.judge import coverage, heartbeat
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.lake import scratch_db
 from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.lake.versions import Commit
 from test_infra.cdc.stream.stream import stream_of
+from test_infra.cdc.types.position import position
 from test_infra.verdict.measures import Histogram, Series, bucket_s, series
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from test_infra.cdc.lake.table import LakeTable
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.pipeline.spec import LagThresholds
     from test_infra.cdc.stream.stream import Covered
@@ -31,6 +33,8 @@ EDGES_S = (0.0, *(round(SHORTEST_BIN_S * 10 ** (place / BINS_PER_DECADE), 6) for
 """Bins of every lag, from a millisecond to hours, each a third longer than the one before. The same for all tables,
 so that their histograms add up.
 """
+BEATS = 3
+"""Heart-beats of one look, one after the other: a single one may have come at a bad moment."""
 MOST_BUCKETS = 120
 """Points in time of a lag over time."""
 
@@ -60,6 +64,7 @@ class LagReport:
         behind: why the sink was not there in time, where that is so.
         histograms: how the lags of each hop are spread.
         over_time: p50, p95 and max of each hop by the time of the commit; None when nothing was measured.
+        heartbeat: lag of the pipeline's heart-beats of this look, for a table that had no change; else None.
     """
 
     count: int = 0
@@ -69,11 +74,23 @@ class LagReport:
     behind: str = ""
     histograms: tuple[Histogram, ...] = ()
     over_time: Series | None = None
+    heartbeat: LagReport | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether the table had no change since the stream was ready, as far as it could be told."""
+        return not (self.count or self.unmeasured or self.behind)
 
     def verdicts(self, thresholds: LagThresholds) -> tuple[Verdict, ...]:
-        """LAG beyond a threshold or when the sink was not there in time; UNKNOWN when nothing was measured."""
+        """LAG beyond a threshold or when the sink was not there in time; UNKNOWN when nothing was measured.
+
+        An idle table is as late as the pipeline's heart-beat, or unknown where the pipeline says that idle is red.
+        """
         if self.behind:
             return (Verdict.LAG,)
+        if self.idle and self.heartbeat is not None:
+            of_heartbeat = self.heartbeat.verdicts(thresholds)
+            return of_heartbeat or ((Verdict.UNKNOWN,) if thresholds.idle == "red" else ())
         if not self.count or self.unmeasured:
             return (Verdict.UNKNOWN,)
         return (Verdict.LAG,) if self.exceeded(thresholds) else ()
@@ -94,7 +111,8 @@ class LagReport:
 def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, LagReport]:
     """Measure the lag of every change that was committed since the stream was ready, up to this call.
 
-    An idle table proves nothing, so the owner writes one of its rows again, unchanged, and that change is measured.
+    Where a table had none, heart-beats of the pipeline are sent and measured, anew with each call; nothing is written
+    into a user's table.
 
     Args:
         pipeline: whose changes are measured.
@@ -105,12 +123,24 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
     """
     since = stream_of(pipeline).ready_at()
     reports = _measured(pipeline, pipeline.tables, since, timeout_s)
-    if idle := [table for table, report in reports.items() if not report.count and not report.behind]:
-        for schema in pipeline.schemas():
-            if schema.label in idle:
-                pipeline.source.touch(schema)
-        reports |= _measured(pipeline, idle, since, timeout_s)
+    if any(report.idle for report in reports.values()):
+        beats = of_heartbeat(pipeline, since, timeout_s)
+        reports = {
+            table: replace(report, heartbeat=beats) if report.idle else report for table, report in reports.items()
+        }
     return {table: reports[table] for table in pipeline.tables}
+
+
+def of_heartbeat(pipeline: RunningPipeline, since: datetime, timeout_s: float) -> LagReport:
+    """Send heart-beats and measure their lag, as that of changes."""
+    proof = heartbeat.prove(pipeline, BEATS, timeout_s)
+    if proof.behind or proof.after is None:
+        return LagReport(since=since, behind=proof.behind)
+    label = pipeline.heartbeat.label
+    changes = open_table(pipeline.changes(label))
+    visible = visible_batches(changes.commits(), open_table(pipeline.mirror(label)).commits())
+    with scratch_db.on_disk(pipeline.stack.dir) as connection:
+        return _of_rows(connection, changes, f"lsn > {position(proof.after.stored)}", visible, since)
 
 
 def measure(connection: DuckDBPyConnection, visible: Visible, since: datetime) -> LagReport:
@@ -230,14 +260,34 @@ def _measured(
 ) -> dict[str, LagReport]:
     covered, behind = coverage.advance(pipeline, tables, timeout_s)
     reports = {table: LagReport(since=since, behind=why) for table, why in behind.items()}
-    return reports | {table: of_table(pipeline, table, upto, since) for table, upto in covered.items()}
-
-
-def of_table(pipeline: RunningPipeline, table: str, upto: Covered, since: datetime) -> LagReport:
-    """Lag of one table's changes up to where it is covered, see `measure`."""
-    changes = open_table(pipeline.changes(table), upto.changes_version)
-    visible = visible_batches(changes.commits(), open_table(pipeline.mirror(table)).commits())
     with scratch_db.on_disk(pipeline.stack.dir) as connection:
-        scratch_db.view(connection, "changes_files", changes)
-        connection.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {upto.below_applied_sql()}")
-        return measure(connection, visible, since)
+        return reports | {table: of_table(connection, pipeline, table, upto, since) for table, upto in covered.items()}
+
+
+def of_table(
+    connection: DuckDBPyConnection, pipeline: RunningPipeline, table: str, upto: Covered, since: datetime
+) -> LagReport:
+    """Lag of one table's changes up to where it is covered, see `measure`.
+
+    Args:
+        connection: of `scratch_db.on_disk`.
+        pipeline: has the table.
+        table: its label.
+        upto: how far it is covered.
+        since: when the stream was ready.
+    """
+    changes = open_table(pipeline.changes(table), upto.changes_version)
+    commits = changes.commits()
+    if commits and commits[-1].max_commit_ts_us <= since.timestamp() * 1e6:
+        return LagReport(since=since)
+    visible = visible_batches(commits, open_table(pipeline.mirror(table)).commits())
+    return _of_rows(connection, changes, upto.below_applied_sql(), visible, since)
+
+
+def _of_rows(
+    connection: DuckDBPyConnection, changes: LakeTable, where: str, visible: Visible, since: datetime
+) -> LagReport:
+    """Lag of the rows of a change log for which a condition holds."""
+    scratch_db.view(connection, "changes_files", changes)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW changes AS SELECT * FROM changes_files WHERE {where}")
+    return measure(connection, visible, since)

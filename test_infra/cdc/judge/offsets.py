@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.judge import coverage
+from test_infra.cdc.judge import coverage, heartbeat
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.lake import scratch_db
 from test_infra.cdc.lake.open import open_table
@@ -56,6 +56,7 @@ class OffsetAccount:
         faults: the first of them.
         upto: partition -> end offset of what was accounted for.
         reason: why nothing could be accounted for, where that is so.
+        moved: what showed that the pipeline moves, where no topic of this look has a record.
     """
 
     topic: str
@@ -64,6 +65,12 @@ class OffsetAccount:
     faults: tuple[OffsetFault, ...] = ()
     upto: dict[int, int] = field(default_factory=dict)
     reason: str = ""
+    moved: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether the topic ends where it begins, and that was all there was to account for."""
+        return bool(self.upto) and not any(self.upto.values()) and self.green
 
     @property
     def green(self) -> bool:
@@ -83,27 +90,41 @@ def check(
     """
     wanted = list(tables or pipeline.tables)
     covered, behind = coverage.advance(pipeline, wanted, timeout_s)
-    return {
-        table: OffsetAccount(pipeline.topic(table), verdicts={Verdict.LAG: 1}, reason=behind[table])
-        if table in behind
-        else _account(pipeline, table, covered[table])
-        for table in wanted
-    }
+    with scratch_db.on_disk(pipeline.stack.dir) as connection:
+        scratch_db.view(connection, "quarantine", open_table(pipeline.quarantine))
+        accounts = {
+            table: OffsetAccount(pipeline.topic(table), verdicts={Verdict.LAG: 1}, reason=behind[table])
+            if table in behind
+            else _account(connection, pipeline, table, covered[table])
+            for table in wanted
+        }
+    return shown_to_move(pipeline, accounts, timeout_s)
 
 
-def _account(pipeline: RunningPipeline, table: str, covered: Covered) -> OffsetAccount:
+def shown_to_move(
+    pipeline: RunningPipeline, accounts: dict[str, OffsetAccount], timeout_s: float
+) -> dict[str, OffsetAccount]:
+    """Topics without a record are accounted for where the pipeline moves: another one has a record, or a heart-beat."""
+    if not all(account.empty for account in accounts.values()):
+        return accounts
+    proof = heartbeat.prove(pipeline, 1, timeout_s)
+    if proof.behind:
+        late, reason = {Verdict.LAG: 1}, f"no topic has a record, and {proof.behind}"
+        return {table: replace(account, verdicts=late, reason=reason) for table, account in accounts.items()}
+    return {table: replace(account, moved=proof.said) for table, account in accounts.items()}
+
+
+def _account(connection: DuckDBPyConnection, pipeline: RunningPipeline, table: str, covered: Covered) -> OffsetAccount:
     topic, bootstrap = pipeline.topic(table), pipeline.bootstrap
 
     def reread(partition: int, first: int, end: int) -> Iterable[Record]:
         return topics.read_records(bootstrap, topic, partition, first, end)
 
-    with scratch_db.on_disk(pipeline.stack.dir) as connection:
-        changes = open_table(pipeline.changes(table), covered.changes_version)
-        scratch_db.view(connection, "changes", changes)
-        scratch_db.view(connection, "quarantine", open_table(pipeline.quarantine))
-        starts = changes.commits()[0]
-        first = starts.offsets if starts.version == 0 else {}
-        return account_for(connection, topic, first, covered.applied, reread)
+    changes = open_table(pipeline.changes(table), covered.changes_version)
+    scratch_db.view(connection, "changes", changes)
+    starts = changes.commits()[0]
+    first = starts.offsets if starts.version == 0 else {}
+    return account_for(connection, topic, first, covered.applied, reread)
 
 
 def account_for(
@@ -126,9 +147,10 @@ def account_for(
         reread: reads a range of a partition from Kafka.
     """
     bounds = ", ".join(f"({part}, {first.get(part, 0)}, {end})" for part, end in upto.items() if end > 0)
+    if not upto:
+        return OffsetAccount(topic, verdicts={Verdict.UNKNOWN: 1}, reason="the topic has no partition that is known")
     if not bounds:
-        reason = "the topic is empty: there was no offset to account for"
-        return OffsetAccount(topic, verdicts={Verdict.UNKNOWN: 1}, upto=dict(upto), reason=reason)
+        return OffsetAccount(topic, counts=dict.fromkeys((*KINDS, "control"), 0), upto=dict(upto))
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE placed AS
         SELECT part, off, kind FROM (

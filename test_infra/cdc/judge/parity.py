@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.judge import cut
+from test_infra.cdc.judge import cut, heartbeat
 from test_infra.cdc.judge.compare import judge
 from test_infra.cdc.judge.coverage import DEFAULT_TIMEOUT_S, Behind, one_line
 from test_infra.cdc.judge.differences import TableParity
 from test_infra.cdc.judge.read_source_rows import NoExactForm
 from test_infra.cdc.judge.verdicts import Verdict
+from test_infra.cdc.lake import scratch_db
 
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
@@ -67,7 +68,7 @@ def check(
     try:
         with cut.take(pipeline, names, timeout_s) as taken:
             compared = time.monotonic()
-            judged = {name: _judged(taken, pipeline, name) for name in names}
+            judged = shown_to_move(pipeline, {name: _judged(taken, pipeline, name) for name in names}, timeout_s)
             now = time.monotonic()
             return ParityReport(
                 pipeline=pipeline.spec.name,
@@ -87,11 +88,18 @@ def check(
 
 
 def _judged(taken: cut.Cut, pipeline: RunningPipeline, name: str) -> TableParity:
+    import duckdb
+
     schema = taken.tables[name].schema
     if name in taken.behind:
         return _not_compared(schema.id, Verdict.LAG, taken.behind[name])
-    with taken.sides(pipeline, name) as sides:
-        judged = judge(taken.connection, sides, schema)
+    try:
+        with taken.sides(pipeline, name) as sides:
+            judged = judge(taken.connection, sides, schema)
+    except duckdb.OutOfMemoryException:
+        row, most = taken.row_bytes[name], scratch_db.memory_limit(taken.row_bytes[name])
+        why = f"its rows, of {row:,} bytes on average, cannot be compared in {most} of memory"
+        return _not_compared(schema.id, Verdict.UNKNOWN, why)
     covered = taken.covered[name]
     return replace(
         judged,
@@ -100,6 +108,19 @@ def _judged(taken: cut.Cut, pipeline: RunningPipeline, name: str) -> TableParity
         mirror_version=covered.mirror_version,
         changes_version=covered.changes_version,
     )
+
+
+def shown_to_move(
+    pipeline: RunningPipeline, judged: dict[str, TableParity], timeout_s: float
+) -> dict[str, TableParity]:
+    """Empty tables are equal where the pipeline moves. Rows and changes show that it does, and else a heart-beat."""
+    if not all(table.empty and table.green for table in judged.values()):
+        return judged
+    proof = heartbeat.prove(pipeline, 1, timeout_s)
+    if proof.behind:
+        reason = f"every compared table is empty, and {proof.behind}"
+        return {name: replace(table, counts={Verdict.LAG: 1}, reason=reason) for name, table in judged.items()}
+    return {name: replace(table, moved=proof.said) for name, table in judged.items()}
 
 
 def _not_compared(table: TableId, verdict: Verdict, why: str) -> TableParity:

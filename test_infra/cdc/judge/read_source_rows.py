@@ -40,13 +40,16 @@ def sums_of(table: str) -> str:
     return identifier(f"sums of source of {safe_name(table)}")
 
 
-def read_source_rows(frozen: FrozenSource, folder: Path, connection: DuckDBPyConnection) -> None:
+def read_source_rows(frozen: FrozenSource, folder: Path, connection: DuckDBPyConnection) -> dict[str, int]:
     """Read every row of every table, by all sessions of the frozen source side by side.
 
     Args:
         frozen: the moment.
         folder: takes the files of the rows; they must stay as long as the relations are used.
         connection: gets the relations `rows_of` and `sums_of` for each table.
+
+    Returns:
+        Table label -> bytes of a row on average, in memory.
 
     Raises:
         InfrastructureError: a read failed.
@@ -75,11 +78,14 @@ def read_source_rows(frozen: FrozenSource, folder: Path, connection: DuckDBPyCon
 
     with ThreadPoolExecutor(len(frozen.sessions), thread_name_prefix="read source rows") as pool:
         list(pool.map(read, frozen.sessions))
+    row_bytes = {}
     for table in frozen.tables:
         name = table.schema.label
         # Memory-mapped: columns that a query does not use are never read, and the rest is the system's cache.
         mapped = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in files[name]]
-        connection.register(f"files of {safe_name(name)}", pa.concat_tables(mapped))
+        rows = pa.concat_tables(mapped)
+        row_bytes[name] = rows.nbytes // max(1, rows.num_rows)
+        connection.register(f"files of {safe_name(name)}", rows)
         typed = _typed(table.schema, identifier(f"files of {safe_name(name)}"))
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {rows_of(name)} AS {typed}")
         connection.register(f"parts of {safe_name(name)}", pa.concat_tables(summed[name]))
@@ -89,6 +95,7 @@ def read_source_rows(frozen: FrozenSource, folder: Path, connection: DuckDBPyCon
             FROM {identifier(f"parts of {safe_name(name)}")} GROUP BY bucket"""
         )
         connection.unregister(f"parts of {safe_name(name)}")
+    return row_bytes
 
 
 def _write_and_sum(cursor: DuckDBPyConnection, schema: TableSchema, rows: pa.RecordBatchReader, path: Path) -> pa.Table:

@@ -23,6 +23,7 @@ class Sides:
         snapshot: what the source's rows contain.
         marker_lsn: a position behind everything visible; an ``r`` above it was read later. None: unknown.
         before_images: whether events carry the whole row before the change (REPLICA IDENTITY FULL).
+        row_bytes: of a row of the source, on average; 0 where that does not matter.
         source_sums: `test_infra.cdc.judge.sums` of all columns of the source, made while it was read; None: not made.
     """
 
@@ -33,6 +34,7 @@ class Sides:
     marker_lsn: Stored | None = None
     before_images: bool = False
     source_sums: str | None = None
+    row_bytes: int = 0
 
 
 def number(connection: DuckDBPyConnection, query: str) -> int:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from test_infra.cdc.judge import coverage
+from test_infra.cdc.judge.removals import Removal, removals
 from test_infra.cdc.judge.verdicts import Verdict
 from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.load import history
@@ -78,6 +79,7 @@ class Testimony:
         operations: outcome -> operations on them.
         foreign: keys that somebody else wrote since; they are not judged.
         touched: keys that a trigger or a rule changed in a way that the history does not know; not judged either.
+        by: the triggers and rules that touched keys, where their names are known.
         refused: constraint, or all words -> how many operations the source refused so, and its words of the first.
         counts: verdict -> how many; empty is green.
         faults: the first of them.
@@ -89,6 +91,7 @@ class Testimony:
     operations: dict[OperationOutcome, int] = field(default_factory=dict)
     foreign: int = 0
     touched: int = 0
+    by: tuple[str, ...] = ()
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     counts: dict[Verdict, int] = field(default_factory=dict)
     faults: tuple[WitnessFault, ...] = ()
@@ -98,6 +101,35 @@ class Testimony:
     def green(self) -> bool:
         """Whether nothing was found."""
         return not self.counts
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Rows that are absent, and what explains it beside a loss.
+
+    Args:
+        removals: key -> the event that removed its row.
+        own: transaction of the load -> tables that it wrote.
+        side_effects: table -> its triggers and rules.
+    """
+
+    removals: Mapping[Key, Removal]
+    own: Mapping[int, Collection[str]]
+    side_effects: Mapping[str, Sequence[str]]
+
+    def by_others(self, key: Key, operations: Sequence[Operation], fault: WitnessFault) -> str:
+        """Who removed the row, where the load did not say so; empty where nobody did."""
+        removal = self.removals.get(key)
+        last = next(operation for operation in operations if operation.number == fault.operation)
+        if removal is None or not removal.after(last):
+            return ""
+        if removal.tx_id not in self.own:
+            return _FOREIGN
+        names = sorted({name for table in self.own[removal.tx_id] for name in self.side_effects.get(table, ())})
+        return f"{_TOUCHED}: {', '.join(names)}" if names else ""
+
+
+NOT_ASKED = Removed({}, {}, {})
 
 
 def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT_S) -> dict[str, Testimony]:
@@ -112,24 +144,61 @@ def check(pipeline: RunningPipeline, timeout_s: float = coverage.DEFAULT_TIMEOUT
     least_committed = 0.0 if pipeline.spec.load is None else pipeline.spec.load.least_committed
     covered, behind = coverage.advance(pipeline, tables, timeout_s)
     # The history is read after the mirrors' versions are fixed, so it knows of everything that they may show.
-    of_table: dict[str, list[Operation]] = {table: [] for table in tables}
-    for operation in history.read(pipeline.folders.history):
-        of_table.setdefault(operation.table, []).append(operation)
-    key_names = {schema.label: schema.key_names for schema in pipeline.schemas()}
+    by_label: dict[str, list[Operation]] = {table: [] for table in tables}
+    schemas = pipeline.schemas()
+    key_names = {schema.label: schema.key_names for schema in schemas}
+    for operation in history.read(pipeline.folders.history, key_names):
+        by_label.setdefault(operation.table, []).append(operation)
+    side_effects = {
+        schema.label: tuple(one.name for one in of_table.side_effects)
+        for schema, of_table in zip(schemas, pipeline.source.constraints(), strict=True)
+    }
+    own: defaultdict[int, set[str]] = defaultdict(set)
+    for operation in (one for some in by_label.values() for one in some):
+        if operation.tx_id is not None:
+            own[operation.tx_id].add(operation.table)
     testimonies = {}
     for table in tables:
         if table in behind:
             testimonies[table] = Testimony(table, counts={Verdict.LAG: 1}, reason=behind[table])
             continue
-        operations = of_table[table]
+        operations = by_label[table]
+        if not operations:
+            mirror_table = open_table(pipeline.mirror(table), covered[table].mirror_version)
+            rows = sum(batch.num_rows for batch in mirror_table.rows(key_names[table]))
+            testimonies[table] = without_history(table, rows)
+            continue
         keys = {operation.key for operation in operations}
         mirror = {
             key: seen
             for key, seen in _rows(open_table(pipeline.mirror(table), covered[table].mirror_version), key_names[table])
             if key in keys
         }
-        testimonies[table] = testify(table, operations, mirror, asked_at, least_committed)
-    return testimonies
+        testimony = testify(table, operations, mirror, asked_at, least_committed, NOT_ASKED)
+        if Verdict.LOST in testimony.counts:
+            changes = open_table(pipeline.changes(table), covered[table].changes_version)
+            removed = Removed(removals(changes, key_names[table], keys - set(mirror)), own, side_effects)
+            testimony = testify(table, operations, mirror, asked_at, least_committed, removed)
+        testimonies[table] = testimony
+    return with_evidence(testimonies)
+
+
+def without_history(table: str, rows: int) -> Testimony:
+    """What there is to say of a table that the load has left alone: right where it is empty, and else unknown."""
+    if rows:
+        return Testimony(table, counts={Verdict.UNKNOWN: 1}, reason=f"the history has no operation on its {rows} rows")
+    return Testimony(table, reason="empty: no row, and no operation in the history")
+
+
+def with_evidence(testimonies: Mapping[str, Testimony]) -> dict[str, Testimony]:
+    """The testimonies, empty tables included; without one operation on any table the history is no witness."""
+    if any(testimony.keys or testimony.counts for testimony in testimonies.values()):
+        return dict(testimonies)
+    nothing = "the history has no operation of any table, so nothing is witnessed"
+    return {
+        table: replace(testimony, counts={Verdict.UNKNOWN: 1}, reason=nothing)
+        for table, testimony in testimonies.items()
+    }
 
 
 def testify(
@@ -138,6 +207,7 @@ def testify(
     mirror: Mapping[Key, Seen],
     asked_at: float,
     least_committed: float,
+    removed: Removed,
 ) -> Testimony:
     """Judge every key of the history.
 
@@ -151,6 +221,7 @@ def testify(
         asked_at: epoch seconds; everything acknowledged earlier is covered by the mirror.
         least_committed: share of the operations that must have committed, those not counted that were rolled back on
             purpose; with less, and with none, what was judged is too little to prove anything.
+        removed: who removed the rows that are absent; `NOT_ASKED` where that is not known.
     """
     of_key: defaultdict[Key, list[Operation]] = defaultdict(list)
     outcomes: Counter[OperationOutcome] = Counter()
@@ -166,11 +237,13 @@ def testify(
     apart: Counter[str] = Counter()
     for key, of_this in of_key.items():
         found = _judged(key, of_this, mirror.get(key), asked_at)
+        if isinstance(found, WitnessFault) and key not in mirror:
+            found = removed.by_others(key, of_this, found) or found
+        if isinstance(found, str):
+            apart[found] += 1
         if isinstance(found, WitnessFault):
             counts[found.verdict] += 1
             faults.append(found)
-        elif found is not None:
-            apart[found] += 1
     keys = len(of_key) - apart.total()
     reason = "" if counts else _too_little(keys, outcomes, refused, apart, least_committed)
     if reason:
@@ -180,7 +253,8 @@ def testify(
         keys=keys,
         operations=dict(outcomes),
         foreign=apart[_FOREIGN],
-        touched=apart[_TOUCHED],
+        touched=sum(count for what, count in apart.items() if what.startswith(_TOUCHED)),
+        by=tuple(sorted(what.removeprefix(_TOUCHED).strip(": ") for what in apart if what.startswith(f"{_TOUCHED}:"))),
         refused=refused,
         counts=dict(counts),
         faults=tuple(sorted(faults, key=lambda fault: fault.operation)[:MOST_FAULTS]),
@@ -199,7 +273,8 @@ def _too_little(
     if not sum(outcomes.values()):
         return "the history has no operation of this table"
     committed = outcomes.get(OperationOutcome.OK, 0)
-    lost = sum(count for count, _ in refused.values())
+    # What was refused with an operation of another table says nothing of this one.
+    lost = sum(count for count, words in refused.values() if words != WITH_ANOTHER)
     meant = committed + lost + outcomes.get(OperationOutcome.UNKNOWN, 0)
     most = sorted(refused.values(), key=lambda one: (one[1] == WITH_ANOTHER, -one[0]))
     why = f": {'; '.join(f'{count} times {words}' for count, words in most[:MOST_WORDS])}" if most else ""

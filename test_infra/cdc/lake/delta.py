@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from test_infra.cdc.lake import delta_log
-from test_infra.cdc.lake.delta_files import configuration, writer_properties
+from test_infra.cdc.lake.delta_files import ROWS_OF_ROW_GROUP, configuration, rows_of_row_group, writer_properties
 from test_infra.cdc.lake.delta_reading import Way, dataset_of, refused_feature, scanned, scanned_for, unreadable, way_of
 from test_infra.cdc.lake.location import Location
 from test_infra.cdc.lake.schemas import plain
@@ -43,6 +43,8 @@ class DeltaLakeTable:
     def __init__(self, location: Location, version: int | None = None) -> None:
         self._location = location
         self._version = version
+        # Of the largest rows that were written: a compaction and a merge write them again.
+        self._row_group = ROWS_OF_ROW_GROUP
 
     @classmethod
     def create(cls, location: Location, schema: pa.Schema, applied: Applied) -> DeltaLakeTable:
@@ -157,16 +159,15 @@ class DeltaLakeTable:
         from deltalake import CommitProperties
 
         properties = CommitProperties(custom_metadata={BEGINS: str(begins)})
-        self._write(
-            lambda: self._delta.delete(where, commit_properties=properties, writer_properties=writer_properties())
-        )
+        written = writer_properties(self._row_group)
+        self._write(lambda: self._delta.delete(where, commit_properties=properties, writer_properties=written))
 
     def compact(self) -> None:
         """Join small files and remove those replaced long ago."""
         from deltalake.exceptions import CommitFailedError
 
         with suppress(CommitFailedError):
-            self._delta.optimize.compact(writer_properties=writer_properties())
+            self._delta.optimize.compact(writer_properties=writer_properties(self._row_group))
             self._delta.vacuum(dry_run=False)
 
     def _log(self) -> Iterator[Noted]:
@@ -180,25 +181,27 @@ class DeltaLakeTable:
     def _append(self, rows: pa.Table, properties: CommitProperties) -> None:
         from deltalake import write_deltalake
 
+        self._row_group = min(self._row_group, rows_of_row_group(rows))
         self._write(
             lambda: write_deltalake(
                 self._delta,
                 rows,
                 mode="append",
                 commit_properties=properties,
-                writer_properties=writer_properties(),
+                writer_properties=writer_properties(self._row_group),
             )
         )
 
     def _merge_once(self, rows: pa.Table, rule: MergeRule, applied: Applied) -> None:
         values = dict(rule.values)
+        self._row_group = min(self._row_group, rows_of_row_group(rows))
         merge = self._delta.merge(
             rows,
             rule.same,
             source_alias="s",
             target_alias="t",
             commit_properties=_commit_properties(applied),
-            writer_properties=writer_properties(),
+            writer_properties=writer_properties(self._row_group),
         )
         merge = merge.when_matched_delete(rule.delete).when_matched_update(values, rule.update)
         merge.when_not_matched_insert(values, rule.insert).execute()

@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     from test_infra.cdc.lake.table import LakeTable
 
 MEMORY_LIMIT = "256MB"
+LARGE_ROW_BYTES = 4_096
+MEMORY_LIMIT_OF_LARGE_ROWS = "1GB"
+"""Sorting and joining go to disk in blocks, but a value is in memory as a whole."""
 SETTINGS = "SET TimeZone = 'UTC'; SET enable_progress_bar = false"
 """Of every DuckDB connection and cursor. Without the second, a query of some seconds draws a bar on standard output."""
+
+
+def memory_limit(row_bytes: int) -> str:
+    """What a comparison of rows of this size may use."""
+    return MEMORY_LIMIT_OF_LARGE_ROWS if row_bytes > LARGE_ROW_BYTES else MEMORY_LIMIT
 
 
 @contextmanager

@@ -11,13 +11,19 @@ from test_infra.base.errors import InfrastructureError, UsageError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.cdc.load.prepare import WRITERS
 from test_infra.cdc.load.run import LoadConfig, LoadStatus
+from test_infra.cdc.load.traffic import TrafficConfig
 from test_infra.runtime.local import UnknownProcess
 from test_infra.runtime.process import ProcessSpec
 
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
+    from test_infra.cdc.pipeline.spec import LoadSpec
 
 MEMORY_LIMIT_MIB = 512
+BULK_WITHIN_S = 300.0
+OVERHEAD_S = 30.0
+_MODULES = {True: "test_infra.cdc.load.run", False: "test_infra.cdc.load.traffic"}
+"""Whether the load is generated -> what runs it."""
 
 
 class LoadFailed(InfrastructureError):
@@ -35,24 +41,13 @@ def start(pipeline: RunningPipeline, operations: int | None = None, rate_per_s: 
     Raises:
         UsageError: the pipeline has no load, or a column for which no values can be made.
     """
-    stack, spec, folders = pipeline.stack, pipeline.spec, pipeline.folders
+    stack, spec = pipeline.stack, pipeline.spec
     if spec.load is None:
         raise UsageError(f"pipeline {spec.name} has no load", hint="give it one under `load:`")
     if _running(pipeline):
         return
-    schemas = pipeline.schemas()
-    config = LoadConfig(
-        endpoint=pipeline.endpoint(spec.source.service),
-        schemas=schemas,
-        constraints=pipeline.source.constraints(),
-        values=spec.load.values,
-        seed=spec.load.seed,
-        operations=spec.load.operations if operations is None else operations,
-        rate_per_s=spec.load.background_rate_per_s if rate_per_s is None else rate_per_s,
-        limit_s=spec.load.background_limit_s,
-        writers=WRITERS,
-        history=folders.history,
-        status=_status_path(pipeline),
+    config = (
+        _generated(pipeline, spec.load, operations, rate_per_s) if spec.load.generated else _own(pipeline, spec.load)
     )
     config_path = _folder(pipeline) / "config.json"
     _status_path(pipeline).unlink(missing_ok=True)
@@ -60,14 +55,60 @@ def start(pipeline: RunningPipeline, operations: int | None = None, rate_per_s: 
     stack.host_runtime.start(
         ProcessSpec(
             name=_name(pipeline),
-            argv=(sys.executable, "-m", "test_infra.cdc.load.run", str(config_path)),
+            argv=(sys.executable, "-m", _MODULES[spec.load.generated], str(config_path)),
             env=stack.process_env(),
             cwd=_folder(pipeline),
             log_path=log_path(pipeline),
-            memory_limit_mib=MEMORY_LIMIT_MIB,
+            memory_limit_mib=MEMORY_LIMIT_MIB if spec.load.generated else None,
             stop_timeout_s=10.0,
         )
     )
+
+
+def _generated(
+    pipeline: RunningPipeline, load: LoadSpec, operations: int | None, rate_per_s: float | None
+) -> LoadConfig:
+    return LoadConfig(
+        endpoint=pipeline.endpoint(pipeline.spec.source.service),
+        schemas=pipeline.schemas(),
+        constraints=pipeline.source.constraints(),
+        values=load.values,
+        seed=load.seed,
+        operations=load.operations if operations is None else operations,
+        rate_per_s=load.background_rate_per_s if rate_per_s is None else rate_per_s,
+        limit_s=load.background_limit_s,
+        writers=WRITERS,
+        history=pipeline.folders.history,
+        status=_status_path(pipeline),
+    )
+
+
+def _own(pipeline: RunningPipeline, load: LoadSpec) -> TrafficConfig:
+    folder = _folder(pipeline)
+    ours = {
+        "TEST_INFRA_PIPELINE": pipeline.spec.name,
+        "TEST_INFRA_TABLES": "\n".join(schema.qualified for schema in pipeline.schemas()),
+        "TEST_INFRA_SEED": str(load.seed),
+        **({"TEST_INFRA_HISTORY": str(pipeline.folders.history)} if load.history else {}),
+    }
+    return TrafficConfig(
+        endpoint=pipeline.endpoint(pipeline.spec.source.service),
+        sql=load.sql or [],
+        command=load.command or [],
+        folder=load.folder,
+        env={"HOME": str(Path.home()), **pipeline.stack.process_env(), **ours},
+        repeat=load.repeat,
+        background=load.background,
+        timeout_s=load.timeout_s,
+        limit_s=load.background_limit_s,
+        pass_file=folder / "pgpass",
+        status=_status_path(pipeline),
+    )
+
+
+def longest_s(load: LoadSpec) -> float:
+    """How long the first part of a load may take, seconds."""
+    return BULK_WITHIN_S if load.generated else load.repeat * load.timeout_s + OVERHEAD_S
 
 
 def wait_bulk(pipeline: RunningPipeline, deadline: Deadline) -> LoadStatus:
@@ -85,15 +126,23 @@ def wait_bulk(pipeline: RunningPipeline, deadline: Deadline) -> LoadStatus:
             return seen
         if seen.error or seen.ended_at is not None or (not alive and seen.started_at is not None):
             raise LoadFailed(
-                f"the load of {pipeline.spec.name} ended after {seen.operations_done} operations",
+                _ended_after(pipeline, seen),
                 details={"error": seen.error or "it was stopped"},
                 log=log_path(pipeline),
             )
-        raise StillWaiting(f"{seen.operations_done} operations done")
+        raise StillWaiting(
+            f"{seen.operations_done or seen.runs} {'operations' if seen.operations_done else 'runs'} done"
+        )
 
     return wait_for(
         done, deadline, what=f"the load of {pipeline.spec.name}", awaited="its bulk", log=log_path(pipeline)
     )
+
+
+def _ended_after(pipeline: RunningPipeline, seen: LoadStatus) -> str:
+    generated = pipeline.spec.load is None or pipeline.spec.load.generated
+    much = f"{seen.operations_done} operations" if generated else f"{seen.runs} runs"
+    return f"the load of {pipeline.spec.name} ended after {much}"
 
 
 def status(pipeline: RunningPipeline) -> LoadStatus:

@@ -30,12 +30,14 @@ class Ran:
     Args:
         committed: whether it did; None when the connection was lost and nobody can tell.
         missed: places of statements that did nothing, or something else than they say.
+        no_row: those of them that wrote no row.
         refused: place of the statement that the source refused; None where it refused none, or its commit.
         words: what the source said then.
     """
 
     committed: bool | None
     missed: tuple[int, ...] = ()
+    no_row: tuple[int, ...] = ()
     refused: int | None = None
     words: str = ""
 
@@ -97,7 +99,8 @@ class Executor:
         ]
         self._history.add(steps, tx_id, started, time.time(), self._phase)
         missed = tuple(place for place, one in enumerate(seen) if self._missed(transaction.operations[place], one))
-        return Ran(committed, missed, refused, words)
+        no_row = tuple(place for place in missed if seen[place].rows == 0)
+        return Ran(committed, missed, no_row, refused, words)
 
     def _sent(
         self, connection: psycopg.Connection, transaction: Transaction, cursors: list[psycopg.Cursor]
@@ -156,6 +159,9 @@ class Executor:
         outcome = OperationOutcome.OK if committed else OperationOutcome.UNKNOWN
         if seen.rows == 1 and (seen.key is None or _same(seen.key, _key_after(self._shapes, operation))):
             return [self._step(effect, outcome) for effect in operation.effects]
+        if operation.kind is Kind.INSERT and seen.rows == 1 and seen.key is not None:
+            # A trigger gave the row another key, and the source has said which.
+            return [self._step(Effect(operation.table, Kind.INSERT, seen.key), outcome)]
         if not shape.constraints.side_effects:
             return [self._step(effect, OperationOutcome.FAILED) for effect in operation.effects]
         # A trigger or a rule did something else: with these rows, and with the one that came back.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from test_infra.base.errors import UsageError
 
 Key = tuple[int | str, ...]
 """A key as it is written down: integers as they are, every other value as text."""
@@ -151,13 +153,32 @@ class History:
         self._file.close()
 
 
-def read(path: Path) -> Iterator[Operation]:
-    """The operations of a history, in order; a torn last line is left out, a missing file is an empty history."""
+class BadHistory(UsageError):
+    """A line of a history that is none; a user's own program may have written it."""
+
+
+def read(path: Path, key_names: Mapping[str, Sequence[str]] | None = None) -> Iterator[Operation]:
+    """The operations of a history, in order; a torn last line is left out, a missing file is an empty history.
+
+    Args:
+        path: of the history.
+        key_names: table -> its key columns in order, which every line must name; None: as they are written.
+
+    Raises:
+        BadHistory: a line is no operation, or names another table or key.
+    """
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
+            for place, line in enumerate(file):
                 if line.endswith("\n"):
-                    yield _parsed(json.loads(line))
+                    try:
+                        yield _parsed(json.loads(line), place, key_names)
+                    except (ValueError, KeyError, TypeError, AttributeError) as error:
+                        raise BadHistory(
+                            f"line {place + 1} of the load's history is no operation",
+                            details={"file": str(path), "seen": f"{type(error).__name__}: {error}", "line": line[:200]},
+                            hint="docs/load.md has the form",
+                        ) from None
     except FileNotFoundError:
         return
 
@@ -182,16 +203,22 @@ def heal(path: Path) -> None:
             file.truncate(content.rfind(b"\n") + 1)
 
 
-def _parsed(line: dict[str, Any]) -> Operation:
+def _parsed(line: dict[str, Any], place: int, key_names: Mapping[str, Sequence[str]] | None) -> Operation:
+    table, key = line["table"], line["key"]
+    names = list(key) if key_names is None else key_names.get(table)
+    if names is None:
+        raise ValueError(f"table {table} is none of {', '.join(key_names or ())}")
+    if set(names) != set(key):
+        raise ValueError(f"the key of {table} is {', '.join(names)}")
     return Operation(
-        number=line["op"],
-        table=line["table"],
-        key=tuple(line["key"].values()),
+        number=line.get("op", place),
+        table=table,
+        key=tuple(written(key[name]) for name in names),
         kind=Kind(line["kind"]),
         outcome=OperationOutcome(line["outcome"]),
-        tx_id=line["tx_id"],
-        started=line["started"],
-        done=line["done"],
-        phase=Phase(line["phase"]),
+        tx_id=None if line["tx_id"] is None else int(line["tx_id"]),
+        started=float(line["started"]),
+        done=float(line["done"]),
+        phase=Phase(line.get("phase", Phase.LOAD)),
         refused=line.get("refused", ""),
     )

@@ -210,7 +210,8 @@ class Planner:
             self.rows.undo(mark)
             return []
         deleted = Planned(table, Kind.DELETE, key, {}, tuple(effects))
-        if not again:
+        # Where a trigger or a rule keeps the row, its key is not free.
+        if not again or any(one.before_row or one.rule for one in self._shapes[table].constraints.side_effects):
             return [deleted]
         before = self.rows.mark()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from test_infra.base.errors import UsageError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.cdc.load.seed import seed_rows
 from test_infra.cdc.load.shape import shapes_of
@@ -14,7 +15,7 @@ from test_infra.cdc.pipeline.table_states import remember
 from test_infra.cdc.sources.source import SqlFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from test_infra.cdc.pipeline.running import RunningPipeline
     from test_infra.cdc.sources.origin import SourceOrigin
@@ -45,14 +46,15 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
     captured = resolve_patterns(pipeline, ddl) if spec.has_patterns else pipeline.captured
     source = pipeline.source_with([table for tables in captured.values() for table in tables])
 
-    def check_before_publishing(_schemas: Sequence[TableSchema], origin: SourceOrigin) -> None:
+    def check_before_publishing(schemas: Sequence[TableSchema], origin: SourceOrigin) -> None:
+        _check_excluded(captured, schemas)
         _check_origin(pipeline, origin)
 
     schemas = source.prepare(ddl, check_before_publishing)
     private_dir(folders.record.parent)
     write_private(pipeline.document_path("tables"), ResolvedTables(entries=dict(captured)).model_dump_json(indent=1))
     remember(pipeline)
-    if spec.load is not None:
+    if spec.load is not None and spec.load.generated:
         seed_rows(
             source.session,
             shapes_of(schemas, source.constraints(), spec.load.values),
@@ -90,6 +92,18 @@ def resolve_patterns(pipeline: RunningPipeline, ddl: SqlFile | None) -> dict[str
     refuse_unmatched(resolved, available)
     refuse_clashes(table.id for tables in resolved.values() for table in tables)
     return resolved
+
+
+def _check_excluded(captured: Mapping[str, Sequence[CapturedTable]], schemas: Sequence[TableSchema]) -> None:
+    """Every excluded column is one of its table, or of one of the tables of its pattern."""
+    known = {schema.label: {*(column.name for column in schema.excluded), *schema.generated} for schema in schemas}
+    for label, tables in captured.items():
+        there = {name for table in tables for name in known[table.id.label]}
+        if unknown := [name for table in tables for name in table.excluded if name not in there]:
+            raise UsageError(
+                f"{label} has no column {unknown[0]} that could be left out",
+                hint="`columns: exclude:` takes names without double quotes; upper and lower case count",
+            )
 
 
 def _check_origin(pipeline: RunningPipeline, now: SourceOrigin) -> None:

@@ -92,6 +92,7 @@ class LoadStatus(Document):
         cannot: table -> why no row can be made for it.
         unknown: the connection was lost at the commit.
         transactions: with whatever outcome.
+        runs: whole runs of a user's own SQL files or program.
         started_at: epoch seconds of the first transaction; None before.
         bulk_done_at: epoch seconds; None while the bulk runs.
         ended_at: epoch seconds; None while the process runs.
@@ -106,6 +107,7 @@ class LoadStatus(Document):
     cannot: dict[str, str] = {}
     unknown: int = 0
     transactions: int = 0
+    runs: int = 0
     started_at: float | None = None
     bulk_done_at: float | None = None
     ended_at: float | None = None
@@ -241,7 +243,7 @@ def run(config: LoadConfig, stop: threading.Event) -> LoadStatus:
             error="; ".join(sorted({writer.error for writer in writers if writer.error})),
         )
         note_used(config.history, shapes, [writer.numbers for writer in writers], ended=ended_at is not None)
-        write_private(config.status, redact(seen.model_dump_json()))
+        write_private(config.status, json.dumps(redact.document(seen.model_dump(mode="json"))))
         return seen
 
     while any(writer.is_alive() for writer in writers):

@@ -120,12 +120,11 @@ class _Planter:
             ran = self._executor.run(self._connection, transaction)
             self._planner.ended(transaction, committed=ran.committed, missed=ran.missed)
             if ran.committed:
-                missed = set(ran.missed)
                 self.committed.update(
-                    one.table for place, one in enumerate(transaction.operations) if place not in missed
+                    one.table for place, one in enumerate(transaction.operations) if place not in ran.no_row
                 )
-                refusals += len(missed)
-                if missed:
+                refusals += len(ran.no_row)
+                if ran.no_row:
                     self.why[table] = "a trigger or a rule kept rows from being written"
             else:
                 refusals, at_once = refusals + 1, 1

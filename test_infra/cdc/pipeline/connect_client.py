@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import BadDocument, FieldProblem, InfrastructureError
 from test_infra.base.redaction import redact
+from test_infra.stack.services.connect_address import ConnectAddress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpx
 
 REQUEST_TIMEOUT_S = 20.0
@@ -49,23 +52,19 @@ class ConnectClient:
     """The REST interface of Kafka Connect.
 
     Args:
-        url: such as ``http://127.0.0.1:8083``.
+        address: where it is; a URL such as ``http://127.0.0.1:8083`` is one, too.
+        why_away: what is known of the service that may be why it does not answer; empty when nothing is.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, address: ConnectAddress | str, why_away: Callable[[], str] = str) -> None:
+        self._address = ConnectAddress.of(address)
+        self._url = self._address.url
+        self._why_away = why_away
 
     @cached_property
     def _http(self) -> httpx.Client:
-        """One client for all requests: reading the certificates costs more than a request.
-
-        It keeps no connection open between requests, so there is nothing to close.
-        """
-        import httpx
-
-        return httpx.Client(
-            base_url=self._url, timeout=REQUEST_TIMEOUT_S, limits=httpx.Limits(max_keepalive_connections=0)
-        )
+        """One client for all requests: reading the certificates costs more than a request."""
+        return self._address.client(REQUEST_TIMEOUT_S)
 
     def validate(self, config: dict[str, str]) -> None:
         """Let Connect check a configuration.
@@ -156,7 +155,7 @@ class ConnectClient:
             )
         except httpx.HTTPError as error:
             raise ConnectRefused(
-                f"Kafka Connect at {self._url} did not answer",
+                ": ".join(filter(None, [f"Kafka Connect at {self._url} did not answer", self._why_away()])),
                 details={"request": request, "seen": redact(str(error))},
                 hint="test-infra status",
             ) from error

@@ -36,6 +36,11 @@ class PipelineNames:
         """Spark job name and Delta application id."""
         return self.connector
 
+    @property
+    def message_topic(self) -> str:
+        """Kafka topic of the source's logical messages, as Debezium names it: heart-beats and markers."""
+        return f"{self.topic_prefix}.message"
+
     def topic(self, schema: str, table: str) -> str:
         """Kafka topic of one table, as Debezium names it."""
         return debezium_topic(self.topic_prefix, schema, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,15 @@ from test_infra.base.errors import InfrastructureError
 from test_infra.cdc.lake.location import Location
 from test_infra.cdc.pipeline.captured import resolve
 from test_infra.cdc.pipeline.connect_client import ConnectClient
+from test_infra.cdc.pipeline.heartbeat import heartbeat_table
 from test_infra.cdc.pipeline.names import PipelineFolders, PipelineNames
 from test_infra.cdc.pipeline.spec import PipelineSpec
 from test_infra.cdc.sources import source_of
 from test_infra.cdc.sources.source import CaptureNames
 from test_infra.cdc.types.table_id import CapturedTable, TableId
 from test_infra.cdc.types.table_pattern import parse_selection
+from test_infra.stack.services.connect_address import ConnectAddress
+from test_infra.stack.services.kafka_clients import Brokers
 
 if TYPE_CHECKING:
     from test_infra.cdc.sources.source import Position, Source
@@ -112,6 +115,11 @@ class RunningPipeline:
         captured = self.table_ids[table]
         return self.names.topic(captured.schema, captured.name)
 
+    @property
+    def heartbeat(self) -> TableSchema:
+        """The table that its heart-beats are changes of; change log and mirror lie beside those of captured tables."""
+        return heartbeat_table(self.source.kind)
+
     def endpoint(self, service: str) -> Endpoint:
         """How a service of the stack is reached.
 
@@ -121,9 +129,9 @@ class RunningPipeline:
         return self.stack.endpoint(service)
 
     @property
-    def bootstrap(self) -> str:
-        """Kafka's brokers, ``host:port``."""
-        return self.endpoint("kafka").url
+    def bootstrap(self) -> Brokers:
+        """Kafka's brokers."""
+        return Brokers.of(self.endpoint("kafka"))
 
     @property
     def source(self) -> Source:
@@ -139,7 +147,8 @@ class RunningPipeline:
     @cached_property
     def connect(self) -> ConnectClient:
         """Kafka Connect."""
-        return ConnectClient(self.endpoint("connect").url)
+        address = ConnectAddress.of(self.endpoint("connect"))
+        return ConnectClient(address, partial(self.stack.ended_unasked, "connect"))
 
     def committed(self) -> Position | None:
         """The source position up to which Kafka has acknowledged everything; None before streaming began.

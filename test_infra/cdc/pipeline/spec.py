@@ -81,11 +81,16 @@ class StreamSpec(Document):
 
 
 class LagThresholds(Document):
-    """The longest lag, commit in the source to the named place, that is still green. Seconds."""
+    """The longest lag, commit in the source to the named place, that is still green, in seconds; and idle tables."""
 
     changes_p95_s: float = Field(default=5.0, gt=0, description="95th percentile until durable in the change log.")
     mirror_p95_s: float = Field(default=5.0, gt=0, description="95th percentile until visible in the mirror.")
     mirror_max_s: float = Field(default=60.0, gt=0, description="Longest until visible in the mirror.")
+    idle: Literal["ok", "red"] = Field(
+        default="ok",
+        description="What a table is that had no change while the stream ran: ok where heart-beats of the pipeline "
+        "were visible in time, or always red.",
+    )
 
 
 Scalar = int | float | bool | str
@@ -135,6 +140,43 @@ class LoadSpec(Document):
     values: dict[str, dict[str, ColumnValues]] = Field(
         default_factory=dict, description="Table -> column -> what to write, where the catalogue does not say it."
     )
+    sql: list[YamlPath] | None = Field(
+        default=None, min_length=1, description="SQL files that are the traffic, instead of a generated one."
+    )
+    command: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Program and arguments that are the traffic; PGHOST and the like are in its environment.",
+    )
+    folder: YamlPath = Field(default=Path(), description="Working folder of the command; relative to the YAML.")
+    repeat: int = Field(
+        default=1, ge=1, description="How often the SQL files or the command run before the gates look."
+    )
+    background: bool = Field(
+        default=False, description="SQL files or the command are run again and again while the gates look."
+    )
+    history: bool = Field(
+        default=False, description="The command writes down what it did, in the form of docs/load.md, for the witness."
+    )
+    timeout_s: float = Field(default=300, gt=0, description="Longest run of the SQL files or of the command.")
+
+    @model_validator(mode="after")
+    def _one_traffic(self) -> Self:
+        if self.sql and self.command:
+            raise ValueError("give sql or command, not both")
+        if self.history and not self.command:
+            raise ValueError("history: true is for a command that writes one")
+        return self
+
+    @property
+    def generated(self) -> bool:
+        """Whether the rows are made here, and not by SQL files or a command."""
+        return not self.sql and not self.command
+
+    @property
+    def witnessed(self) -> bool:
+        """Whether there is a history."""
+        return self.generated or self.history
 
 
 class ColumnsSpec(Document):

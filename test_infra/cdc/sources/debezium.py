@@ -5,6 +5,20 @@ from __future__ import annotations
 import re
 
 
+def unreadable(name: str) -> str:
+    """What is in the name of a schema or table that Debezium 3.7 reads as another name; empty when nothing is.
+
+    It writes a streamed table's name in double quotes and reads it back (``TableId.toDoubleQuotedString``,
+    ``TableIdParser``): a quote at either end is not doubled, and doubled single quotes and backticks become one.
+    """
+    if name.startswith('"') or name.endswith('"'):
+        return 'a double quote (") at an end'
+    return next((f"two {what} in a row ({text})" for text, what in _HALVED.items() if text in name), "")
+
+
+_HALVED = {"''": "single quotes", "``": "backticks"}
+
+
 def exact(*parts: str) -> str:
     r"""The regular expression that matches one ``schema.table`` or ``schema.table.column``, and nothing else.
 

@@ -139,6 +139,9 @@ class SourceObserver(Protocol):
         before the returned position.
         """
 
+    def emit_beat(self, text: str) -> Position:
+        """Write a heart-beat of the pipeline, in a transaction of its own, into no table; see `Source.beat_prefix`."""
+
     def tables(self, labels: Sequence[str]) -> Sequence[SourceTable]:
         """The captured tables as they are now."""
 
@@ -169,6 +172,10 @@ class Source(Protocol):
 
     def heartbeat_properties(self) -> dict[str, str]:
         """Connector properties that make a heart-beat move the source's position, without writing into a table."""
+
+    @property
+    def beat_prefix(self) -> str:
+        """By which the stream knows the pipeline's heart-beats among the messages."""
 
     def prepare(
         self, ddl: SqlFile | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
@@ -292,6 +299,3 @@ class Source(Protocol):
 
     def largest_row(self, table: str) -> str | None:
         """Key and size of the largest row of a table now, in words; None when it cannot be told soon."""
-
-    def touch(self, schema: TableSchema) -> None:
-        """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
 
+    from test_infra.stack.services.connect_address import ConnectAddress
+
 LOOK_INTERVAL_S = 0.2
 FORGET_INTERVAL_S = 30.0
 COMMITTED_WITHIN_S = 5.0
@@ -109,15 +111,16 @@ class Stream:
         return wait_for(given, deadline, what="the stream", awaited=f"its release, {self._config.release_path}")
 
     def _stream(self, spark: SparkSession, release: Release) -> None:
-        wait_for_topics(release.bootstrap, release.schemas, Deadline(TOPICS_WITHIN_S))
+        wait_for_topics(release.bootstrap, _topics(release), Deadline(TOPICS_WITHIN_S))
         with hold_writer_locks(release):
             check_continuity(release, extents_of(release.bootstrap, release.schemas))
             self._apply_all(spark, release)
 
     def _apply_all(self, spark: SparkSession, release: Release) -> None:
         applier = Applier(
-            release.schemas,
+            {entry.topic: entry.table for entry in release.written},
             release.targets(),
+            beats=release.beats,
             stream_id=make_stream_id(release.checkpoint),
             tx_id_reference=release.tx_id_reference,
             mirror_interval_s=self._config.mirror_interval_ms / 1_000,
@@ -131,7 +134,7 @@ class Stream:
 
     def _start(self, spark: SparkSession, release: Release, applier: Applier) -> StreamingQuery:
         options: dict[str, str | int] = {
-            "kafka.bootstrap.servers": release.bootstrap,
+            **release.bootstrap.java_client("kafka."),
             # The defaults fetch 500 records and 1 MiB at a time: a backlog would wait for round trips.
             "kafka.max.poll.records": FETCHED_RECORDS,
             "kafka.max.partition.fetch.bytes": FETCHED_BYTES,
@@ -142,7 +145,7 @@ class Stream:
         records = (
             spark.readStream.format("kafka")
             .options(**options)
-            .option("subscribe", ",".join(release.schemas))
+            .option("subscribe", ",".join(_topics(release)))
             .option("startingOffsets", "earliest")
             .option("failOnDataLoss", "true")
             .option("maxOffsetsPerTrigger", self._config.max_offsets_per_trigger)
@@ -174,8 +177,9 @@ class Stream:
             if self._stop.is_set():
                 raise Stopping
             report = applier.apply(records, batch_id) if part.last else applier.apply_part(records, batch_id)
-            steps = ", ".join(f"{step} {seconds:.3f}" for step, seconds in report.seconds.items())
-            log.info("batch %d: %d records, read %.3f s, %s", batch_id, report.records, read_s, steps)
+            if report.records:
+                steps = ", ".join(f"{step} {seconds:.3f}" for step, seconds in report.seconds.items())
+                log.info("batch %d: %d records, read %.3f s, %s", batch_id, report.records, read_s, steps)
             self._status = self._status.model_copy(
                 update={
                     "records": self._status.records + report.records,
@@ -199,9 +203,9 @@ class Stream:
                 # Nothing to read yet: the query has looked at the topics and is ready for the first record.
                 self._status = self._status.model_copy(update={"ready_at": time.time()})
             self._report()
-            if release.connect_url and time.monotonic() - asked_at > FORGET_INTERVAL_S:
+            if release.connect is not None and time.monotonic() - asked_at > FORGET_INTERVAL_S:
                 asked_at = time.monotonic()
-                forget_old_deletes(applier, release)
+                forget_old_deletes(applier, release, release.connect)
         self._finish(query, release.checkpoint)
         try:
             applier.wait_for_mirrors(Deadline(MERGED_WITHIN_S))
@@ -229,10 +233,14 @@ class Stream:
             self._written = self._status
 
 
-def forget_old_deletes(applier: Applier, release: Release) -> None:
+def _topics(release: Release) -> list[str]:
+    return [entry.topic for entry in release.written]
+
+
+def forget_old_deletes(applier: Applier, release: Release, connect: ConnectAddress) -> None:
     """Let the applier forget deletes that no older event can undo any more; tried again later when Connect is away."""
     try:
-        offset = ConnectClient(str(release.connect_url)).offsets(release.connector)
+        offset = ConnectClient(connect).offsets(release.connector)
         committed = source_class(release.source_kind).committed_position(offset)
         if committed is not None:
             applier.forget_deletes(committed.stored, end_offsets_of(release.bootstrap, release.schemas))

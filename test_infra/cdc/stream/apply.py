@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Protocol
 from test_infra.cdc.lake.open import create_table
 from test_infra.cdc.lake.schemas import changes_schema, mirror_schema, quarantine_schema
 from test_infra.cdc.lake.versions import Applied
+from test_infra.cdc.stream.beats import Beats, with_beats
+from test_infra.cdc.stream.merge_workers import MergeWorkers, workers_for
 from test_infra.cdc.stream.mirror import Mirror, Pending
-from test_infra.cdc.stream.parse import Parsed, memory_db, parse
+from test_infra.cdc.stream.parse import Parsed, memory_db, parse, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.lake.location import Location
@@ -66,7 +69,7 @@ class BatchReport:
 
     Args:
         batch_id: of Spark.
-        records: Kafka records in it.
+        records: Kafka records in it, messages that are no heart-beats left out.
         refused: of these, put into quarantine now.
         seconds: step -> time of the slowest table.
     """
@@ -86,6 +89,7 @@ class Applier:
         stream_id: changes when the checkpoint does, so that batch numbers that begin again are not taken for replays.
         tx_id_reference: a 64-bit transaction id of about now.
         mirror_interval_s: shortest time between two merges into a mirror, seconds.
+        beats: how heart-beats are known, whose topic is among ``schemas``; None: there are none.
         create: opens or makes a table; Delta tables by default.
     """
 
@@ -97,22 +101,33 @@ class Applier:
         stream_id: str,
         tx_id_reference: int,
         mirror_interval_s: float = 0.0,
+        beats: Beats | None = None,
         create: CreateTable = create_table,
     ) -> None:
+        self._beats = beats
         self._stream_id = stream_id
-        self._pool = ThreadPoolExecutor(max_workers=max(1, len(schemas)), thread_name_prefix="apply")
+        self._pool = ThreadPoolExecutor(max_workers=workers_for(len(schemas)), thread_name_prefix="apply")
+        self._workers = MergeWorkers(workers_for(len(schemas)))
+        self._database = memory_db()
         start = Applied(stream=stream_id, batch=-1, offsets={0: 0})
 
         def change_log(schema: TableSchema) -> LakeTable:
             return create(targets.changes[schema.label], changes_schema(schema), start)
 
         def opened_changes(schema: TableSchema) -> ChangeLog:
-            return ChangeLog(schema, change_log(schema), tx_id_reference)
+            return ChangeLog(schema, change_log(schema), session_of(self._database), tx_id_reference)
 
         def opened_mirror(schema: TableSchema) -> Mirror:
             table = create(targets.mirror[schema.label], mirror_schema(schema), start)
-            # The change log is opened a second time: the mirror's thread reads it.
-            return Mirror(schema, table, change_log(schema), interval_s=mirror_interval_s)
+            return Mirror(
+                schema,
+                table,
+                # The change log is opened a second time: another thread reads it.
+                change_log(schema),
+                self._workers,
+                session_of(self._database),
+                interval_s=mirror_interval_s,
+            )
 
         self._changes = dict(zip(schemas, self._pool.map(opened_changes, schemas.values()), strict=True))
         self._mirrors = dict(zip(schemas, self._pool.map(opened_mirror, schemas.values()), strict=True))
@@ -139,6 +154,8 @@ class Applier:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if self._beats is not None:
+            records = with_beats(records, self._beats)
         steps = {"parse": 0.0, "append": 0.0, "hand over": 0.0}
 
         def timed(step: str, started: float) -> float:
@@ -191,10 +208,12 @@ class Applier:
     def close(self) -> None:
         """End the threads and close what they used. Rows that are not merged yet are merged at the next start."""
         self._pool.shutdown()
+        self._workers.close()
         for mirror in self._mirrors.values():
             mirror.close()
         for changes in self._changes.values():
             changes.close()
+        self._database.close()
 
     def _quarantined(self, refused: pa.Table, batch_id: int, append: Append) -> int:
         import pyarrow.compute as pc
@@ -218,12 +237,15 @@ class ChangeLog:
     Args:
         schema: the captured table.
         table: its change log.
+        connection: DuckDB for this change log alone.
         tx_id_reference: a 64-bit transaction id of about now.
     """
 
-    def __init__(self, schema: TableSchema, table: LakeTable, tx_id_reference: int) -> None:
+    def __init__(
+        self, schema: TableSchema, table: LakeTable, connection: DuckDBPyConnection, tx_id_reference: int
+    ) -> None:
         self._schema = schema
-        self._connection = memory_db()
+        self._connection = connection
         self._table = table
         self._applied = table.newest_applied()
         self._tx_id_reference = max(tx_id_reference, self._applied.max_tx_id)

@@ -13,6 +13,8 @@ from typing import Any
 
 STREAM_ID_FILE = "test_infra_stream_id"
 _VERSION = "v1"
+MOST_LOOKS = 20
+"""At a checkpoint that goes on each time."""
 
 
 class CheckpointDamaged(Exception):
@@ -41,11 +43,27 @@ class Checkpoint:
 def read_checkpoint(folder: Path) -> Checkpoint:
     """What the checkpoint says. One that was never used is empty.
 
+    Spark adds and removes files while this reads: what does not fit together is read again where it has gone on.
+
     Raises:
         CheckpointDamaged: a file is missing or cannot be read.
     """
+    for _ in range(MOST_LOOKS):
+        batches = _all_batches(folder)
+        try:
+            return _read(folder, *batches)
+        except (FileNotFoundError, CheckpointDamaged):
+            if _all_batches(folder) == batches:
+                raise
+    return _read(folder, *_all_batches(folder))
+
+
+def _all_batches(folder: Path) -> tuple[list[int], list[int]]:
+    return _batches(folder / "offsets"), _batches(folder / "commits")
+
+
+def _read(folder: Path, offsets: list[int], commits: list[int]) -> Checkpoint:
     stream_id = existing_stream_id(folder)
-    offsets, commits = _batches(folder / "offsets"), _batches(folder / "commits")
     if not offsets:
         if commits:
             raise CheckpointDamaged(f"{folder / 'offsets'} is empty, but micro-batch {max(commits)} was committed")

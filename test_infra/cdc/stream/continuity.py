@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,8 @@ def check_continuity(release: Release, extents: Mapping[str, TopicExtent]) -> No
     """
     now = release.origin.model_copy(update={"topics": {topic: extents[topic].topic_id for topic in release.schemas}})
     changes = {entry.topic: entry.changes for entry in release.tables}
-    if found := breaks(now, release.lake_dir, release.checkpoint, changes, extents):
+    beside = {entry.topic for entry in release.written} - set(changes)
+    if found := breaks(now, release.lake_dir, release.checkpoint, changes, extents, beside):
         raise Discontinuity(release.connector, found)
     for folder in (release.lake_dir, release.checkpoint):
         if Origin.read(folder) is None:
@@ -44,6 +45,7 @@ def breaks(
     checkpoint_dir: Path,
     changes: Mapping[str, Location | Path],
     extents: Mapping[str, TopicExtent],
+    beside: Collection[str] = (),
 ) -> list[Break]:
     """Where source, topics, checkpoint and lake do not belong together.
 
@@ -53,6 +55,7 @@ def breaks(
         checkpoint_dir: folder of Spark's checkpoint.
         changes: topic -> where its change log lies.
         extents: topic -> its id and offsets; a topic that does not exist is left out.
+        beside: further topics that the stream reads: that of the heart-beats, of which none has to be kept.
     """
     found: list[Break] = []
     for place, folder in (("lake", lake_dir), ("checkpoint", checkpoint_dir)):
@@ -65,7 +68,7 @@ def breaks(
         checkpoint = read_checkpoint(checkpoint_dir)
     except CheckpointDamaged as error:
         return [*found, Break("checkpoint", str(error))]
-    if others := checkpoint.topics - set(changes):
+    if others := checkpoint.topics - set(changes) - set(beside):
         found.append(Break("checkpoint", f"it is of another stream, which reads {', '.join(sorted(others))}"))
     for topic, table in changes.items():
         found += _table_breaks(topic, table, checkpoint, extents.get(topic))

@@ -13,11 +13,13 @@ from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.lake.table import TableMissing
 from test_infra.cdc.lake.versions import first_covering
 from test_infra.cdc.pipeline.origin import Origin
-from test_infra.cdc.stream.spec import Release, StreamConfig, TopicOfTable, write
+from test_infra.cdc.stream.spec import HeartbeatTopic, Release, StreamConfig, TopicOfTable, write
 from test_infra.cdc.stream.stream import Covered, StreamFailed, StreamMissing
 from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.spark.gateway.states import JobState
 from test_infra.spark.job.spec import Driver, JobSpec, JobType, PythonModule, Resources
+from test_infra.stack.services.connect_address import ConnectAddress
+from test_infra.stack.services.kafka_clients import Brokers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,14 +95,21 @@ class SparkStream:
             for schema in schemas
         )
         document = Release(
-            bootstrap=pipeline.endpoint("kafka").inside.url,
+            bootstrap=Brokers.of(pipeline.endpoint("kafka").inside),
             tables=entries,
+            heartbeat=HeartbeatTopic(
+                topic=pipeline.names.message_topic,
+                table=pipeline.heartbeat,
+                changes=pipeline.changes(pipeline.heartbeat.label),
+                mirror=pipeline.mirror(pipeline.heartbeat.label),
+                prefix=source.beat_prefix,
+            ),
             quarantine=pipeline.quarantine,
             checkpoint=folders.checkpoint,
             origin=Origin(source=source.origin()),
             source_kind=source.kind,
             tx_id_reference=source.newest_tx_id() if tx_id_reference is None else tx_id_reference,
-            connect_url=pipeline.endpoint("connect").inside.url,
+            connect=ConnectAddress.of(pipeline.endpoint("connect").inside),
             connector=pipeline.names.connector,
         )
         write(document, self._release_path)

@@ -1,15 +1,15 @@
-"""The mirror of one table, merged from its change log by a thread of its own.
+"""The mirror of one table, merged from its change log beside the micro-batches.
 
 A micro-batch is done when the change log has it. Rows that come while a merge runs are merged together by the next
 one. So the change log's lag does not depend on the size of the mirror, and a backlog is merged in few, large steps.
-After a crash, what the mirror lacks is read from the change log.
+After a crash, what the mirror lacks is read from the change log. The threads are few, and shared by all mirrors.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,17 +18,18 @@ from test_infra.cdc.lake.schemas import changes_schema, mirror_schema
 from test_infra.cdc.lake.table import MergeRule
 from test_infra.cdc.lake.unchanged_values import with_unchanged_values
 from test_infra.cdc.stream.order import DELETED, NEWER, DeletedKeys
-from test_infra.cdc.stream.parse import memory_db
 from test_infra.cdc.types import identifier
 from test_infra.cdc.types.position import Stored, position
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
     from pyarrow.dataset import Dataset, Expression
 
     from test_infra.base.deadline import Deadline
     from test_infra.cdc.lake.table import LakeTable
     from test_infra.cdc.lake.versions import Applied
+    from test_infra.cdc.stream.merge_workers import MergeWorkers
     from test_infra.cdc.types.table import TableSchema
 
 MOST_PENDING_BYTES = 64 * 1024 * 1024
@@ -58,27 +59,39 @@ class Mirror:
     Args:
         schema: the captured table.
         table: the mirror.
-        changes: the change log, opened for this mirror alone: its thread reads it.
+        changes: the change log, opened for this mirror alone: another thread reads it.
+        workers: do the merges, this mirror's one after the other.
+        connection: DuckDB for this mirror alone.
         interval_s: shortest time between two merges, seconds.
     """
 
-    def __init__(self, schema: TableSchema, table: LakeTable, changes: LakeTable, *, interval_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        schema: TableSchema,
+        table: LakeTable,
+        changes: LakeTable,
+        workers: MergeWorkers,
+        connection: DuckDBPyConnection,
+        *,
+        interval_s: float = 0.0,
+    ) -> None:
         self._schema = schema
         self._table = table
+        self._workers = workers
         self._interval_s = interval_s
-        self._connection = memory_db()
+        self._connection = connection
         self.deleted_keys = DeletedKeys(self._connection, _deletes_in(changes), _generation_in(changes))
         self._generation: Stored | None = None
-        self._lacks = lacking(changes, table.newest_applied())
+        self._lacks = deque(lacking(changes, table.newest_applied()))
         self._changes = changes
         self._changed = threading.Condition()
         self._pending: list[Pending] = []
-        self._busy = bool(self._lacks)
-        self._closed = False
+        self._busy = False
+        self._due_at = time.monotonic()
         self._merges = 0
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._follow, name=f"mirror of {schema.label}", daemon=True)
-        self._thread.start()
+        with self._changed:
+            self._request_merge()
 
     def add(self, pending: Pending) -> None:
         """Hand over rows that the change log has; waits while too many are pending.
@@ -91,7 +104,7 @@ class Mirror:
                 self._changed.wait()
             self._check()
             self._pending.append(pending)
-            self._changed.notify_all()
+            self._request_merge()
 
     def check(self) -> None:
         """Raise what ended the merging, if anything did."""
@@ -107,7 +120,8 @@ class Mirror:
         """
         with self._changed:
             idle = self._changed.wait_for(
-                lambda: self._failure is not None or not (self._busy or self._pending), deadline.remaining_s
+                lambda: self._failure is not None or not (self._busy or self._lacks or self._pending),
+                deadline.remaining_s,
             )
             self._check()
             if not idle:
@@ -118,58 +132,45 @@ class Mirror:
                 )
 
     def close(self) -> None:
-        """End the thread after the running merge. Rows that are not merged yet are merged at the next start."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
+        """Close its DuckDB, when the workers have ended. Rows that are not merged yet are merged at the next start."""
         self._connection.close()
 
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
 
+    def _request_merge(self) -> None:
+        """Have the next merge done, unless one runs or is requested already; the lock is held."""
+        if not self._busy and self._failure is None and (self._lacks or self._pending):
+            self._busy = True
+            self._workers.call(self._follow, self._due_at)
+
     def _follow(self) -> None:
+        """One merge: the next piece of what was lacking at the start, and then of all that is pending."""
         try:
-            for part in self._behind():
-                self._merge([part])
-                if self._closed:
-                    return
-            while True:
-                with self._changed:
-                    self._idle()
-                    while not self._pending and not self._closed:
-                        self._changed.wait()
-                    if self._closed:
-                        return
-                    self._busy, taken, self._pending = True, self._pending, []
-                    self._changed.notify_all()
-                started = time.monotonic()
-                self._merge(taken)
-                self._wait_until(started + self._interval_s)
+            taken = self._taken()
+            self._due_at = time.monotonic() + (0.0 if self._lacks else self._interval_s)
+            self._merge(taken)
         except BaseException as error:
-            with self._changed:
-                self._failure = error
-                self._changed.notify_all()
-
-    def _wait_until(self, until: float) -> None:
+            # Raised to whoever looks next; a worker goes on with other mirrors.
+            self._failure = error
         with self._changed:
-            self._idle()
-            while not self._closed and (left := until - time.monotonic()) > 0:
-                self._changed.wait(left)
+            self._busy = False
+            self._request_merge()
+            self._changed.notify_all()
 
-    def _idle(self) -> None:
-        self._busy = False
-        self._changed.notify_all()
-
-    def _behind(self) -> Iterator[Pending]:
-        """What the change log had at the start and the mirror had not, in pieces."""
+    def _taken(self) -> list[Pending]:
         import pyarrow as pa
 
+        with self._changed:
+            if not self._lacks:
+                taken, self._pending = self._pending, []
+                self._changed.notify_all()
+                return taken
+            applied, where = self._lacks.popleft()
         wanted = changes_schema(self._schema)
-        for applied, where in self._lacks:
-            rows = self._changes.rows(wanted.names, where).read_all()
-            yield Pending(pa.table(rows.columns, names=rows.column_names).cast(wanted), applied)
+        rows = self._changes.rows(wanted.names, where).read_all()
+        return [Pending(pa.table(rows.columns, names=rows.column_names).cast(wanted), applied)]
 
     def _merge(self, parts: list[Pending]) -> None:
         """Bring the newest event of each key into the mirror."""

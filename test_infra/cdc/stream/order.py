@@ -47,7 +47,7 @@ class DeletedKeys:
         self.generation = generation
         self._bounds: list[tuple[Stored, dict[int, int]]] = []
         connection.register("changes", changes)
-        connection.execute(f"CREATE OR REPLACE TABLE deleted_keys AS {_DELETES}")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE deleted_keys AS {_DELETES}")
         self._note_bounds()
         connection.unregister("changes")
 

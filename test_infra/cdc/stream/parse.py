@@ -56,7 +56,7 @@ class Parsed:
 
 
 def memory_db() -> DuckDBPyConnection:
-    """A new DuckDB in memory, in UTC, that fetches nothing. One thread may use it at a time."""
+    """A new DuckDB in memory, in UTC, that fetches nothing. One thread may use it at a time; see `session_of`."""
     import duckdb
 
     connection = duckdb.connect(
@@ -64,6 +64,13 @@ def memory_db() -> DuckDBPyConnection:
     )
     connection.execute(SETTINGS)
     return connection
+
+
+def session_of(database: DuckDBPyConnection) -> DuckDBPyConnection:
+    """A session of its own in a DuckDB: its temporary tables, for one thread at a time. Databases have threads each."""
+    session = database.cursor()
+    session.execute(SETTINGS)
+    return session
 
 
 def parse(

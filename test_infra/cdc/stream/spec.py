@@ -11,9 +11,12 @@ from test_infra.base.paths import write_private
 from test_infra.cdc.lake.location import TableLocation
 from test_infra.cdc.pipeline.origin import Origin
 from test_infra.cdc.types.table import TableSchema
+from test_infra.stack.services.connect_address import ConnectAddress
+from test_infra.stack.services.kafka_clients import Brokers
 
 if TYPE_CHECKING:
     from test_infra.cdc.stream.apply import Targets
+    from test_infra.cdc.stream.beats import Beats
 
 
 class StreamConfig(Document):
@@ -50,35 +53,59 @@ class TopicOfTable(Document):
     mirror: TableLocation
 
 
+class HeartbeatTopic(TopicOfTable):
+    """The topic of messages, and where the pipeline's heart-beats among them go.
+
+    Args:
+        prefix: of the messages that are heart-beats.
+    """
+
+    prefix: str
+
+
 class Release(Document):
     """Known when the source is prepared: the driver may begin.
 
     Args:
         bootstrap: Kafka brokers.
         tables: what to read and where to write.
+        heartbeat: the same for the pipeline's heart-beats.
         quarantine: where the table of the refused records lies.
         checkpoint: folder of Spark's checkpoint.
         origin: the source that the topics come from.
         source_kind: kind of that source.
         tx_id_reference: a 64-bit transaction id of the source, of about now.
-        connect_url: Kafka Connect, asked now and then for the committed LSN; None: deletes are remembered for ever.
+        connect: Kafka Connect, asked now and then for the committed LSN; None: deletes are remembered for ever.
         connector: name of the connector.
     """
 
-    bootstrap: str
+    bootstrap: Brokers
     tables: tuple[TopicOfTable, ...]
+    heartbeat: HeartbeatTopic | None = None
     quarantine: TableLocation
     checkpoint: Path
     origin: Origin
     source_kind: str
     tx_id_reference: int
-    connect_url: str | None
+    connect: ConnectAddress | None
     connector: str
 
     @property
     def schemas(self) -> dict[str, TableSchema]:
         """Topic -> captured table."""
         return {entry.topic: entry.table for entry in self.tables}
+
+    @property
+    def written(self) -> tuple[TopicOfTable, ...]:
+        """The captured tables, and the one of the heart-beats."""
+        return self.tables if self.heartbeat is None else (*self.tables, self.heartbeat)
+
+    @property
+    def beats(self) -> Beats | None:
+        """How heart-beats are known; None: they are not read."""
+        from test_infra.cdc.stream.beats import Beats
+
+        return None if self.heartbeat is None else Beats(self.heartbeat.topic, self.heartbeat.prefix)
 
     @property
     def lake_dir(self) -> Path:
@@ -99,8 +126,8 @@ class Release(Document):
         from test_infra.cdc.stream.apply import Targets
 
         return Targets(
-            changes={entry.table.label: entry.changes for entry in self.tables},
-            mirror={entry.table.label: entry.mirror for entry in self.tables},
+            changes={entry.table.label: entry.changes for entry in self.written},
+            mirror={entry.table.label: entry.mirror for entry in self.written},
             quarantine=self.quarantine,
         )
 

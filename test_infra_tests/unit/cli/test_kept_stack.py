@@ -25,7 +25,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setenv("TEST_INFRA_STACK", "kept")
     monkeypatch.setenv("TEST_INFRA_LEASE", "")
     # First: it makes the module take the true `attach`, not the one that is planted below.
-    monkeypatch.setattr("test_infra.cdc.pipeline.withdraw.withdraw", lambda: [])
+    monkeypatch.setattr("test_infra.cdc.pipeline.withdraw.withdraw", list)
     monkeypatch.setattr("test_infra.stack.down", lambda: done.append("kept"))
     runs(monkeypatch, running=False)
     return done

@@ -2,7 +2,7 @@
 
 from test_infra.cdc.judge.findings.comparison import parity
 from test_infra.cdc.judge.findings.pattern import of_pattern
-from test_infra.cdc.judge.findings.running import connector, continuity, quarantine, stream
+from test_infra.cdc.judge.findings.running import connector, continuity, load, quarantine, stream
 from test_infra.cdc.judge.findings.tables import lag, offsets, witness
 from test_infra.cdc.judge.findings.words import MOST_ROWS
 
@@ -11,6 +11,7 @@ __all__ = [
     "connector",
     "continuity",
     "lag",
+    "load",
     "of_pattern",
     "offsets",
     "parity",

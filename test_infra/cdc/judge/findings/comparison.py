@@ -42,6 +42,9 @@ def parity(table: "TableParity") -> Finding:
 def _summary(table: "TableParity") -> str:
     if table.reason:
         return table.reason
+    if table.empty and table.green:
+        said = "equal: empty on both sides, and it never changed"
+        return "; ".join([said, *([table.moved] if table.moved else []), *_not_looked_at(table)])
     keys = f"{table.clean_keys} keys compared with the source and {table.dirty_keys} through the change log"
     found = ", ".join(f"{count} {verdict.value}" for verdict, count in table.counts.items())
     said = f"{found} among {keys}" if found else f"equal: {table.source_rows} rows, {keys}"

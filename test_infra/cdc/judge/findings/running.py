@@ -11,6 +11,7 @@ from test_infra.spark.gateway.states import JobState
 from test_infra.verdict.evidence import Finding, Outcome
 
 if TYPE_CHECKING:
+    from test_infra.cdc.load.run import LoadStatus
     from test_infra.cdc.pipeline.connect_client import ConnectorStatus
     from test_infra.cdc.sources.origin import Break
     from test_infra.spark.gateway.execution import Execution
@@ -97,6 +98,39 @@ def continuity(found: Sequence["Break"]) -> Finding:
         summary=f"{found[0].part}: {found[0].what}" if found else "source, slot, topics, checkpoint and lake are whole",
         numbers={"breaks": len(found)},
         rows=tuple({"part": item.part, "seen": item.what} for item in found[:MOST_ROWS]),
+    )
+
+
+def load(status: "LoadStatus", changes: int | None, log: Path) -> Finding:
+    """What became of the load.
+
+    Args:
+        status: the newest that it said.
+        changes: changes of captured tables since it began; None where the history says what it wrote.
+        log: of its process.
+    """
+    numbers = {"runs": status.runs} if changes is not None else {"operations_done": status.operations_done}
+    details = {"log": str(log)} | ({"error": status.error} if status.error else {})
+    if status.error:
+        verdicts, summary = (Verdict.NOT_RUNNING.value,), f"the load ended early: {status.error.splitlines()[0]}"
+        return Finding(outcome=Outcome.FAILED, verdicts=verdicts, summary=summary, numbers=numbers, details=details)
+    if status.started_at is None or changes == 0:
+        what = (
+            "the load did not begin" if status.started_at is None else "no change of a captured table came of the load"
+        )
+        return Finding(
+            outcome=Outcome.UNKNOWN,
+            verdicts=(Verdict.UNKNOWN.value,),
+            summary=f"{what}, so nothing is proved",
+            numbers=numbers,
+            details=details,
+        )
+    much = f"{status.operations_done} operations" if changes is None else f"{status.runs} runs, {changes} changes"
+    return Finding(
+        outcome=Outcome.PASSED,
+        summary=f"the load ran: {much}",
+        numbers=numbers | ({} if changes is None else {"changes": changes}),
+        details=details,
     )
 
 

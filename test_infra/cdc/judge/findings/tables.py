@@ -24,6 +24,7 @@ def lag(report: "LagReport", thresholds: "LagThresholds") -> Finding:
         numbers={
             "changes_measured": report.count,
             "changes_unmeasured": report.unmeasured,
+            **_heartbeat_numbers(report),
             **{
                 f"{hop}_{name}": value
                 for hop, figures in report.hops.items()
@@ -32,7 +33,7 @@ def lag(report: "LagReport", thresholds: "LagThresholds") -> Finding:
         },
         details={
             "measured since": report.since.isoformat() if report.since else "never",
-            **{f"threshold {name}": f"{limit:g}" for name, limit in thresholds.model_dump().items()},
+            **{f"threshold {name}": str(limit) for name, limit in thresholds.model_dump().items()},
         },
         histograms=report.histograms,
         series=() if report.over_time is None else (report.over_time,),
@@ -45,6 +46,11 @@ def witness(testimony: "Testimony") -> Finding:
     refused = sum(count for count, _ in testimony.refused.values())
     operations += f", {refused} of the failed ones refused by the source" if refused else ""
     judged = f"{testimony.keys} keys of the history (operations: {operations})"
+    if testimony.touched:
+        by = "; ".join(testimony.by) or "a trigger or a rule"
+        judged += f"; {testimony.touched} keys not judged: {by} writes this table"
+    if testimony.foreign:
+        judged += f"; {testimony.foreign} keys not judged: somebody else wrote them since"
     found = ", ".join(f"{count} {verdict.value}" for verdict, count in testimony.counts.items())
     return Finding(
         outcome=outcome_of(testimony.counts),
@@ -81,6 +87,7 @@ def offsets(account: "OffsetAccount") -> Finding:
     return Finding(
         outcome=outcome_of(account.verdicts),
         summary=account.reason
+        or _empty_topic(account)
         or (f"{found} among {counted}" if found else f"every offset in exactly one place: {counted}"),
         verdicts=tuple(verdict.value for verdict in account.verdicts),
         numbers={f"offsets_{kind}": count for kind, count in account.counts.items()},
@@ -97,16 +104,46 @@ def offsets(account: "OffsetAccount") -> Finding:
     )
 
 
+def _empty_topic(account: "OffsetAccount") -> str:
+    if not account.empty:
+        return ""
+    return "; ".join(
+        ["empty: the topic has no record, so there is no offset to account for", *filter(None, [account.moved])]
+    )
+
+
 def _lag_summary(report: "LagReport", thresholds: "LagThresholds") -> str:
     if report.behind:
         return report.behind
+    if report.idle and report.heartbeat is not None:
+        return _idle_summary(report.heartbeat, thresholds)
     if not report.count:
-        return "no change was measured, so nothing is proved"
+        return "no change and no heart-beat was measured, so nothing is proved"
+    return _measured_summary(report, thresholds, "changes")
+
+
+def _idle_summary(heartbeat: "LagReport", thresholds: "LagThresholds") -> str:
+    if heartbeat.behind:
+        return f"idle: no change of its own, and {heartbeat.behind}"
+    if not heartbeat.count:
+        return "idle: no change of its own, and no heart-beat was measured, so nothing is proved"
+    said = f"idle: no change of its own; {_measured_summary(heartbeat, thresholds, 'heart-beats')}"
+    return f"{said}; `lag: {{idle: red}}` asks for a change" if thresholds.idle == "red" else said
+
+
+def _heartbeat_numbers(report: "LagReport") -> dict[str, float]:
+    if report.heartbeat is None or not report.heartbeat.hops:
+        return {}
+    mirror = report.heartbeat.hops["commit_to_mirror"]
+    return {"heartbeats": report.heartbeat.count, "heartbeat_to_mirror_max_s": mirror.max_s}
+
+
+def _measured_summary(report: "LagReport", thresholds: "LagThresholds", what: str) -> str:
     mirror = report.hops["commit_to_mirror"]
     figures = f"p50 {mirror.p50_s:.2f} s, p95 {mirror.p95_s:.2f} s, max {mirror.max_s:.2f} s"
-    said = f"{report.count} changes, visible in the mirror after {figures}"
+    said = f"{report.count} {what}, visible in the mirror after {figures}"
     if report.unmeasured:
-        return f"{report.unmeasured} changes could not be measured, beside {said}"
+        return f"{report.unmeasured} {what} could not be measured, beside {said}"
     beyond = [
         f"{name} is {seen:.2f} s, allowed {limit:g} s" for name, (seen, limit) in report.exceeded(thresholds).items()
     ]

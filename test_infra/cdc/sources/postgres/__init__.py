@@ -4,6 +4,7 @@ from test_infra.cdc.sources.errors import LockNotTaken, SourceUnreachable
 from test_infra.cdc.sources.postgres.catalogue import NoPrimaryKey, NoSuchTable, SourceTable, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect, conninfo
 from test_infra.cdc.sources.postgres.lsn import Lsn
+from test_infra.cdc.sources.postgres.preparation import run_ddl
 from test_infra.cdc.sources.postgres.snapshot import Frozen, Part, Snapshot, emit_marker, freeze
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "conninfo",
     "emit_marker",
     "freeze",
+    "run_ddl",
     "tables",
 ]

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from test_infra.base.errors import UsageError
+from test_infra.cdc.sources.debezium import unreadable
 from test_infra.cdc.sources.postgres.column_names import name_problems
 from test_infra.cdc.types import UnsupportedColumn, check_supported
 from test_infra.cdc.types.table import Column, TableSchema
@@ -183,6 +184,12 @@ def _problems(described: _Described, captured: CapturedTable) -> Iterator[UsageE
             hint="leave it out of the pipeline",
         )
         return
+    if fault := unreadable(schema.schema) or unreadable(schema.name):
+        yield UsageError(
+            f"table {name} has {fault} of its name or its schema's, which Debezium reads as another name: its changes "
+            "would be lost",
+            hint="rename it, or leave it out of the pipeline",
+        )
     if described.persistence != "p":
         yield UsageError(
             f"table {name} is unlogged, so its changes are not in the WAL",

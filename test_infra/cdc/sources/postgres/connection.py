@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from test_infra.base.redaction import redact
 from test_infra.cdc.sources.errors import SourceUnreachable
 from test_infra.cdc.sources.postgres.session_settings import OURS, options
+from test_infra.stack.services.postgres_address import libpq
 
 if TYPE_CHECKING:
     import psycopg
@@ -44,8 +45,7 @@ def conninfo(endpoint: Endpoint, role: Role, settings: Mapping[str, str] = OURS)
     from psycopg.conninfo import make_conninfo
 
     return make_conninfo(
-        host=endpoint.host,
-        port=endpoint.port,
+        **libpq(endpoint),
         dbname=endpoint.properties["database"],
         user=endpoint.properties[f"{role}_user"],
         password=endpoint.secret(f"{role}_password"),

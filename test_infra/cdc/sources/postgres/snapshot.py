@@ -240,6 +240,11 @@ def _blocks_query(wanted: Sequence[TableId]) -> str:
 
 
 def emit_marker(connection: psycopg.Connection) -> Lsn:
+    """Write a marker into the WAL and return its LSN, see `emit_message`."""
+    return emit_message(connection, MARKER_PREFIX, token())
+
+
+def emit_message(connection: psycopg.Connection, prefix: str, text: str) -> Lsn:
     """Write a message into the WAL, in a transaction of its own, and return its LSN.
 
     Whatever was committed before lies below it. ``local``: with a synchronous standby that is missing, ``on`` would
@@ -248,7 +253,7 @@ def emit_marker(connection: psycopg.Connection) -> Lsn:
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = local")
         row = connection.execute(
-            "SELECT (pg_logical_emit_message(true, %s, %s) - '0/0'::pg_lsn)::bigint", [MARKER_PREFIX, token()]
+            "SELECT (pg_logical_emit_message(true, %s, %s) - '0/0'::pg_lsn)::bigint", [prefix, text]
         ).fetchone()
     assert row is not None
     return Lsn(int(row[0]))

@@ -19,11 +19,12 @@ from test_infra.cdc.sources.postgres.row_security import hidden_rows
 from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, options
 from test_infra.cdc.sources.postgres.shape import problem, shapes
 from test_infra.cdc.sources.postgres.slot_blockers import slot_blockers
-from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, freeze
+from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, emit_message, freeze
 from test_infra.cdc.sources.postgres.table_state import table_states
 from test_infra.cdc.sources.preflight import PreflightFinding, refuse_errors
 from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
 from test_infra.cdc.types import identifier
+from test_infra.stack.services.postgres_address import HOSTS, debezium
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
     from test_infra.stack import Endpoint
 
 HEARTBEAT_PREFIX = "test_infra_heartbeat"
+BEAT_PREFIX = "test_infra_beat_"
+LEFT_OUT_MESSAGES = "logical.message.prefix.exclude.list"
 DRIVER_OPTIONS = "driver.options"
 LARGEST_ROW_WITHIN_MS = 10_000
-MOST_BYTES_IN_PLACE = 1_900
-"""A larger row may have values outside of it (TOAST), and those do not come with an update that leaves them alone."""
 
 _ORIGIN = """
 SELECT (SELECT system_identifier::text FROM pg_control_system()),
@@ -72,9 +73,16 @@ class PostgresSource:
         # Without it a column of a type that Debezium does not know would be missing from the events in silence.
         "include.unknown.datatypes": "true",
     }
-    kept_properties: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        (DRIVER_OPTIONS, "database.options"), "the settings of the connector's sessions decide how values are written"
-    )
+    kept_properties: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            (DRIVER_OPTIONS, "database.options"),
+            "the settings of the connector's sessions decide how values are written",
+        ),
+        **dict.fromkeys(
+            (LEFT_OUT_MESSAGES, "logical.message.prefix.include.list"),
+            "markers and heart-beats, by which it is judged, are logical messages",
+        ),
+    }
 
     def __init__(self, endpoint: Endpoint, captured: Sequence[CapturedTable], names: CaptureNames) -> None:
         self._endpoint = endpoint
@@ -101,8 +109,7 @@ class PostgresSource:
             for name in (*schema.generated, *(column.name for column in schema.excluded))
         ]
         return {
-            "database.hostname": inside.host,
-            "database.port": str(inside.port),
+            **debezium(inside, self._primary()),
             "database.dbname": inside.properties["database"],
             "database.user": inside.properties["capture_user"],
             "database.password": password,
@@ -116,6 +123,8 @@ class PostgresSource:
             "offset.mismatch.strategy": "trust_offset",
             "snapshot.mode": "initial",
             "snapshot.locking.mode": "none",
+            # Debezium's own heart-beats, one a second, would give an idle stream a micro-batch each: it reads messages.
+            LEFT_OUT_MESSAGES: HEARTBEAT_PREFIX,
             **self.value_forms,
             **({"column.exclude.list": ",".join(left_out)} if left_out else {}),
             **row_filters.snapshot_properties(schemas),
@@ -124,6 +133,11 @@ class PostgresSource:
     def heartbeat_properties(self) -> dict[str, str]:
         """Moves the confirmed LSN of an idle source; the capture role may call it, and it writes into no table."""
         return {"heartbeat.action.query": f"SELECT pg_logical_emit_message(false, '{HEARTBEAT_PREFIX}', '')"}
+
+    @property
+    def beat_prefix(self) -> str:
+        """Prefix of the messages that are the pipeline's heart-beats; a message goes to every slot of its database."""
+        return f"{BEAT_PREFIX}{self._names.replication}"
 
     def prepare(
         self, ddl: SqlFile | None, before_publishing: Callable[[Sequence[TableSchema], SourceOrigin], None]
@@ -295,7 +309,7 @@ class PostgresSource:
     def observe(self) -> Iterator[PostgresObserver]:
         """A session of the owner that observes, for the time of the block."""
         with self.session() as connection:
-            yield PostgresObserver(connection, self._tables, self._names.replication)
+            yield PostgresObserver(connection, self._tables, self._names.replication, self.beat_prefix)
 
     def freeze(self, labels: Sequence[str], moment: Callable[[], str] | None = None) -> AbstractContextManager[Frozen]:
         """Hold a moment of the source for the time of the block; see `snapshot.freeze`."""
@@ -332,22 +346,12 @@ class PostgresSource:
             return None
         return f"{', '.join(found.schema.key_names)} = {row[0]}, {row[1]:,} bytes as text"
 
-    def touch(self, schema: TableSchema) -> None:
-        """Write one row of the table again as it is: a change event, and no change. An empty table stays as it is."""
-        from psycopg.sql import SQL, Identifier, Literal
-
+    def _primary(self) -> tuple[str, int]:
+        """Host and port of the primary; of one host only, it is that."""
+        if HOSTS not in self._endpoint.properties:
+            return self._endpoint.host, self._endpoint.port
         with self.session() as connection:
-            connection.execute(
-                SQL(
-                    "UPDATE {table} SET {column} = {column} WHERE ({key}) = "
-                    "(SELECT {key} FROM {table} AS t WHERE pg_column_size(t.*) < {small} LIMIT 1)"
-                ).format(
-                    table=Identifier(schema.schema, schema.name),
-                    column=Identifier(schema.key_names[0]),
-                    key=SQL(", ").join(map(Identifier, schema.key_names)),
-                    small=Literal(MOST_BYTES_IN_PLACE),
-                )
-            )
+            return connection.info.host, connection.info.port
 
     def _findings(self, connection: psycopg.Connection, made_by: Path | None) -> list[PreflightFinding]:
         return [
@@ -388,12 +392,20 @@ class PostgresObserver:
         connection: in autocommit.
         captured: label -> captured table.
         slot_name: of the pipeline.
+        beat_prefix: of the pipeline's heart-beats.
     """
 
-    def __init__(self, connection: psycopg.Connection, captured: Mapping[str, CapturedTable], slot_name: str) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        captured: Mapping[str, CapturedTable],
+        slot_name: str,
+        beat_prefix: str,
+    ) -> None:
         self._connection = connection
         self._captured = captured
         self._slot = slot_name
+        self._beat_prefix = beat_prefix
 
     def not_capturing(self) -> str:
         """Why the slot has no confirmed position yet; empty when it has one."""
@@ -405,6 +417,10 @@ class PostgresObserver:
     def emit_marker(self) -> Lsn:
         """Write a message into the WAL and return its LSN; whatever was committed before lies below it."""
         return emit_marker(self._connection)
+
+    def emit_beat(self, text: str) -> Lsn:
+        """Commit a heart-beat: a message that goes on to the stream."""
+        return emit_message(self._connection, self._beat_prefix, text)
 
     def tables(self, labels: Sequence[str]) -> list[SourceTable]:
         """The captured tables as they are now."""

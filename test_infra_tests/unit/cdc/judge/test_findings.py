@@ -67,6 +67,26 @@ def test_lag(report: LagReport, outcome: Outcome) -> None:
     assert found.summary
 
 
+def test_idle_table_says_so_and_how_late_the_heart_beat_was() -> None:
+    beats = LagReport(count=3, hops=hops(QUICK), since=SINCE)
+    found = findings.lag(LagReport(since=SINCE, heartbeat=beats), LagThresholds())
+    assert found.passed
+    assert found.summary.startswith("idle: no change of its own; 3 heart-beats, visible in the mirror after p50 0.20 s")
+    red = findings.lag(LagReport(since=SINCE, heartbeat=beats), LagThresholds(idle="red"))
+    assert (red.outcome, red.verdicts) == (Outcome.UNKNOWN, ("UNKNOWN",))
+    assert "idle: red" in red.summary
+
+
+def test_empty_tables_say_so_and_what_showed_that_the_pipeline_moves() -> None:
+    moved = "heart-beat visible after 0.40 s"
+    compared = findings.parity(TableParity("public.t", mirror_version=0, moved=moved))
+    accounted = findings.offsets(OffsetAccount("t", upto={0: 0}, moved=moved))
+    assert (compared.passed, accounted.passed) == (True, True)
+    assert compared.summary == f"equal: empty on both sides, and it never changed; {moved}"
+    assert accounted.summary.startswith("empty: ")
+    assert accounted.summary.endswith(moved)
+
+
 def test_lag_says_which_threshold_was_passed() -> None:
     found = findings.lag(LagReport(count=9, hops=hops(SLOW), since=SINCE), LagThresholds(mirror_p95_s=5))
     assert "mirror_p95_s is 9.00 s, allowed 5 s" in found.summary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
@@ -167,3 +168,27 @@ def test_batches_are_those_of_the_newest_stream_that_are_in_both_tables() -> Non
 
 def test_no_history_is_no_batch(tmp_path: Path) -> None:
     assert visible_batches([], []) == {}
+
+
+@pytest.mark.parametrize(
+    ("beats", "idle", "verdicts"),
+    [
+        (report(1, 9), "ok", ()),
+        (report(1, 9), "red", (Verdict.UNKNOWN,)),
+        (report(6, 9), "ok", (Verdict.LAG,)),
+        (report(6, 9), "red", (Verdict.LAG,)),
+        (LagReport(behind="a heart-beat did not arrive"), "ok", (Verdict.LAG,)),
+        (LagReport(unmeasured=3), "ok", (Verdict.UNKNOWN,)),
+        (LagReport(), "ok", (Verdict.UNKNOWN,)),
+        (None, "ok", (Verdict.UNKNOWN,)),
+    ],
+)
+def test_idle_table_is_as_late_as_the_heart_beat(
+    beats: LagReport | None, idle: Literal["ok", "red"], verdicts: tuple[Verdict, ...]
+) -> None:
+    assert LagReport(heartbeat=beats).verdicts(LagThresholds(idle=idle)) == verdicts
+
+
+def test_heart_beat_does_not_speak_for_a_table_that_is_late_itself() -> None:
+    assert LagReport(behind="it lags", heartbeat=report(1, 9)).verdicts(LagThresholds()) == (Verdict.LAG,)
+    assert LagReport(unmeasured=1, heartbeat=report(1, 9)).verdicts(LagThresholds()) == (Verdict.UNKNOWN,)

@@ -117,8 +117,19 @@ def test_offsets_outside_the_range_are_not_looked_at() -> None:
     assert found.counts["change"] == 2
 
 
-def test_empty_topic_is_not_green() -> None:
-    assert account([], upto={0: 0}).verdicts == {Verdict.UNKNOWN: 1}
+def test_empty_topic_is_an_account_of_nothing() -> None:
+    found = account([], upto={0: 0, 1: 0})
+    assert (found.green, found.empty, set(found.counts.values())) == (True, True, {0})
+
+
+def test_topic_of_which_no_partition_is_known_is_not_green() -> None:
+    found = account([], upto={})
+    assert (found.verdicts, found.empty) == ({Verdict.UNKNOWN: 1}, False)
+
+
+def test_partition_without_a_record_beside_one_with_some_is_no_empty_topic() -> None:
+    found = account([change(0)], upto={0: 1, 1: 0})
+    assert (found.green, found.empty, found.counts["change"]) == (True, False, 1)
 
 
 @settings(max_examples=40, deadline=None)

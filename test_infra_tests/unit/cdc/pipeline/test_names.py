@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from test_infra.cdc.pipeline.names import PipelineNames, debezium_topic
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
-from test_infra.cdc.sources.debezium import exact
+from test_infra.cdc.sources.debezium import exact, unreadable
+from test_infra.cdc.sources.postgres import row_filters
+from test_infra.cdc.types.table import Column, TableSchema
 from test_infra.resources.keys import table_keys
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=63)
@@ -59,6 +61,33 @@ def test_list_of_the_connector_matches_its_table_and_no_other(parts: list[str], 
 def test_case_counts_in_lists_of_the_connector() -> None:
     assert exact("public", "c4_users") == r"(?-i)public\.c4_users"
     assert exact("public", "a,b c") == r"(?-i)public\.a\x{2c}b\x{20}c"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("it's", ""),
+        ('sa"y', ""),
+        ("a`b", ""),
+        ('"quoted', 'a double quote (") at an end'),
+        ('say "hi"', 'a double quote (") at an end'),
+        ("it''s", "two single quotes in a row ('')"),
+        ("a``b", "two backticks in a row (``)"),
+    ],
+)
+def test_names_that_debezium_reads_as_others_are_told(name: str, fault: str) -> None:
+    assert unreadable(name) == fault
+
+
+def test_snapshot_of_a_filtered_table_reads_by_the_same_condition_as_the_stream() -> None:
+    columns = (Column("id", "bigint", nullable=False, key_position=1), Column("a b", "text"))
+    plain, filtered = TableSchema("public", "t", columns), TableSchema("s", "T 1", columns, where="id > 1 -- why")
+    assert row_filters.snapshot_properties([plain]) == {}
+    assert row_filters.snapshot_properties([plain, filtered]) == {
+        "snapshot.select.statement.overrides": '"s"."T 1"',
+        'snapshot.select.statement.overrides."s"."T 1"': 'SELECT "id", "a b" FROM "s"."T 1" WHERE (id > 1 -- why\n)',
+    }
+    assert row_filters.published_table(filtered) == '"s"."T 1" WHERE (id > 1 -- why\n)'
 
 
 @pytest.mark.parametrize(

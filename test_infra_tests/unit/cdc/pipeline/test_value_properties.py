@@ -28,6 +28,8 @@ FORMS, KEPT = PostgresSource.value_forms, PostgresSource.kept_properties
         ("errors.tolerance", "all"),
         ("driver.options", "-c extra_float_digits=0"),
         ("database.options", "-c extra_float_digits=0"),
+        ("logical.message.prefix.include.list", "outbox"),
+        ("logical.message.prefix.exclude.list", "test_infra.*"),
     ],
 )
 def test_a_property_that_changes_values_is_refused(name: str, value: str) -> None:

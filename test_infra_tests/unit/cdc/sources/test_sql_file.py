@@ -163,7 +163,11 @@ def test_commands_of_psql_that_only_change_its_output_are_passed_over(tmp_path: 
         ("\\connect other", "the file runs in database shop"),
         ("\\c shop somebody", "as its owner"),
         ("\\! rm x", "\\! is a command of psql"),
-        ("\\copy t from 'x'", "\\copy is a command"),
+        ("\\copy t from 'x'", "there is no file 'x'"),
+        ("\\copy t to 'x'", "\\copy t to 'x'"),
+        ("\\copy t from stdin", "\\copy t from stdin"),
+        ("\\copy t from program 'ls'", "\\copy t from program"),
+        ("\\copy t from shop.sql (encoding 'LATIN1')", "\\copy t from shop.sql"),
         ("\\i nosuch.sql", "there is no file 'nosuch.sql'"),
         ("\\if true", "\\if is a command"),
         ("SELECT 1 \\gexec", "\\gexec is a command"),
@@ -193,6 +197,22 @@ def test_files_are_included_relative_to_the_first_one_and_to_their_own(tmp_path:
     ]
 
 
+@pytest.mark.parametrize(
+    ("command", "statement"),
+    [
+        ("\\copy t FROM 'rows.csv' WITH (FORMAT csv)", "COPY t FROM STDIN WITH (FORMAT csv)"),
+        (
+            '\\copy public."from x" (a, "from") from rows.csv csv header',
+            'COPY public."from x" (a, "from") FROM STDIN csv header',
+        ),
+    ],
+)
+def test_copy_of_psql_sends_the_rows_of_its_file(tmp_path: Path, command: str, statement: str) -> None:
+    (tmp_path / "rows.csv").write_bytes("\ufeff1;ä\n".encode())
+    [copy] = read(tmp_path, f"{command}\n")
+    assert (copy.text, copy.data, copy.data_path) == (statement, "1;ä\n", tmp_path / "rows.csv")
+
+
 def test_variables_are_put_in_as_psql_does(tmp_path: Path) -> None:
     sql = "\\set n 3\n\\set who 'O''Hara'\n\\set tab my table\nSELECT :n, :'who', :\"tab\", x[1:m], ':n', :other, a::n;"
     [select] = read(tmp_path, sql)
@@ -210,6 +230,11 @@ def test_lines_about_roles_of_another_server_can_be_left_out(tmp_path: Path) -> 
         "ALTER TABLE t ADD COLUMN owner int",
     ]
     assert len(read(tmp_path, sql)) == 8
+
+
+def test_a_command_inside_a_statement_is_no_part_of_it(tmp_path: Path) -> None:
+    found = read(tmp_path, "\\set n 1\nSELECT :n,\n\\echo half\n  :'n' AS x,\n\\set n 2\n :n\\g\nSELECT 3;")
+    assert [" ".join(one.text.split()) for one in found] == ["SELECT 1, '1' AS x, 2", "SELECT 3"]
 
 
 def test_an_error_shows_no_string_of_a_statement() -> None:

@@ -16,14 +16,17 @@ from deltalake import DeltaTable
 
 from test_infra.base.errors import InfrastructureError
 from test_infra.cdc.lake.location import Location
+from test_infra.cdc.pipeline.heartbeat import heartbeat_table
 from test_infra.cdc.pipeline.origin import Discontinuity, Origin
 from test_infra.cdc.pipeline.topics import TopicExtent
 from test_infra.cdc.sources.origin import SourceOrigin
+from test_infra.cdc.stream import checkpoint
 from test_infra.cdc.stream.apply import Applier, Targets
 from test_infra.cdc.stream.checkpoint import Checkpoint, CheckpointDamaged, make_stream_id, read_checkpoint
 from test_infra.cdc.stream.continuity import check_continuity
-from test_infra.cdc.stream.spec import Release, TopicOfTable
+from test_infra.cdc.stream.spec import HeartbeatTopic, Release, TopicOfTable
 from test_infra.cdc.stream.writer_lock import LOCK_FILE, WriterLocked, hold_writer_locks, writer_lock
+from test_infra.stack.services.kafka_clients import Brokers
 from test_infra_tests.unit.cdc.events import ORDERS, TOPIC, records, upsert
 
 SOURCE = SourceOrigin(
@@ -73,14 +76,14 @@ class World:
     def release(self, **origin: Any) -> Release:
         table = TopicOfTable(topic=TOPIC, table=ORDERS, changes=self.changes, mirror=self.lake / "mirror")
         return Release(
-            bootstrap="",
+            bootstrap=Brokers(servers="127.0.0.1:1"),
             tables=(table,),
             quarantine=self.lake / "quarantine",
             checkpoint=self.checkpoint,
             origin=Origin(source=SOURCE.model_copy(update=origin)),
             source_kind="postgres",
             tx_id_reference=1,
-            connect_url=None,
+            connect=None,
             connector="c",
         )
 
@@ -184,6 +187,32 @@ def test_a_checkpoint_that_was_set_back_is_refused(world: World) -> None:
     (world.checkpoint / "offsets" / "1").unlink()
     (world.checkpoint / "commits" / "1").unlink()
     assert "it ends at micro-batch 0, but the change log orders has 1" in world.refused()
+
+
+def test_checkpoint_that_goes_on_while_it_is_read_is_not_damaged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = checkpoint._read
+
+    def overtaken(folder: Path, offsets: list[int], commits: list[int]) -> Checkpoint:
+        monkeypatch.setattr(checkpoint, "_read", read)
+        for kind in ("offsets", "commits"):
+            (world.checkpoint / kind / "0").unlink()
+        world.write("offsets", 2, "v1", "{}", json.dumps({TOPIC: {"0": 3}}))
+        world.write("commits", 2, "v1", "{}")
+        return read(folder, offsets, commits)
+
+    monkeypatch.setattr(checkpoint, "_read", overtaken)
+    assert (read_checkpoint(world.checkpoint).committed, read_checkpoint(world.checkpoint).planned) == (2, 2)
+
+
+def test_checkpoint_that_also_reads_the_topic_of_the_heart_beats_is_the_same_stream(world: World) -> None:
+    world.write("offsets", 1, "v1", "{}", json.dumps({TOPIC: {"0": 2}, "c.message": {"0": 9}}))
+    assert "which reads c.message" in world.refused()
+    lake = world.lake
+    beats = HeartbeatTopic(
+        topic="c.message", table=heartbeat_table("postgres"), changes=lake / "b", mirror=lake / "m", prefix="p"
+    )
+    with started(world.release().model_copy(update={"heartbeat": beats}), {TOPIC: world.extent}):
+        pass
 
 
 def test_an_old_checkpoint_on_a_new_lake_is_refused(world: World) -> None:

@@ -23,6 +23,10 @@ _INCLUDES = {
     "include_relative": "of its own",
 }
 _ON_ANOTHER_DATABASE = ("CREATE DATABASE", "DROP DATABASE")
+_COPY = re.compile(
+    r"""(?P<target>[^'"]*?(?:"[^"]*"[^'"]*?)*?)\s+from\s+(?P<file>'(?:[^']|'')*'|\S+)(?P<options>.*)""", re.IGNORECASE
+)
+_ENCODED = re.compile(r"\bencoding\b", re.IGNORECASE)
 _PART = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"[^"]*"|[^\s'"]+|['"]""", re.DOTALL)
 _WORD = re.compile(r"""(?:'(?:[^'\\]|\\.|'')*'|"[^"]*"|[^\s'"]|['"])+""", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)|''", re.DOTALL)
@@ -102,6 +106,8 @@ class _Reader:
             self._set(command.arguments)
         elif name == "unset":
             self.variables.pop(command.arguments, None)
+        elif name == "copy":
+            yield self._copied(command, path)
         elif name in {"c", "connect"}:
             self._connected(command, path)
         elif not _HARMLESS.fullmatch(name):
@@ -118,6 +124,21 @@ class _Reader:
         if wanted.resolve() in inside:
             raise refused(path, command.line, f"{written} includes itself", "leave the line out")
         yield from self.statements(wanted, inside)
+
+    def _copied(self, command: Command, path: Path) -> Statement:
+        r"""``\copy table FROM 'file'`` as a COPY whose rows are that file."""
+        found = _COPY.fullmatch(command.arguments)
+        name = "" if found is None else _arguments(found["file"])[0]
+        if found is None or name.lower() in {"stdin", "pstdin", "program"} or _ENCODED.search(found["options"]):
+            what = f"\\copy {command.arguments}"
+            hint = "\\copy TABLE FROM 'FILE' (OPTIONS) is what is obeyed, without an encoding of its own"
+            raise refused(path, command.line, what, hint)
+        rows = self.folder / name
+        if not rows.is_file():
+            what = f"there is no file {name!r} in {self.folder}"
+            raise refused(path, command.line, what, "name it relative to that folder")
+        text = f"COPY {found['target']} FROM STDIN{found['options']}"
+        return Statement(path, command.line, text, ("COPY", "FROM", "STDIN"), read_text(rows, self.encoding), 1, rows)
 
     def _set(self, arguments: str) -> None:
         name, *values = _arguments(arguments) or [""]

@@ -137,7 +137,7 @@ def _send(connection: psycopg.Connection, statement: Statement) -> None:
 def _failed(connection: psycopg.Connection, at: _Place, error: psycopg.Error, kept: Sequence[Statement]) -> SqlFailed:
     diag, statement = error.diag, at.statement
     details = {
-        "file": str(statement.path) if at.ends else f"{statement.path}:{_line(statement, error)}",
+        "file": str(statement.path) if at.ends else _place(statement, error),
         "statement": "the COMMIT behind the last statement" if at.ends else statement.shown,
         "seen": (diag.message_primary or str(error)).strip(),
     }
@@ -153,11 +153,13 @@ def _failed(connection: psycopg.Connection, at: _Place, error: psycopg.Error, ke
     )
 
 
-def _line(statement: Statement, error: psycopg.Error) -> int:
+def _place(statement: Statement, error: psycopg.Error) -> str:
+    """File and line that the server complains about."""
     if statement.data_line and (found := _COPY_LINE.search(error.diag.context or "")):
-        return statement.data_line + int(found["line"]) - 1
+        return f"{statement.data_path or statement.path}:{statement.data_line + int(found['line']) - 1}"
     position = error.diag.statement_position
-    return statement.line + (statement.text.count("\n", 0, int(position) - 1) if position else 0)
+    further = statement.text.count("\n", 0, int(position) - 1) if position else 0
+    return f"{statement.path}:{statement.line + further}"
 
 
 def _named(kept: Sequence[Statement]) -> str:

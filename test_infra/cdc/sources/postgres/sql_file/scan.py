@@ -23,7 +23,7 @@ _TOKEN = re.compile(
   | (?P<plain>(?:[bBxXnN]|[uU]&)?'(?:[^']++|'')*+')
   | (?P<quoted>(?:[uU]&)?"(?:[^"]++|"")*+")
   | (?P<dollar>\$(?:[^\W\d]\w*)?\$)
-  | (?P<number>\d[\w.]*)
+  | (?P<run>[\d,.=<>+*%!|&^~?@\#\[\]][\s\d,.=<>+*%!|&^~?@\#\[\]]*+)
   | (?P<word>[^\W\d][\w$]*)
   | (?P<variable>:(?:[\w]+|'[\w]+'|"[\w]+"))
   | (?P<cast>::)
@@ -57,6 +57,7 @@ class Statement:
         words: its keywords and plain names in capitals, as far as they are in no parentheses and no function body.
         data: of a ``COPY ... FROM stdin``; None for any other statement.
         data_line: where the data begin; 0 without data.
+        data_path: the file that the data are in; None: the same.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Statement:
     words: tuple[str, ...]
     data: str | None = None
     data_line: int = 0
+    data_path: Path | None = None
 
     @property
     def shown(self) -> str:
@@ -90,6 +92,8 @@ class Command:
     before: Statement | None = None
 
 
+_PASSED_OVER = frozenset({"space", "run", "comment", "quoted", "escaped", "cast"})
+"""Tokens that, inside a statement, say nothing about where it ends."""
 ENDS_A_STATEMENT = ("g", "gx")
 """Commands that send the statement before them, as a semicolon does."""
 
@@ -120,6 +124,7 @@ class _Scanner:
 
     def _reset(self) -> None:
         self._parts: list[str] = []
+        self._kept_to = 0
         self._begin: int | None = None
         self._words: list[str] = []
         self._depth = 0
@@ -130,9 +135,11 @@ class _Scanner:
             found = _TOKEN.match(self._text, self._at)
             assert found is not None  # the last alternative takes any character
             kind = found.lastgroup or ""
-            if kind == "end" and not self._depth and not self._body:
+            if kind in _PASSED_OVER and self._begin is not None:
                 self._at = found.end()
-                if (statement := self._statement()) is not None:
+            elif kind == "end" and not self._depth and not self._body:
+                statement = self._statement(found.end())
+                if statement is not None:
                     yield statement
             elif kind == "command":
                 yield self._command()
@@ -140,19 +147,23 @@ class _Scanner:
                 self._at = self._end_of(found, kind)
             else:
                 self._take(found, kind)
-        if (statement := self._statement()) is not None:
+        if (statement := self._statement(self._at)) is not None:
             yield statement
 
     def _take(self, found: re.Match[str], kind: str) -> None:
         """One token of a statement."""
         if self._begin is None:
-            self._begin = found.start()
+            self._begin = self._kept_to = found.start()
         end = self._end_of(found, kind)
-        token = self._text[found.start() : end]
-        self._parts.append(self._value(token) if kind == "variable" else token)
-        self._depth = max(0, self._depth + {"open": 1, "close": -1}.get(kind, 0))
-        if kind == "word" and not self._depth:
-            self._word(token.upper())
+        if kind == "variable":
+            self._parts += [self._text[self._kept_to : found.start()], self._value(found[0])]
+            self._kept_to = end
+        elif kind == "open":
+            self._depth += 1
+        elif kind == "close":
+            self._depth = max(0, self._depth - 1)
+        elif kind == "word" and not self._depth:
+            self._word(found[0].upper())
         self._at = end
 
     def _word(self, word: str) -> None:
@@ -208,10 +219,12 @@ class _Scanner:
         quote = token[1] if token[1] in "'\"" else ""
         return f"{quote}{value.replace(quote, quote * 2) if quote else value}{quote}"
 
-    def _statement(self) -> Statement | None:
-        """The statement that ends here; None where there is none."""
-        text, words, begin = "".join(self._parts).rstrip(), tuple(self._words), self._begin
+    def _statement(self, after: int) -> Statement | None:
+        """The statement that ends here; None where there is none. Reading goes on at ``after``."""
+        rest = self._text[self._kept_to : self._at] if self._begin is not None else ""
+        text, words, begin = "".join([*self._parts, rest]).rstrip(), tuple(self._words), self._begin
         self._reset()
+        self._at = after
         if begin is None or not text:
             return None
         if found := _CONFORMING.match(text):
@@ -240,9 +253,15 @@ class _Scanner:
         end = _LINE_END.search(self._text, self._at)
         assert end is not None
         written, separator, _ = self._text[self._at + 1 : end.start()].partition("\\\\")
-        self._at = self._at + 1 + len(written) + 2 if separator else end.start()
+        after = self._at + 1 + len(written) + 2 if separator else end.start()
         name, _, arguments = written.strip().partition(" ")
-        before = self._statement() if name in ENDS_A_STATEMENT else None
+        before = None
+        if name in ENDS_A_STATEMENT:
+            before = self._statement(after)
+        elif self._begin is not None:  # the command is no part of the statement around it
+            self._parts.append(self._text[self._kept_to : self._at])
+            self._kept_to = after
+        self._at = after
         return Command(line, name, arguments.strip(), before)
 
     def _line(self, offset: int) -> int:
