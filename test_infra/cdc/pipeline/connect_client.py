@@ -66,6 +66,20 @@ class ConnectClient:
         """One client for all requests: reading the certificates costs more than a request."""
         return self._address.client(REQUEST_TIMEOUT_S)
 
+    def wait_ready(self, deadline: Deadline) -> None:
+        """Wait until the worker answers for its connectors: while it starts, it refuses, or knows no address at all.
+
+        Raises:
+            NotReady: it did not in time.
+        """
+
+        def ready() -> None:
+            known, _ = self._ask("GET", "/connectors")
+            if not known:
+                raise StillWaiting("the worker is starting")
+
+        wait_for(ready, deadline, what="Kafka Connect", awaited="its connectors", not_yet=(ConnectRefused,))
+
     def validate(self, config: dict[str, str]) -> None:
         """Let Connect check a configuration.
 

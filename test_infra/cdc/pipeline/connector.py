@@ -81,13 +81,14 @@ def create(pipeline: RunningPipeline, schemas: Sequence[TableSchema], *, timeout
     value_properties.check_overrides(
         pipeline.spec.name, pipeline.spec.connector.config, source.value_forms, source.kept_properties
     )
+    deadline = Deadline(timeout_s)
+    client.wait_ready(deadline)
     value_properties.check_worker(client)
     client.validate(config)
     if found := pipeline.source.capture_breaks(pipeline.committed):
         raise Discontinuity(pipeline.spec.name, found)
     create_topics(pipeline.bootstrap, topics_of(pipeline, schemas))
     client.put(name, config)
-    deadline = Deadline(timeout_s)
     wait_running(pipeline, deadline)
     # A task may fail while the slot is made: at names that Debezium cannot take, or a value of the snapshot.
     pipeline.source.wait_capturing(deadline, lambda: raise_if_failed(pipeline))
