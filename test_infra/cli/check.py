@@ -27,7 +27,7 @@ def check(pipelines: tuple[str, ...], *, machine: bool) -> int:
 
     Exit code 0: nothing is in the way; 2: something is; 3: the database cannot be reached.
     """
-    from test_infra.base.errors import UsageError
+    from test_infra.base.errors import InfrastructureError, UsageError
     from test_infra.cdc.pipeline import preflight
     from test_infra.cdc.sources.preflight import errors_of
     from test_infra.cli.project import pipeline_specs, stack_spec
@@ -43,18 +43,32 @@ def check(pipelines: tuple[str, ...], *, machine: bool) -> int:
         raise UsageError("this project has no pipeline", hint="test-infra init, or docs/own-tables.md")
     chosen = [known[name] for name in dict.fromkeys(pipelines)] or list(known.values())
     found: dict[str, Sequence[PreflightFinding]] = {}
+    unreachable: dict[str, InfrastructureError] = {}
     for spec in chosen:
-        with Progress().doing(f"checking {spec.name}"), endpoint_now(stack_spec(), spec.source.service) as endpoint:
-            found[spec.name] = preflight.findings(spec, current_stack_id(), endpoint)
+        with Progress().doing(f"checking {spec.name}"):
+            try:
+                with endpoint_now(stack_spec(), spec.source.service) as endpoint:
+                    found[spec.name] = preflight.findings(spec, current_stack_id(), endpoint)
+            except InfrastructureError as error:
+                # The other pipelines may be of another database.
+                unreachable[spec.name] = error
     refused = [name for name, findings in found.items() if errors_of(findings)]
     if machine:
         documents = {name: [finding.document() for finding in findings] for name, findings in found.items()}
-        tables.as_json({"green": not refused, "pipelines": documents})
+        not_looked_at = {name: str(problem) for name, problem in unreachable.items()}
+        green = not (refused or unreachable)
+        tables.as_json({"green": green, "pipelines": documents, "not_looked_at": not_looked_at})
     else:
         _show(found)
+        for name, problem in unreachable.items():
+            tables.error(f"{name} was not looked at", str(problem))
         errors = sum(len(errors_of(findings)) for findings in found.values())
-        said = f"{errors} errors keep {', '.join(refused)} from being captured exactly" if refused else ", ".join(found)
-        tables.verdict_line(f"{'RED' if refused else 'GREEN'}  check: {said}", green=not refused)
+        said = [f"{errors} errors keep {', '.join(refused)} from being captured exactly"] if refused else []
+        said += [f"not looked at: {', '.join(unreachable)}"] if unreachable else []
+        verdict = f"RED  check: {'; '.join(said)}" if said else f"GREEN  check: {', '.join(found)}"
+        tables.verdict_line(verdict, green=not said)
+    if unreachable:
+        return ExitCode.INFRASTRUCTURE
     return ExitCode.USAGE if refused else ExitCode.GREEN
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,26 @@ def test_check_looks_at_tables_that_are_not_made_yet(up: Shell) -> None:
     assert checked.returncode == 0
     assert seen["green"]
     assert {finding["severity"] for finding in seen["pipelines"]["shop"]} == {"note"}
+
+
+@pytest.mark.ci(reason="the other ends of check")
+def test_check_tells_a_refused_table_and_a_database_that_is_not_there(up: Shell, tmp_path: Path) -> None:
+    project = Shell(up.home, up.stack, cwd=tmp_path / "theirs")
+    assert up.run("init", str(project.cwd)).returncode == 0
+    defs = project.cwd / "theirs" / "defs"
+    (defs / "refused").mkdir()
+    (defs / "refused" / "defs.yaml").write_text(
+        "type: test_infra.components.CdcPipeline\n\nattributes:\n  name: refused\n  tables: [nowhere]\n  load: null\n"
+    )
+
+    checked = project.run("check", "refused")
+    assert checked.returncode == 2
+    assert "table public.nowhere does not exist" in checked.stdout
+    assert "RED  check: 1 errors keep refused from being captured exactly" in checked.stdout
+
+    down = Shell(up.home, "nothing-runs", cwd=project.cwd).run("check", "refused", "--json")
+    assert down.returncode == 3
+    assert "starts nothing" in json.loads(down.stdout)["not_looked_at"]["refused"]
 
 
 def test_env_leads_a_program_to_every_service(up: Shell) -> None:

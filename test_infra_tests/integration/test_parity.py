@@ -20,7 +20,7 @@ from test_infra.cdc.lake.delta_reading import dataset_of
 from test_infra.cdc.load import control as load
 from test_infra.cdc.pipeline.spec import LoadSpec, PipelineSpec, SourceSpec
 from test_infra.cdc.sources.postgres import Lsn, connect
-from test_infra.cdc.sources.postgres.source import PostgresObserver
+from test_infra.cdc.sources.postgres.observer import PostgresObserver
 from test_infra_tests.running import Running, running
 
 SHOP = Path(__file__).parents[2] / "test_infra" / "defs" / "shop" / "shop.sql"

@@ -64,20 +64,22 @@ def test_every_fault_is_told_at_once_and_nothing_is_made(stack: Stack, owner: ps
     owner.execute(
         'CREATE TABLE a (id int PRIMARY KEY, "Total" int, total int);'
         "CREATE TABLE b (id int PRIMARY KEY); ALTER TABLE b REPLICA IDENTITY NOTHING;"
-        "CREATE TABLE c (n int); CREATE TABLE d (id int PRIMARY KEY, x xml, y xml)"
+        "CREATE TABLE c (n int); CREATE TABLE d (id int PRIMARY KEY, x xml, y xml);"
+        "ALTER TABLE d REPLICA IDENTITY NOTHING"
     )
     found = errors(stack, "a", "b", "c", "d", "gone")
-    assert len(found) == 6
+    assert len(found) == 7
     for words in (
         "columns Total and total",
-        "REPLICA IDENTITY NOTHING",
+        "public.b has REPLICA IDENTITY NOTHING",
+        "public.d has REPLICA IDENTITY NOTHING",
         "public.c has no primary key",
         "column x",
         "column y",
         "public.gone does not exist",
     ):
         assert any(words in line for line in found), words
-    with pytest.raises(UsageError, match="refused for 6 reasons") as refused:
+    with pytest.raises(UsageError, match="refused for 7 reasons") as refused:
         prepare(pipeline(stack, "a", "b", "c", "d", "gone"))
     assert "REPLICA IDENTITY NOTHING" in str(refused.value)
     assert owner.execute("SELECT count(*) FROM pg_publication").fetchone() == (0,)

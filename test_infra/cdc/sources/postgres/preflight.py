@@ -82,11 +82,11 @@ def findings_on_tables(
         for table, problems in table_problems(connection, there).items()
         for seen in problems
     ]
-    unfit = {finding.subject for finding in found}
+    told = {finding.problem.what for finding in found}
     found += [
         PreflightFinding(f"table {shape.table.qualified}", seen)
         for shape in shapes(connection, ids)
-        if (seen := problem(shape)) and f"table {shape.table.qualified}" not in unfit
+        if (seen := problem(shape)) and seen.what not in told
     ]
     found += _ownership_findings(connection, ids)
     with connect(endpoint, "capture") as capture:

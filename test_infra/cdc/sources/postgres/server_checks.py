@@ -74,15 +74,18 @@ def server_findings(connection: psycopg.Connection, slot_name: str, capture_user
 
 
 def _version_findings(major: int, version: str) -> Iterator[PreflightFinding]:
-    tried = f"PostgreSQL {OLDEST_MAJOR} to {NEWEST_MAJOR}"
+    supported = f"PostgreSQL {OLDEST_MAJOR} to {NEWEST_MAJOR}"
     if major < OLDEST_MAJOR:
         problem = UsageError(
             f"the source is PostgreSQL {version}, which is too old",
-            hint=f"use a server of {tried}; see docs/services.md",
+            hint=f"use a server of {supported}; see docs/services.md",
         )
         yield PreflightFinding(SERVER, problem)
     elif major > NEWEST_MAJOR:
-        problem = UsageError(f"the source is PostgreSQL {version}, which was not tried", hint=f"{tried} were")
+        problem = UsageError(
+            f"the source is PostgreSQL {version}, which is newer than any that was tried",
+            hint=f"use a server of {supported}",
+        )
         yield PreflightFinding(SERVER, problem, Severity.WARNING)
 
 

@@ -11,15 +11,17 @@ from test_infra.base.errors import InfrastructureError, TestInfraError
 from test_infra.cdc.sources.debezium import exact
 from test_infra.cdc.sources.origin import Break, SourceOrigin
 from test_infra.cdc.sources.postgres import preflight, preparation, publication, row_filters, slot
-from test_infra.cdc.sources.postgres.catalogue import SourceTable, list_tables, missing_tables, name_lists, tables
+from test_infra.cdc.sources.postgres.catalogue import list_tables, missing_tables, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect
 from test_infra.cdc.sources.postgres.constraints import constraints
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
+from test_infra.cdc.sources.postgres.observer import PostgresObserver
+from test_infra.cdc.sources.postgres.origin_now import origin_now
 from test_infra.cdc.sources.postgres.row_security import hidden_rows
 from test_infra.cdc.sources.postgres.session_settings import OURS, WITHOUT_LIMITS, options
 from test_infra.cdc.sources.postgres.shape import problem, shapes
 from test_infra.cdc.sources.postgres.slot_blockers import slot_blockers
-from test_infra.cdc.sources.postgres.snapshot import Frozen, emit_marker, emit_message, freeze
+from test_infra.cdc.sources.postgres.snapshot import Frozen, freeze
 from test_infra.cdc.sources.postgres.table_state import table_states
 from test_infra.cdc.sources.preflight import PreflightFinding, refuse_errors
 from test_infra.cdc.sources.source import CaptureNames, CaptureState, Position, SqlFile
@@ -42,14 +44,6 @@ BEAT_PREFIX = "test_infra_beat_"
 LEFT_OUT_MESSAGES = "logical.message.prefix.exclude.list"
 DRIVER_OPTIONS = "driver.options"
 LARGEST_ROW_WITHIN_MS = 10_000
-
-_ORIGIN = """
-SELECT (SELECT system_identifier::text FROM pg_control_system()),
-    (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
-    (SELECT coalesce(json_agg(json_build_array(n.nspname, c.relname, c.oid::text)), '[]')
-        FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
-        JOIN pg_namespace n ON n.nspname = wanted.schema
-        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name AND c.relkind IN ('r', 'p'))"""
 
 
 class PostgresSource:
@@ -162,7 +156,7 @@ class PostgresSource:
                     preparation.run_ddl(users, ddl)
                 refuse_errors(name, self._findings(connection, None))
             found = self._schemas(connection)
-            before_publishing(found, self._origin(connection))
+            before_publishing(found, origin_now(connection, self._captured, self.names()))
             with connection.transaction():
                 preparation.publish(connection, replication, found)
                 row_filters.check_identities(connection, replication, found)
@@ -219,12 +213,12 @@ class PostgresSource:
     def origin(self) -> SourceOrigin:
         """Cluster, database, slot, publication and tables as they are now; tables that do not exist are left out."""
         with self.session() as connection:
-            return self._origin(connection)
+            return origin_now(connection, self._captured, self.names())
 
     def breaks(self, committed: Callable[[], Position | None]) -> list[Break]:
         """What is missing, of a shape that cannot be captured, left out by the publication, or lost with the slot."""
         with self.session() as connection:
-            there = self._origin(connection).tables
+            there = origin_now(connection, self._captured, self.names()).tables
             missing = [table.qualified for table in self._captured if table.qualified not in there]
             return [
                 *(Break(f"table {table}", "it does not exist any more") for table in missing),
@@ -370,58 +364,3 @@ class PostgresSource:
 
     def _schemas(self, connection: psycopg.Connection) -> list[TableSchema]:
         return [table.schema for table in tables(connection, list(self._tables.values()))]
-
-    def _origin(self, connection: psycopg.Connection) -> SourceOrigin:
-        row = connection.execute(_ORIGIN, name_lists(self._captured)).fetchone()
-        assert row is not None
-        system_identifier, database_oid, found = row
-        oids = {(schema, name): oid for schema, name, oid in found}
-        there = [table for table in self._captured if (table.schema, table.name) in oids]
-        return SourceOrigin(
-            server_id=system_identifier,
-            database_id=str(database_oid),
-            capture={**self.names(), **publication.filters(connection, self._names.replication)},
-            tables={table.qualified: oids[table.schema, table.name] for table in there},
-        )
-
-
-class PostgresObserver:
-    """A session of the owner beside the ones that read.
-
-    Args:
-        connection: in autocommit.
-        captured: label -> captured table.
-        slot_name: of the pipeline.
-        beat_prefix: of the pipeline's heart-beats.
-    """
-
-    def __init__(
-        self,
-        connection: psycopg.Connection,
-        captured: Mapping[str, CapturedTable],
-        slot_name: str,
-        beat_prefix: str,
-    ) -> None:
-        self._connection = connection
-        self._captured = captured
-        self._slot = slot_name
-        self._beat_prefix = beat_prefix
-
-    def not_capturing(self) -> str:
-        """Why the slot has no confirmed position yet; empty when it has one."""
-        found = slot.find_slot(self._connection, self._slot)
-        if found is None:
-            return "there is no such slot"
-        return "it has no confirmed position" if found.confirmed_lsn is None else ""
-
-    def emit_marker(self) -> Lsn:
-        """Write a message into the WAL and return its LSN; whatever was committed before lies below it."""
-        return emit_marker(self._connection)
-
-    def emit_beat(self, text: str) -> Lsn:
-        """Commit a heart-beat: a message that goes on to the stream."""
-        return emit_message(self._connection, self._beat_prefix, text)
-
-    def tables(self, labels: Sequence[str]) -> list[SourceTable]:
-        """The captured tables as they are now."""
-        return tables(self._connection, [self._captured[label] for label in labels])
