@@ -67,7 +67,7 @@ def mirrors(job: dg.JobDefinition, only: Sequence[str]) -> set[str]:
 def test_only_the_tables_gates_and_those_of_its_pipeline_and_stack_are_expected(built_in: dg.Definitions) -> None:
     services = {f"stack/{name}:service_stability" for name in ("postgres", "kafka", "connect")}
     part = part_of(built_in.resolve_job_def("e2e"), ["orders"])
-    assert set(expected_gates(part)) == services | OF_SHOP | of_table("orders")
+    assert set(expected_gates(part)) == services | OF_SHOP | {"shop/load:load"} | of_table("orders")
     assert {"shop__load", "shop__source", "verdict"} <= {step.name for step in part.nodes}
     assert not any(step.name.startswith(("cdc_e2e", "suites")) for step in part.nodes)
 
