@@ -49,6 +49,17 @@ class Redactor:
         """
         return self._value(value, labelled=False)
 
+    def fields(self, value: Any) -> Any:
+        """A document that is read back by its labels, with the secrets in its texts masked.
+
+        Labels and numbers are ours and stay, also where somebody's password is ``unknown`` or ``1000``.
+        """
+        if isinstance(value, Mapping):
+            return {label: self.fields(item) for label, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.fields(item) for item in value]
+        return self(value) if isinstance(value, str) else value
+
     def _value(self, value: Any, *, labelled: bool) -> Any:
         if isinstance(value, Mapping):
             return self._mapping(value)

@@ -134,6 +134,7 @@ def test_background_goes_on_until_it_is_stopped(stack: Stack, owner: psycopg.Con
     assert control.stop(shop(stack)) == ended
 
 
+@pytest.mark.ci(reason="its numbers go on; unit/cdc/load has the rule")
 def test_second_load_does_not_collide_with_the_first(stack: Stack, owner: psycopg.Connection) -> None:
     shares = []
     for _ in range(2):
@@ -258,6 +259,7 @@ def own_traffic(stack: Stack, name: str, **load: object) -> RunningPipeline:
     return RunningPipeline(stack, spec)
 
 
+@pytest.mark.ci(reason="one more kind of traffic; a program is the other")
 def test_sql_files_are_the_traffic_as_often_as_asked_for(
     stack: Stack, owner: psycopg.Connection, tmp_path: Path
 ) -> None:

@@ -12,7 +12,10 @@ import psycopg
 import pytest
 
 from test_infra.base.errors import UsageError
-from test_infra.cdc.sources.postgres.catalogue import tables
+from test_infra.cdc.sources.postgres.catalogue import table_problems, tables
+from test_infra.cdc.sources.postgres.publication import faults
+from test_infra.cdc.sources.postgres.server_checks import server_findings
+from test_infra.cdc.types.table_id import CapturedTable, TableId
 from test_infra.stack.ports import free_ports
 from test_infra.stack.service import unprivileged_user
 from test_infra_tests.conftest import OPTIONAL
@@ -61,6 +64,17 @@ def test_a_type_of_an_extension_is_refused_by_name(debian: psycopg.Connection, d
     debian.execute("DROP TABLE IF EXISTS t")
     debian.execute(f"CREATE TABLE t (id int PRIMARY KEY, c {declared})".encode())
     with pytest.raises(UsageError) as refused:
-        tables(debian, "public", ["t"])
+        tables(debian, [CapturedTable(TableId("public", "t", "t"))])
     assert f"table public.t: column c of type {declared}" in refused.value.what
     assert refused.value.hint
+
+
+def test_an_older_server_is_looked_at_by_the_same_queries(debian: psycopg.Connection) -> None:
+    debian.execute("DROP TABLE IF EXISTS t; CREATE TABLE t (id int PRIMARY KEY, at timestamptz)")
+    debian.execute("DROP PUBLICATION IF EXISTS p; CREATE PUBLICATION p FOR TABLE t WITH (publish = 'insert')")
+    captured = [CapturedTable(TableId("public", "t", "t"))]
+
+    (found,) = server_findings(debian, "no_slot_yet", "postgres")
+    assert "wal_level=replica" in found.problem.what
+    assert table_problems(debian, captured) == {captured[0].id: []}
+    assert "publication p does not publish update" in faults(debian, "p", captured)

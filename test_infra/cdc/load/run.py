@@ -243,7 +243,7 @@ def run(config: LoadConfig, stop: threading.Event) -> LoadStatus:
             error="; ".join(sorted({writer.error for writer in writers if writer.error})),
         )
         note_used(config.history, shapes, [writer.numbers for writer in writers], ended=ended_at is not None)
-        write_private(config.status, json.dumps(redact.document(seen.model_dump(mode="json"))))
+        write_private(config.status, json.dumps(redact.fields(seen.model_dump(mode="json"))))
         return seen
 
     while any(writer.is_alive() for writer in writers):

@@ -161,7 +161,7 @@ def run(config: TrafficConfig, stop: threading.Event) -> LoadStatus:
         seen = LoadStatus(
             runs=runs, started_at=started_at, bulk_done_at=bulk_done_at, ended_at=ended_at, error=redact(error)
         )
-        write_private(config.status, json.dumps(redact.document(seen.model_dump(mode="json"))))
+        write_private(config.status, json.dumps(redact.fields(seen.model_dump(mode="json"))))
         return seen
 
     status()

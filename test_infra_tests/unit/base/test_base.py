@@ -148,6 +148,14 @@ def test_a_secret_of_several_words_is_masked_whole() -> None:
     assert Redactor()("password = 'two words' x") == f"password = '{MASK}' x"
 
 
+def test_a_document_that_is_read_back_keeps_its_labels_and_numbers_whatever_the_password_is() -> None:
+    status = {"unknown": 1000, "refusals": {"orders": [{"words": "role has password unknown, not 1000"}]}}
+    assert Redactor(["unknown", "1000"]).fields(status) == {
+        "unknown": 1000,
+        "refusals": {"orders": [{"words": "role has password ********, not ********"}]},
+    }
+
+
 def test_a_document_keeps_the_names_of_tables_and_masks_what_they_name() -> None:
     document = {
         "password": {"rows": 3, "column": "x"},
