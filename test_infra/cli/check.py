@@ -44,10 +44,11 @@ def check(pipelines: tuple[str, ...], *, machine: bool) -> int:
     chosen = [known[name] for name in dict.fromkeys(pipelines)] or list(known.values())
     found: dict[str, Sequence[PreflightFinding]] = {}
     unreachable: dict[str, InfrastructureError] = {}
+    stack = stack_spec()
     for spec in chosen:
         with Progress().doing(f"checking {spec.name}"):
             try:
-                with endpoint_now(stack_spec(), spec.source.service) as endpoint:
+                with endpoint_now(stack, spec.source.service) as endpoint:
                     found[spec.name] = preflight.findings(spec, current_stack_id(), endpoint)
             except InfrastructureError as error:
                 # The other pipelines may be of another database.

@@ -17,6 +17,7 @@ from test_infra.stack import containers, registry
 from test_infra.stack.attached import Stack
 from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.progress import OnUpProgress, UpProgress
+from test_infra.stack.reach import ANSWERS_WITHIN_S, once_it_answers
 from test_infra.stack.record import StackFolders, StackRecord, read_record, write_record
 from test_infra.stack.service import ExternalService, ServiceFailed, ServicePlace, ServiceSpec
 from test_infra.stack.sweep import STACK_TAG, stack_tag
@@ -92,13 +93,7 @@ def _ensure_one(
     if isinstance(service, ExternalService):
         endpoint = service.endpoint(folders.secrets)
         say(UpProgress(service.name, f"external at {endpoint.host}:{endpoint.port}"))
-        version = wait_for(
-            lambda: service.probe(endpoint),
-            deadline.within(15),
-            what=service.name,
-            awaited=f"an answer from {endpoint.url}",
-        )
-        return endpoint.model_copy(update={"version": version})
+        return once_it_answers(service, endpoint, deadline.within(ANSWERS_WITHIN_S))
     place = ServicePlace(
         stack_id=folders.id,
         config=folders.services / service.name,

@@ -41,13 +41,18 @@ def endpoint_now(spec: StackSpec, service: str) -> Iterator[Endpoint]:
                 hint="test-infra up; or name a database that is there already: docs/services.md",
             ) from None
         with tempfile.TemporaryDirectory(dir=private_dir(home())) as secrets:
-            endpoint = described.endpoint(Path(secrets))
-            version = wait_for(
-                lambda: described.probe(endpoint),
-                Deadline(ANSWERS_WITHIN_S),
-                what=service,
-                awaited=f"an answer from {endpoint.url}",
-            )
-            yield endpoint.model_copy(update={"version": version})
+            yield once_it_answers(described, described.endpoint(Path(secrets)), Deadline(ANSWERS_WITHIN_S))
     else:
         yield endpoint
+
+
+def once_it_answers(service: ExternalService, endpoint: Endpoint, deadline: Deadline) -> Endpoint:
+    """The endpoint of a service that is there already, with its version as it tells it.
+
+    Raises:
+        NotReady: it did not answer in time.
+    """
+    version = wait_for(
+        lambda: service.probe(endpoint), deadline, what=service.name, awaited=f"an answer from {endpoint.url}"
+    )
+    return endpoint.model_copy(update={"version": version})

@@ -113,6 +113,10 @@ class LoadStatus(Document):
     ended_at: float | None = None
     error: str = ""
 
+    def write(self, path: Path) -> None:
+        """Write it down for whoever follows the load, without secrets in its texts."""
+        write_private(path, json.dumps(redact.fields(self.model_dump(mode="json"))))
+
 
 class _Writer(threading.Thread):
     """One session: its share of the bulk, then its share of the background."""
@@ -243,7 +247,7 @@ def run(config: LoadConfig, stop: threading.Event) -> LoadStatus:
             error="; ".join(sorted({writer.error for writer in writers if writer.error})),
         )
         note_used(config.history, shapes, [writer.numbers for writer in writers], ended=ended_at is not None)
-        write_private(config.status, json.dumps(redact.fields(seen.model_dump(mode="json"))))
+        seen.write(config.status)
         return seen
 
     while any(writer.is_alive() for writer in writers):

@@ -6,7 +6,6 @@ background. The first failure ends it.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -161,7 +160,7 @@ def run(config: TrafficConfig, stop: threading.Event) -> LoadStatus:
         seen = LoadStatus(
             runs=runs, started_at=started_at, bulk_done_at=bulk_done_at, ended_at=ended_at, error=redact(error)
         )
-        write_private(config.status, json.dumps(redact.fields(seen.model_dump(mode="json"))))
+        seen.write(config.status)
         return seen
 
     status()

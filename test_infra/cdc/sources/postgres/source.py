@@ -154,7 +154,7 @@ class PostgresSource:
             if ddl is not None and missing_tables(connection, self._captured):
                 with connect(self._endpoint, "owner", WITHOUT_LIMITS) as users:
                     preparation.run_ddl(users, ddl)
-                refuse_errors(name, self._findings(connection, None))
+                refuse_errors(name, preflight.findings_on_tables(connection, self._endpoint, captured, None))
             found = self._schemas(connection)
             before_publishing(found, origin_now(connection, self._captured, self.names()))
             with connection.transaction():
