@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from test_infra.cdc.lake import delta_log
-from test_infra.cdc.lake.delta_files import ROWS_OF_ROW_GROUP, configuration, rows_of_row_group, writer_properties
+from test_infra.cdc.lake.delta_files import (
+    ROWS_OF_ROW_GROUP,
+    STATISTICS,
+    configuration,
+    rows_of_row_group,
+    with_statistics,
+    writer_properties,
+)
 from test_infra.cdc.lake.delta_reading import Way, dataset_of, refused_feature, scanned, scanned_for, unreadable, way_of
 from test_infra.cdc.lake.location import Location
 from test_infra.cdc.lake.schemas import plain
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
     from pyarrow.dataset import Dataset, Expression
 
+GENERATION = "test_infra.generation"
+"""Application transaction whose version is the generation of the columns."""
 ATTEMPTS = 5
 """Of a write that somebody else's commit comes before."""
 
@@ -161,6 +170,27 @@ class DeltaLakeTable:
         properties = CommitProperties(custom_metadata={BEGINS: str(begins)})
         written = writer_properties(self._row_group)
         self._write(lambda: self._delta.delete(where, commit_properties=properties, writer_properties=written))
+
+    def generation(self) -> int:
+        """Generation of the columns in the opened version."""
+        return self._delta.transaction_version(GENERATION) or 0
+
+    def reshape(self, rows: pa.RecordBatchReader, generation: int) -> None:
+        """Replace rows and columns in one commit, without a word about offsets: they stay what they were."""
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        write_deltalake(
+            self._delta,
+            rows,
+            mode="overwrite",
+            schema_mode="overwrite",
+            commit_properties=CommitProperties(app_transactions=[Transaction(GENERATION, generation)]),
+            writer_properties=writer_properties(self._row_group),
+        )
+        # A list from before may name a column whose statistics readers fail on now; see `delta_files`.
+        self._delta.alter.set_table_properties(
+            {STATISTICS: with_statistics(self.schema())}, raise_if_not_exists=False
+        )
 
     def compact(self) -> None:
         """Join small files and remove those replaced long ago."""

@@ -148,6 +148,19 @@ class LakeTable(Protocol):
         """
         ...
 
+    def generation(self) -> int:
+        """Generation of the columns in the opened version (`test_infra.cdc.types.generation`); 0 until `reshape`."""
+        ...
+
+    def reshape(self, rows: pa.RecordBatchReader, generation: int) -> None:
+        """Replace all rows and the columns, in one commit that says the generation; applied offsets stay as they are.
+
+        Args:
+            rows: all rows, in the new columns; may be read from this very table.
+            generation: of the new columns.
+        """
+        ...
+
     def compact(self) -> None:
         """Join small files and remove those replaced long ago; skipped when somebody else's commit comes between."""
         ...
