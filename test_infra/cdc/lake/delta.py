@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -177,20 +178,23 @@ class DeltaLakeTable:
 
     def reshape(self, rows: pa.RecordBatchReader, generation: int) -> None:
         """Replace rows and columns in one commit, without a word about offsets: they stay what they were."""
+        import pyarrow as pa
         from deltalake import CommitProperties, Transaction, write_deltalake
 
+        first = next(iter(rows), None)
+        batches = rows if first is None else chain([first], rows)
+        if first is not None:
+            self._row_group = min(self._row_group, rows_of_row_group(pa.Table.from_batches([first])))
         write_deltalake(
             self._delta,
-            rows,
+            pa.RecordBatchReader.from_batches(rows.schema, batches),
             mode="overwrite",
             schema_mode="overwrite",
             commit_properties=CommitProperties(app_transactions=[Transaction(GENERATION, generation)]),
             writer_properties=writer_properties(self._row_group),
         )
         # A list from before may name a column whose statistics readers fail on now; see `delta_files`.
-        self._delta.alter.set_table_properties(
-            {STATISTICS: with_statistics(self.schema())}, raise_if_not_exists=False
-        )
+        self._delta.alter.set_table_properties({STATISTICS: with_statistics(self.schema())}, raise_if_not_exists=False)
 
     def compact(self) -> None:
         """Join small files and remove those replaced long ago."""

@@ -1,8 +1,8 @@
 """Change log and mirror from one generation of their table to the next, each in one commit.
 
-The rows are read, cast and written anew batch by batch, whatever the DDL was. So every file has the columns of now, every
-reader sees the whole of a generation or nothing of it, and a default that the source filled in without an event is in
-every row from before, in the change log as well: an event from before the column is the event of a row that has it.
+The rows are read, cast and written anew batch by batch, whatever the DDL was. So every file has the columns of now,
+every reader sees the whole of a generation or nothing of it, and a default that the source filled in without an event
+is in every row from before, in the change log as well: an event from before the column is of a row that has it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from test_infra.cdc.types.generation import Generation
 
 OLD = "rows of an older generation"
+BATCH_ROWS = 8_192
+"""In memory at once; by default DuckDB hands over a million."""
 
 
 def reshape_changes(connection: DuckDBPyConnection, table: LakeTable, old: Generation, new: Generation) -> None:
@@ -52,9 +54,7 @@ def changes_sql(old: Generation, new: Generation) -> str:
         "after": row_sql(old, new, identifier("after")),
         "unchanged": _names_sql(old, new),
     }
-    columns = [
-        f"{made.get(name, identifier(name))} AS {identifier(name)}" for name in changes_schema(new.table).names
-    ]
+    columns = [f"{made.get(name, identifier(name))} AS {identifier(name)}" for name in changes_schema(new.table).names]
     return f"SELECT {', '.join(columns)} FROM {identifier(OLD)}"
 
 
@@ -90,7 +90,7 @@ def _reshape(
     table.refresh()
     connection.register(OLD, table.dataset())
     try:
-        found = connection.sql(query).to_arrow_reader()
+        found = connection.sql(query).to_arrow_reader(BATCH_ROWS)
 
         def batches() -> Iterator[pa.RecordBatch]:
             for batch in found:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from test_infra.cdc.sources.origin import Break, SourceOrigin
     from test_infra.cdc.sources.preflight import PreflightFinding
     from test_infra.cdc.sources.table_state import TableState
-    from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.generation import Generation
+    from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import TableId
 

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from test_infra.base.deadline import Deadline, wait_for
 from test_infra.base.errors import InfrastructureError
-from test_infra.cdc.lake.open import create_table, generation_at
+from test_infra.cdc.lake.open import create_table
 from test_infra.cdc.lake.reshape import reshape_changes, reshape_mirror
 from test_infra.cdc.lake.schemas import changes_schema, mirror_schema, quarantine_schema
 from test_infra.cdc.lake.versions import Applied
 from test_infra.cdc.stream.beats import Beats, with_beats
+from test_infra.cdc.stream.change_log import Append, ChangeLog
 from test_infra.cdc.stream.merge_workers import MergeWorkers, workers_for
 from test_infra.cdc.stream.mirror import Mirror, Pending
 from test_infra.cdc.stream.parse import Parsed, memory_db, session_of
-from test_infra.cdc.stream.parse_generations import parse_generations
 from test_infra.cdc.types.generation import unfollowed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
@@ -39,15 +38,10 @@ if TYPE_CHECKING:
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
 
-COMPACT_EVERY = 64
-"""Micro-batches between two compactions of a change log: small files make every later read slower."""
 ANSWERS_WITHIN_S = 60.0
 MERGED_BEFORE_DDL_S = 300.0
 
 log = logging.getLogger("test_infra.stream")
-
-Append = Callable[["LakeTable", "pa.Table", Applied], None]
-"""Adds rows to a table, and says what it contains then."""
 
 
 class CreateTable(Protocol):
@@ -299,78 +293,6 @@ class Applier:
         return int(fresh.num_rows)
 
 
-class ChangeLog:
-    """The change log of one table, kept open between micro-batches.
-
-    Args:
-        generations: of the captured table, the newest last; its change log has the columns of that.
-        table: its change log.
-        connection: DuckDB for this change log alone.
-        tx_id_reference: a 64-bit transaction id of about now.
-    """
-
-    def __init__(
-        self,
-        generations: Sequence[Generation],
-        table: LakeTable,
-        connection: DuckDBPyConnection,
-        tx_id_reference: int,
-    ) -> None:
-        self._generations = tuple(generations)
-        self._connection = connection
-        self._table = table
-        self._applied = table.newest_applied()
-        self._tx_id_reference = max(tx_id_reference, self._applied.max_tx_id)
-
-    @property
-    def label(self) -> str:
-        """Of the captured table."""
-        return self.generation.table.label
-
-    @property
-    def generation(self) -> Generation:
-        """The newest."""
-        return self._generations[-1]
-
-    def reshape(self, generations: Sequence[Generation]) -> None:
-        """Go on to the last of the generations."""
-        reshape_changes(self._connection, self._table, self.generation, generations[-1])
-        self._generations = tuple(generations)
-
-    def parse(self, records: pa.Table, batch_id: int) -> Parsed:
-        """Typed rows of the records of this table's topic, in the newest generation."""
-        given = {"tx_id_reference": self._tx_id_reference, "batch_id": batch_id}
-        parsed = parse_generations(self._connection, records, self._generations, **given)
-        self._tx_id_reference = max(self._tx_id_reference, parsed.max_tx_id)
-        return parsed
-
-    def append(self, batch: Parsed, stream_id: str, batch_id: int, append: Append) -> Applied | None:
-        """Add the rows; returns what the change log contains then, or None when these records were there already."""
-        self._table.refresh()
-        if self._table.has_batch(stream_id, batch_id):
-            return None
-        changes = batch.changes
-        if (self._applied.stream, self._applied.batch) == (stream_id, batch_id):
-            # A part of it is there, from this run or from before a crash.
-            if self._applied.covers(batch.end_offsets):
-                return None
-            changes = _beyond(changes, self._applied.offsets)
-        self._applied = _advanced(self._applied, batch, stream_id, batch_id)
-        append(self._table, changes, self._applied)
-        if batch_id % COMPACT_EVERY == COMPACT_EVERY - 1:
-            self._table.compact()
-        return self._applied
-
-    def close(self) -> None:
-        """Close its DuckDB."""
-        self._connection.close()
-
-
-def _stored(where: Location, known: Sequence[Generation]) -> Generation:
-    """The generation of a table in the lake; a driver may have died before it was given a newer one."""
-    return known[generation_at(where)] if len(known) > 1 else known[0]
-
-
 def _described(generation: Generation) -> str:
     return ", ".join(f"{column.name} {column.type}" for column in generation.table.columns)
 
@@ -381,24 +303,3 @@ def _whole(table: LakeTable, rows: pa.Table, applied: Applied) -> None:
 
 def _part(table: LakeTable, rows: pa.Table, applied: Applied) -> None:
     table.append_part(rows, applied)
-
-
-def _beyond(changes: pa.Table, offsets: Mapping[int, int]) -> pa.Table:
-    """The rows that lie behind the end offsets."""
-    places = zip(changes["kafka_partition"].to_pylist(), changes["kafka_offset"].to_pylist(), strict=True)
-    return changes.filter([offset >= offsets.get(partition, 0) for partition, offset in places])
-
-
-def _advanced(applied: Applied, batch: Parsed, stream: str, batch_id: int) -> Applied:
-    """What a table contains after one more micro-batch; never less than before."""
-    partitions = {*applied.offsets, *batch.end_offsets}
-    return Applied(
-        stream=stream,
-        batch=batch_id,
-        offsets={
-            partition: max(applied.offsets.get(partition, 0), batch.end_offsets.get(partition, 0))
-            for partition in partitions
-        },
-        max_commit_ts_us=max(applied.max_commit_ts_us, batch.max_commit_ts_us),
-        max_tx_id=max(applied.max_tx_id, batch.max_tx_id),
-    )

@@ -116,5 +116,3 @@ def recorded(folder: Path) -> dict[str, tuple[Generation, ...]]:
         return Generations.model_validate_json((folder / DOCUMENT).read_bytes()).tables
     except FileNotFoundError:
         return {}
-
-

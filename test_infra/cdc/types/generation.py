@@ -91,7 +91,7 @@ def _of_key(old: Generation, new: Generation) -> Iterator[str]:
 def _of_columns(old: Generation, new: Generation) -> Iterator[str]:
     for column in new.table.columns:
         if old.numbers.get(column.name, new.numbers[column.name]) != new.numbers[column.name]:
-            yield f"column {column.name} is another one than the column {column.name} before: events do not tell them apart"
+            yield f"column {column.name} is another one than column {column.name} before, which events do not tell"
         before = new.formerly(column, old)
         if before is not None and not _holds(rule_for(column).duckdb, rule_for(before).duckdb):
             yield f"column {column.name} is {column.type} and was {before.type}"

@@ -65,9 +65,7 @@ class OneTable:
     def _started(self) -> Applier:
         label = self._began_as.label
         follower = Follower(self._follow, self.folder, [label]) if self._follow else None
-        return Applier(
-            {TOPIC: self._began_as}, self.targets, stream_id="s", tx_id_reference=1, follower=follower
-        )
+        return Applier({TOPIC: self._began_as}, self.targets, stream_id="s", tx_id_reference=1, follower=follower)
 
     def feed(self, *messages: Message) -> None:
         """Apply the next micro-batch, and wait for the mirror."""

@@ -33,7 +33,8 @@ ORDER BY 1, 2, a.attnum"""
 
 _FINGERPRINT = """
 SELECT md5(coalesce(string_agg(concat_ws(' ', c.oid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attndims,
-        a.attnotnull, a.attisdropped, (SELECT i.indkey::text FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
+        a.attnotnull, a.attisdropped,
+        (SELECT i.indkey::text FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary),
         (SELECT count(*) FROM pg_enum WHERE enumtypid = a.atttypid)), ',' ORDER BY c.oid, a.attnum), ''))
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
@@ -119,12 +120,13 @@ def _filled(
         for column in columns:
             rule = rule_for(column)
             value = f"({rule.from_source(identifier(column.name))})::{rule.duckdb}"
-            ((text, ),) = typed.execute(f"SELECT {value}::VARCHAR FROM rows").fetchall()
-            if text is None:
+            try:
+                ((text,),) = typed.execute(f"SELECT {value}::VARCHAR FROM rows").fetchall()
+                again = f"CAST({literal(text or '')} AS {rule.duckdb})"
+                ((differs,),) = typed.execute(f"SELECT {rule.differs(again, value)} FROM rows").fetchall()
+            except duckdb.Error:
+                # A value that Delta cannot hold: parity says so of the table.
                 continue
-            (same,) = typed.execute(
-                f"SELECT NOT {rule.differs(f'CAST({literal(text)} AS {rule.duckdb})', value)} FROM rows"
-            ).fetchall()[0]
-            if same:
+            if text is not None and not differs:
                 found[column.name] = literal(text)
     return found

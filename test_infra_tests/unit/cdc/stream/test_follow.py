@@ -221,7 +221,7 @@ def test_without_an_answer_of_the_source_nothing_goes_into_quarantine(
     ("now", "why"),
     [
         (BEGIN.model_copy(update={"identity": "2"}), "table public.t was dropped and made again"),
-        (generation((1, ID), (3, V)), "column v is another one than the column v before"),
+        (generation((1, ID), (3, V)), "column v is another one than column v before"),
         (generation((1, ID), (2, Column("v", "text"))), "column v is text and was integer"),
         (generation((1, ID), (2, Column("v", "smallint"))), "column v is smallint and was integer"),
         (generation((1, ID), (2, Column("v", "integer", False, 2))), "the key is (id, v), and was (id)"),
