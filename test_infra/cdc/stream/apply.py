@@ -293,6 +293,11 @@ class Applier:
         return int(fresh.num_rows)
 
 
+def _stored(where: Location, known: Sequence[Generation]) -> Generation:
+    """The generation of a table in the lake; a driver may have died before it was given a newer one."""
+    return known[generation_at(where)] if len(known) > 1 else known[0]
+
+
 def _described(generation: Generation) -> str:
     return ", ".join(f"{column.name} {column.type}" for column in generation.table.columns)
 

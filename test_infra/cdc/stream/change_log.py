@@ -93,11 +93,6 @@ class ChangeLog:
         self._connection.close()
 
 
-def _stored(where: Location, known: Sequence[Generation]) -> Generation:
-    """The generation of a table in the lake; a driver may have died before it was given a newer one."""
-    return known[generation_at(where)] if len(known) > 1 else known[0]
-
-
 def _beyond(changes: pa.Table, offsets: Mapping[int, int]) -> pa.Table:
     """The rows that lie behind the end offsets."""
     places = zip(changes["kafka_partition"].to_pylist(), changes["kafka_offset"].to_pylist(), strict=True)
