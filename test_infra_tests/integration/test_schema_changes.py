@@ -27,16 +27,17 @@ HARMLESS = {
     "reindexed": "REINDEX TABLE reindexed",
     "identified": "ALTER TABLE identified REPLICA IDENTITY FULL",
 }
+DEFAULTS = (
+    "ADD COLUMN n int DEFAULT 7, ADD t text NOT NULL DEFAULT 'it''s \"so\"', ADD a int[] DEFAULT '{1,NULL,3}', "
+    "ADD at timestamptz DEFAULT '2026-01-01 00:00+01', ADD d numeric(12,2) DEFAULT 1.5, ADD z real DEFAULT '-0', "
+    "ADD j jsonb DEFAULT '{\"a\": [1, \"\\n\"]}', ADD b bytea DEFAULT '\\xff00', ADD k boolean DEFAULT true, "
+    "ADD f double precision DEFAULT 'NaN', ADD m mood DEFAULT 'b', ADD i interval DEFAULT '1 mon 2 days', "
+    'ADD s text[] DEFAULT \'{"a,b","",NULL}\''
+)
 FOLLOWED = {
     "added": ["ALTER TABLE added ADD COLUMN n int", "INSERT INTO added VALUES (3, 3, 3)"],
     "idle": ["ALTER TABLE idle ADD COLUMN n int"],
-    "filled": [
-        "ALTER TABLE filled ADD COLUMN n int DEFAULT 7, ADD t text NOT NULL DEFAULT 'it''s \"so\"', "
-        "ADD a int[] DEFAULT '{1,NULL,3}', ADD at timestamptz DEFAULT '2026-01-01 00:00+01', "
-        "ADD d numeric(12,2) DEFAULT 1.5, ADD j jsonb DEFAULT '{\"a\": [1, \"\\n\"]}', ADD b bytea DEFAULT '\\xff00', "
-        "ADD f double precision DEFAULT 'NaN', ADD k boolean DEFAULT true, ADD m mood DEFAULT 'b', "
-        "ADD i interval DEFAULT '1 mon 2 days', ADD s text[] DEFAULT '{\"a,b\",\"\",NULL}', ADD z real DEFAULT '-0'"
-    ],
+    "filled": ["ALTER TABLE filled " + DEFAULTS],
     "filled_twice": [
         "ALTER TABLE filled_twice ADD COLUMN n int DEFAULT 7",
         "UPDATE filled_twice SET v = 9 WHERE id = 1",

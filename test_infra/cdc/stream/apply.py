@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from test_infra.base.deadline import Deadline, wait_for
 from test_infra.base.errors import InfrastructureError
-from test_infra.cdc.lake.open import create_table
+from test_infra.cdc.lake.open import create_table, generation_at
 from test_infra.cdc.lake.reshape import reshape_changes, reshape_mirror
 from test_infra.cdc.lake.schemas import changes_schema, mirror_schema, quarantine_schema
 from test_infra.cdc.lake.versions import Applied
@@ -26,7 +26,7 @@ from test_infra.cdc.stream.parse import Parsed, memory_db, session_of
 from test_infra.cdc.types.generation import unfollowed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
