@@ -84,9 +84,9 @@ def _is_followed(known: Sequence[Generation], now: Generation | None) -> bool:
 
 
 def _has_columns(pipeline: RunningPipeline, schema: TableSchema, covered: Covered) -> bool:
-    mirror = open_table(pipeline.mirror(schema.label), covered.mirror_version)
-    changes = open_table(pipeline.changes(schema.label), covered.changes_version)
-    return mirror.schema() == plain(mirror_schema(schema)) and changes.schema() == plain(changes_schema(schema))
+    mirror = open_table(pipeline.mirror(schema.label), covered.mirror_version).schema()
+    changes = open_table(pipeline.changes(schema.label), covered.changes_version).schema()
+    return bool(mirror.equals(plain(mirror_schema(schema))) and changes.equals(plain(changes_schema(schema))))
 
 
 def _newest(pipeline: RunningPipeline, schema: TableSchema, covered: Covered) -> Covered | None:

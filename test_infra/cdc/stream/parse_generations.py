@@ -6,12 +6,14 @@ that is none of the newest generation is read as one of an older, and its row is
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.lake.reshape import reshaped_changes
 from test_infra.cdc.stream.parse import Parsed, parse
-from test_infra.cdc.types.generation import moves_rows
+from test_infra.cdc.types.generation import between, moves_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,36 +43,47 @@ def parse_generations(
     """
     newest = generations[-1]
     parsed = parse(connection, records, newest.table, tx_id_reference=tx_id_reference, batch_id=batch_id)
-    for old in reversed(generations[:-1]):
-        if not parsed.refused.num_rows:
-            break
-        if moves_rows(old, newest):
-            there = _at(records, parsed.refused)
+    if len(generations) == 1 or not parsed.refused.num_rows:
+        return parsed
+    for names, places in _by_columns(parsed.refused).items():
+        if (old := _having(generations, names)) is not None and moves_rows(old, newest):
+            there = records.filter([place in places for place in _listed(records)])
             older = parse(connection, there, old.table, tx_id_reference=tx_id_reference, batch_id=batch_id)
-            parsed = _joined(parsed, older, reshaped_changes(connection, older.changes, old, newest))
+            parsed = _joined(parsed, older, places, reshaped_changes(connection, older.changes, old, newest))
     return parsed
 
 
-def _joined(parsed: Parsed, older: Parsed, changes: pa.Table) -> Parsed:
+def _having(generations: Sequence[Generation], names: frozenset[str]) -> Generation | None:
+    """What the table was when it had these columns; the newest, where there are several."""
+    found = (between(old, new, names) for old, new in reversed(list(pairwise(generations))))
+    return next((generation for generation in found if generation is not None), None)
+
+
+def _by_columns(refused: pa.Table) -> dict[frozenset[str], set[tuple[int, int]]]:
+    """Places of records by the columns of the row in them; without those that have no row."""
+    found: dict[frozenset[str], set[tuple[int, int]]] = {}
+    for place, value in zip(_listed(refused), refused["value"].to_pylist(), strict=True):
+        try:
+            event = json.loads(value or b"null")
+            names = frozenset(event["after"] or event["before"])
+        except (ValueError, TypeError, KeyError):
+            continue
+        found.setdefault(names, set()).add(place)
+    return found
+
+
+def _joined(parsed: Parsed, older: Parsed, places: set[tuple[int, int]], changes: pa.Table) -> Parsed:
+    """With the records at these places as an older generation reads them."""
     import pyarrow as pa
 
-    left = _places(older.refused)
+    left = set(_listed(older.refused))
     return replace(
         parsed,
         changes=pa.concat_tables([parsed.changes, changes]),
-        refused=parsed.refused.filter([place in left for place in _listed(parsed.refused)]),
+        refused=parsed.refused.filter([at in left or at not in places for at in _listed(parsed.refused)]),
         max_commit_ts_us=max(parsed.max_commit_ts_us, older.max_commit_ts_us),
         max_tx_id=max(parsed.max_tx_id, older.max_tx_id),
     )
-
-
-def _at(records: pa.Table, refused: pa.Table) -> pa.Table:
-    wanted = _places(refused)
-    return records.filter([place in wanted for place in _listed(records)])
-
-
-def _places(rows: pa.Table) -> set[tuple[int, int]]:
-    return set(_listed(rows))
 
 
 def _listed(rows: pa.Table) -> list[tuple[int, int]]:

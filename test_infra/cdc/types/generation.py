@@ -6,7 +6,8 @@ A column is known by its number in the source's catalogue: it stays when the col
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from test_infra.base.document import Document
@@ -71,6 +72,28 @@ def succeeding(known: Generation, now: Generation) -> Generation:
         if numbers.get(number) in known.filled
     }
     return now.model_copy(update={"number": known.number + 1, "filled": {**now.filled, **kept}})
+
+
+def between(old: Generation, new: Generation, names: Collection[str]) -> Generation | None:
+    """What the table was at a moment from the one generation to the other, when it had these columns.
+
+    Several statements may lie between two looks at the catalogue. A column that both generations have was there all the
+    time, under one of its names; the others came or went. None when that does not explain the columns.
+    """
+    numbers = {name: old.numbers.get(name, new.numbers.get(name)) for name in names}
+    known = {name: number for name, number in numbers.items() if number is not None}
+    stayed = set(old.numbers.values()) & set(new.numbers.values())
+    if len(set(known.values())) != len(numbers) or not stayed <= set(known.values()):
+        return None
+    by_number = {
+        generation.numbers[column.name]: column for generation in (old, new) for column in generation.table.columns
+    }
+    columns = tuple(replace(by_number[number], name=name) for name, number in sorted(known.items(), key=_by_number))
+    return Generation(table=replace(new.table, columns=columns), identity=new.identity, numbers=known)
+
+
+def _by_number(named: tuple[str, int]) -> int:
+    return named[1]
 
 
 def not_followed(old: Generation, new: Generation) -> list[str]:

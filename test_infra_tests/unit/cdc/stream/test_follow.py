@@ -177,6 +177,27 @@ def test_several_generations_one_after_the_other(table: Changing) -> None:
     assert table.parity(table.source(*rows)).green
 
 
+def test_several_changes_between_two_looks(table: Changing) -> None:
+    table.alter(generation((1, ID), (2, Column("w", "bigint")), (4, Column("m", "integer")), m="'5'"))
+    table.feed(
+        table.event("c", 41, {"id": 4, "v": 4, "m": 1}),
+        table.event("c", 42, {"id": 5, "w": 4}),
+        table.event("c", 43, {"id": 6, "w": 2**40, "m": None}),
+        table.event("d", 44, {"id": 1}, before={"id": 1, "v": None, "m": None}),
+    )
+    rows = (*({"id": at, "w": at, "m": 5} for at in (2, 3)), {"id": 4, "w": 4, "m": 1}, {"id": 5, "w": 4, "m": 5})
+    assert table.parity(table.source(*rows, {"id": 6, "w": 2**40, "m": None})).green
+    assert table.refused() == []
+
+
+@pytest.mark.parametrize("row", [{"id": 4, "n": 1}, {"id": 4, "v": 1, "o": 1}, {"id": 4}])
+def test_a_record_that_is_of_no_generation_is_refused(table: Changing, row: dict[str, int]) -> None:
+    table.alter(FILLED)
+    table.look()
+    table.feed(table.event("c", 41, row))
+    assert len(table.refused()) == 1
+
+
 def test_values_that_were_not_sent_are_found_under_the_new_name(tmp_path: Path) -> None:
     text, renamed = (generation((1, ID), (2, Column(name, "text"))) for name in ("v", "w"))
     with Changing(tmp_path, text) as table:
