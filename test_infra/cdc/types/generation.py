@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.types.table import Column
 
-FILLED = "values that old rows got; a name longer than any that a column can have"
-"""Relation of one row with the values that the source filled in; see `Generation.filled`."""
 _WIDER = {
     "SMALLINT": ("INTEGER", "BIGINT"),
     "INTEGER": ("BIGINT",),
