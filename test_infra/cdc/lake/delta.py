@@ -176,23 +176,9 @@ class DeltaLakeTable:
         """Generation of the columns in the opened version."""
         return self._delta.transaction_version(GENERATION) or 0
 
-    def reshape(self, rows: pa.RecordBatchReader, generation: int) -> None:
+    def reshape(self, rows: Callable[[], pa.RecordBatchReader], generation: int) -> None:
         """Replace rows and columns in one commit, without a word about offsets: they stay what they were."""
-        import pyarrow as pa
-        from deltalake import CommitProperties, Transaction, write_deltalake
-
-        first = next(iter(rows), None)
-        batches = rows if first is None else chain([first], rows)
-        if first is not None:
-            self._row_group = min(self._row_group, rows_of_row_group(pa.Table.from_batches([first])))
-        write_deltalake(
-            self._delta,
-            pa.RecordBatchReader.from_batches(rows.schema, batches),
-            mode="overwrite",
-            schema_mode="overwrite",
-            commit_properties=CommitProperties(app_transactions=[Transaction(GENERATION, generation)]),
-            writer_properties=writer_properties(self._row_group),
-        )
+        self._write(lambda: self._reshape_once(rows(), generation))
         # A list from before may name a column whose statistics readers fail on now; see `delta_files`.
         self._delta.alter.set_table_properties({STATISTICS: with_statistics(self.schema())}, raise_if_not_exists=False)
 
@@ -224,6 +210,22 @@ class DeltaLakeTable:
                 commit_properties=properties,
                 writer_properties=writer_properties(self._row_group),
             )
+        )
+
+    def _reshape_once(self, rows: pa.RecordBatchReader, generation: int) -> None:
+        import pyarrow as pa
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        first = next(iter(rows), None)
+        if first is not None:
+            self._row_group = min(self._row_group, rows_of_row_group(pa.Table.from_batches([first])))
+        write_deltalake(
+            self._delta,
+            pa.RecordBatchReader.from_batches(rows.schema, rows if first is None else chain([first], rows)),
+            mode="overwrite",
+            schema_mode="overwrite",
+            commit_properties=CommitProperties(app_transactions=[Transaction(GENERATION, generation)]),
+            writer_properties=writer_properties(self._row_group),
         )
 
     def _merge_once(self, rows: pa.Table, rule: MergeRule, applied: Applied) -> None:

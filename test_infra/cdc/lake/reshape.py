@@ -88,14 +88,16 @@ def _reshape(
     if not moves_rows(old, new):
         return
     table.refresh()
-    connection.register(OLD, table.dataset())
+
+    def rows() -> pa.RecordBatchReader:
+        connection.register(OLD, table.dataset())
+        return pa.RecordBatchReader.from_batches(wanted, batches(connection.sql(query).to_arrow_reader(BATCH_ROWS)))
+
+    def batches(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        for batch in found:
+            yield from pa.Table.from_batches([batch]).cast(wanted).to_batches()
+
     try:
-        found = connection.sql(query).to_arrow_reader(BATCH_ROWS)
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            for batch in found:
-                yield from pa.Table.from_batches([batch]).cast(wanted).to_batches()
-
-        table.reshape(pa.RecordBatchReader.from_batches(wanted, batches()), new.number)
+        table.reshape(rows, new.number)
     finally:
         connection.unregister(OLD)

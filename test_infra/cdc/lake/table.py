@@ -6,7 +6,7 @@ The stream writes and the judge reads through `LakeTable` only. Delta is its fir
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -152,11 +152,12 @@ class LakeTable(Protocol):
         """Generation of the columns in the opened version (`test_infra.cdc.types.generation`); 0 until `reshape`."""
         ...
 
-    def reshape(self, rows: pa.RecordBatchReader, generation: int) -> None:
+    def reshape(self, rows: Callable[[], pa.RecordBatchReader], generation: int) -> None:
         """Replace all rows and the columns, in one commit that says the generation; applied offsets stay as they are.
 
         Args:
-            rows: all rows, in the new columns; may be read from this very table.
+            rows: gives all rows, in the new columns, as the table is then; called again when somebody else's commit came
+                before.
             generation: of the new columns.
         """
         ...

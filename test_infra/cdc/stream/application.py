@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.base.errors import NotReady, TestInfraError
+from test_infra.base.errors import InfrastructureError, NotReady, TestInfraError
 from test_infra.base.logs import log_to_stderr
 from test_infra.base.redaction import redact
 from test_infra.cdc.pipeline.connect_client import ConnectClient
 from test_infra.cdc.pipeline.topics import LogSizes, end_offsets_of, extents_of, wait_for_topics
 from test_infra.cdc.sources import source_class
-from test_infra.cdc.sources.errors import SourceUnreachable
 from test_infra.cdc.stream.apply import Applier
 from test_infra.cdc.stream.batch_reader import COLUMNS, AppendedBytes, BatchReader, Part
 from test_infra.cdc.stream.checkpoint import make_stream_id
@@ -221,12 +220,12 @@ class Stream:
         self._report()
 
     def _follow(self, applier: Applier) -> None:
-        """Give the lake what DDL did to tables without traffic, too; tried again later when the source is away."""
+        """Give the lake what DDL did, to tables without traffic as well; tried again while the source is away."""
         with self._batch:
             try:
                 applier.follow()
-            except SourceUnreachable as error:
-                log.info("DDL is not looked for: %s", error.what)
+            except InfrastructureError as error:
+                log.info("DDL is followed later: %s", error.what)
 
     def _finish(self, query: StreamingQuery, checkpoint: Path) -> None:
         with self._batch:
