@@ -156,8 +156,7 @@ class LakeTable(Protocol):
         """Replace all rows and the columns, in one commit that says the generation; applied offsets stay as they are.
 
         Args:
-            rows: gives all rows, in the new columns, as the table is then; called again when somebody else's commit came
-                before.
+            rows: gives all rows, in the new columns, as the table is then; called again after another's commit.
             generation: of the new columns.
         """
         ...

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from test_infra.base.errors import NotReady
 from test_infra.cdc.lake.open import open_table
+from test_infra.cdc.lake.reshape import reshape_mirror
 from test_infra.cdc.stream import apply
 from test_infra.cdc.stream.follow import Follower
+from test_infra.cdc.stream.parse import memory_db
 from test_infra.cdc.types import UNAVAILABLE
 from test_infra.cdc.types.generation import Generation, not_followed, succeeding, unfollowed
 from test_infra.cdc.types.table import Column
@@ -226,6 +229,23 @@ def test_a_filled_value_outlives_the_rewrite_that_takes_it_out_of_the_catalogue(
 
 def test_a_table_that_is_not_followed_has_one_generation() -> None:
     assert unfollowed(BEGIN.table).number == 0
+
+
+def test_a_commit_of_somebody_else_meanwhile_is_not_lost(table: Changing) -> None:
+    other, ours = (open_table(table.targets.mirror["t"]) for _ in range(2))
+    with memory_db() as connection:
+        given = ours.dataset
+
+        def interrupted() -> Any:
+            dataset = given()
+            if not other.version > ours.version:
+                other.delete("id = 1", 0)
+            return dataset
+
+        ours.dataset = interrupted  # type: ignore[method-assign]
+        reshape_mirror(connection, ours, BEGIN, FILLED)
+    rows = open_table(table.targets.mirror["t"]).rows().read_all().to_pylist()
+    assert sorted((row["id"], row["n"]) for row in rows) == [(2, 7), (3, 7)]
 
 
 def test_a_version_has_all_of_a_generation_or_nothing_of_it(table: Changing) -> None:
