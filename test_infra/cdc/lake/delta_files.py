@@ -25,7 +25,7 @@ several times a second, and each merge replaces files."""
 def configuration(schema: pa.Schema) -> dict[str, str | None]:
     """Properties of a new table."""
     return {
-        STATISTICS: with_statistics(schema),
+        STATISTICS: _with_statistics(schema),
         RETENTION: f"interval {REPLACED_FILES_KEPT_MIN} minutes",
         TARGET_FILE_SIZE: str(FILE_BYTES),
     }
@@ -59,7 +59,7 @@ def writer_properties(row_group: int = ROWS_OF_ROW_GROUP) -> WriterProperties:
     )
 
 
-def with_statistics(schema: pa.Schema) -> str:
+def _with_statistics(schema: pa.Schema) -> str:
     """The columns whose least and greatest value each commit notes, which a merge uses to skip files.
 
     Not the dates: readers (`DeltaTable.to_pyarrow_dataset`) fail on the statistics of a day before the year 1 or after

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import psycopg
+    import pyarrow as pa
 
     from test_infra.cdc.types.table import Column
     from test_infra.cdc.types.table_id import CapturedTable
@@ -96,7 +97,6 @@ def _filled(
     endpoint: Endpoint, role: Role, oid: int, columns: Sequence[Column], numbers: Mapping[str, int]
 ) -> dict[str, str]:
     """What rows from before a column have in it, read as parity reads them. A value without exact text is left out."""
-    import duckdb
     from adbc_driver_manager import Error
     from adbc_driver_postgresql import dbapi
 
@@ -118,6 +118,18 @@ def _filled(
             # Of a type in a schema that is not the capture role's: parity shows the rows, and the DDL.
             return {}
         raise InfrastructureError("filled values were not read", details={"seen": redact(str(error))}) from None
+    return literals(rows, columns)
+
+
+def literals(rows: pa.Table, columns: Sequence[Column]) -> dict[str, str]:
+    """Values of one row of the source as DuckDB SQL, by column; those left out that are NULL or have no exact text.
+
+    Args:
+        rows: one row, as ``source_select`` of the columns gives it.
+        columns: its columns.
+    """
+    import duckdb
+
     found = {}
     with duckdb.connect(":memory:") as typed:
         typed.execute("SET TimeZone = 'UTC'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,10 +26,14 @@ from test_infra_tests.unit.cdc.changing import (
     RENAMED,
     WIDENED,
     Changing,
+    N,
     V,
     generation,
 )
 from test_infra_tests.unit.cdc.one_table import INVISIBLE
+
+if TYPE_CHECKING:
+    from test_infra.cdc.lake.table import LakeTable
 
 
 @pytest.fixture
@@ -229,6 +233,67 @@ def test_a_filled_value_outlives_the_rewrite_that_takes_it_out_of_the_catalogue(
 
 def test_a_table_that_is_not_followed_has_one_generation() -> None:
     assert unfollowed(BEGIN.table).number == 0
+
+
+EVERY_KIND: list[tuple[str, Any]] = [
+    ("date", 2_146_033_979),
+    ("date", -2_440_588),
+    ("timestamp without time zone", 2**63 - 1),
+    ("timestamp without time zone", -(2**63)),
+    ("timestamp with time zone", "-infinity"),
+    ("double precision", "NaN"),
+    ("double precision", -0.0),
+    ("numeric(38,10)", "1234567890123456789012345678.0123456789"),
+    ("bytea", "AP9c"),
+    ("interval", "P1Y2M3DT4H5M6.5S"),
+    ("point", {"x": 1.5, "y": -0.0}),
+    ("text[]", ["a,b", "", None, "NULL", '"']),
+    ("integer[]", []),
+    ("uuid", "6f9619ff-8b86-d011-b42d-00c04fc964ff"),
+]
+
+
+def test_a_reshape_changes_no_value_of_any_type(tmp_path: Path) -> None:
+    kinds = [(at, Column(f"c{at}", kind)) for at, (kind, _) in enumerate(EVERY_KIND, 2)]
+    begin, now = generation((1, ID), *kinds), generation((1, ID), *kinds, (99, N))
+    with Changing(tmp_path, begin) as table:
+        values = {f"c{at}": value for at, (_, value) in enumerate(EVERY_KIND, 2)}
+        table.feed(table.event("c", 10, {"id": 1, **values}), table.event("c", 11, {"id": 2, **dict.fromkeys(values)}))
+        assert table.refused() == []
+        where = [table.targets.mirror["t"], table.targets.changes["t"]]
+        before = [_in_text(open_table(one)) for one in where]
+        table.alter(now)
+        table.look()
+        assert [_in_text(open_table(one)) for one in where] == before
+
+
+def test_a_new_column_of_any_type_takes_its_values(tmp_path: Path) -> None:
+    kinds = [(at, Column(f"c{at}", kind)) for at, (kind, _) in enumerate(EVERY_KIND, 2)]
+    values = {f"c{at}": value for at, (_, value) in enumerate(EVERY_KIND, 2)}
+    for folder in ("at once", "later"):
+        (tmp_path / folder).mkdir()
+    with Changing(tmp_path / "at once", whole := generation((1, ID), *kinds)) as wanted:
+        wanted.feed(wanted.event("c", 10, {"id": 1, **dict.fromkeys(values)}))
+        wanted.feed(wanted.event("u", 20, {"id": 1, **values}), wanted.event("c", 30, {"id": 2, **values}))
+    with Changing(tmp_path / "later", generation((1, ID))) as found:
+        found.feed(found.event("c", 10, {"id": 1}))
+        found.alter(whole)
+        found.feed(found.event("u", 20, {"id": 1, **values}), found.event("c", 30, {"id": 2, **values}))
+        assert found.refused() == []
+    for kind in ("mirror", "changes"):
+        before, after = (getattr(table.targets, kind)["t"] for table in (wanted, found))
+        assert _in_text(open_table(after)) == _in_text(open_table(before))
+
+
+def _in_text(table: LakeTable) -> list[str]:
+    """Rows without the new column; in text, because NaN is not NaN and infinite days are no days of Python."""
+    with memory_db() as connection:
+        connection.register("found", table.rows().read_all())
+        named = [name for name in table.schema().names if (name[:1] == "c" and name[1:].isdigit()) or name == "id"]
+        if "after" in table.schema().names:
+            named = [f"after.c{at}" for at, _ in enumerate(EVERY_KIND, 2)]
+        listed = ", ".join(f"{name}::VARCHAR" for name in named)
+        return sorted(map(str, connection.sql(f"SELECT {listed} FROM found").fetchall()))
 
 
 def test_a_commit_of_somebody_else_meanwhile_is_not_lost(table: Changing) -> None:
