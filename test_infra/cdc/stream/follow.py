@@ -11,12 +11,15 @@ import logging
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from test_infra.base.document import Document
 from test_infra.base.paths import write_private
 from test_infra.cdc.types import UnsupportedColumn, check_supported
-from test_infra.cdc.types.generation import Generation, not_followed, succeeding
+from test_infra.cdc.types.generation import Generation, moves_rows, not_followed, prepared_as, succeeding
+
+if TYPE_CHECKING:
+    from test_infra.cdc.types.table import TableSchema
 
 DOCUMENT = "generations.json"
 
@@ -45,13 +48,13 @@ class Follower:
     Args:
         catalogue: of the source.
         folder: of the lake; the generations are written down there.
-        labels: of the tables.
+        tables: as they were when the pipeline was prepared.
 
     Raises:
         InfrastructureError: a table is not known yet, and the source does not answer.
     """
 
-    def __init__(self, catalogue: Catalogue, folder: Path, labels: Collection[str]) -> None:
+    def __init__(self, catalogue: Catalogue, folder: Path, tables: Collection[TableSchema]) -> None:
         self._catalogue = catalogue
         self._path = folder / DOCUMENT
         self._lock = threading.Lock()
@@ -60,9 +63,9 @@ class Follower:
         self._tables: dict[str, tuple[Generation, ...]] = {}
         if self._path.exists():
             self._tables = dict(Generations.model_validate_json(self._path.read_bytes()).tables)
-        if unknown := set(labels) - set(self._tables):
+        if unknown := [table for table in tables if table.label not in self._tables]:
             now = catalogue.generations()
-            self._write({label: (now[label],) for label in labels if label in unknown and label in now})
+            self._write({table.label: _first(table, now[table.label]) for table in unknown if table.label in now})
 
     def of(self, label: str) -> tuple[Generation, ...]:
         """The generations of a table, the newest last; none of a table that is not followed."""
@@ -108,6 +111,14 @@ class Follower:
     def _write(self, fresh: Mapping[str, tuple[Generation, ...]]) -> None:
         self._tables = {**self._tables, **fresh}
         write_private(self._path, Generations(tables=self._tables).model_dump_json(indent=1))
+
+
+def _first(prepared: TableSchema, now: Generation) -> tuple[Generation, ...]:
+    """The generations that are known at a first start: DDL may have come between, and records from before it."""
+    began = prepared_as(prepared, now)
+    if not moves_rows(began, now):
+        return (now,)
+    return (began,) if not_followed(began, now) else (began, succeeding(began, now))
 
 
 def recorded(folder: Path) -> dict[str, tuple[Generation, ...]]:

@@ -153,7 +153,7 @@ class Release(Document):
         if self.followed is None:
             return None
         source = source_of(self.source_kind, self.followed.endpoint, self.followed.tables, self.followed.names)
-        return Follower(source, self.lake_dir, [entry.table.label for entry in self.tables])
+        return Follower(source, self.lake_dir, [entry.table for entry in self.tables])
 
     def targets(self) -> Targets:
         """Where the tables lie."""

@@ -61,6 +61,12 @@ def unfollowed(table: TableSchema) -> Generation:
     return Generation(table=table, identity="", numbers={column.name: at for at, column in enumerate(table.columns, 1)})
 
 
+def prepared_as(table: TableSchema, now: Generation) -> Generation:
+    """What a table was when only its columns were looked up: one is the same as now where its name is."""
+    numbers = {column.name: now.numbers.get(column.name, -place) for place, column in enumerate(table.columns, 1)}
+    return Generation(table=table, identity=now.identity, numbers=numbers)
+
+
 def succeeding(known: Generation, now: Generation) -> Generation:
     """The next generation after a known one. A filled value stays known: a rewrite of the table writes it into rows."""
     numbers = {number: name for name, number in known.numbers.items()}

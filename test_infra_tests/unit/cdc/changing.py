@@ -52,8 +52,8 @@ class Catalogue:
 class Changing(OneTable):
     """One table whose DDL is followed."""
 
-    def __init__(self, folder: Path, begin: Generation = BEGIN) -> None:
-        self.catalogue = Catalogue(begin)
+    def __init__(self, folder: Path, begin: Generation = BEGIN, now: Generation | None = None) -> None:
+        self.catalogue = Catalogue(now or begin)
         super().__init__(folder, begin.table, follow=self.catalogue)
 
     def alter(self, now: Generation) -> None:

@@ -63,8 +63,7 @@ class OneTable:
         self._applier = self._started()
 
     def _started(self) -> Applier:
-        label = self._began_as.label
-        follower = Follower(self._follow, self.folder, [label]) if self._follow else None
+        follower = Follower(self._follow, self.folder, [self._began_as]) if self._follow else None
         return Applier({TOPIC: self._began_as}, self.targets, stream_id="s", tx_id_reference=1, follower=follower)
 
     def feed(self, *messages: Message) -> None:

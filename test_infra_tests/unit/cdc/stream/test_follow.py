@@ -167,9 +167,16 @@ def test_values_that_were_not_sent_are_found_under_the_new_name(tmp_path: Path) 
         assert table.parity(table.source({"id": 1, "w": "large"}, {"id": 2, "w": "other"})).green
 
 
+def test_ddl_before_the_first_start_of_the_driver_is_followed(tmp_path: Path) -> None:
+    with Changing(tmp_path, BEGIN, FILLED) as table:
+        table.alter(FILLED)
+        table.feed(table.event("r", 10, {"id": 1, "v": 1}), table.event("c", 20, {"id": 2, "v": 2, "n": 3}))
+        assert table.parity(table.source({"id": 1, "v": 1, "n": 7}, {"id": 2, "v": 2, "n": 3})).green
+
+
 def test_a_driver_that_died_between_record_and_lake_goes_on(table: Changing, tmp_path: Path) -> None:
     table.alter(FILLED)
-    Follower(table.catalogue, tmp_path, ["t"]).look()
+    Follower(table.catalogue, tmp_path, [BEGIN.table]).look()
     table.restart()
     table.feed(table.event("c", 35, {"id": 4, "v": 4}))
     assert table.parity(table.source(*({"id": at, "v": at, "n": 7} for at in (1, 2, 3, 4)))).green
