@@ -253,9 +253,11 @@ class SparkStream:
     def _followed(self) -> FollowedSource:
         """The source as the driver reaches it; it is given the capture role's password, and not the owner's."""
         pipeline = self._pipeline
-        endpoint, password = pipeline.endpoint(pipeline.spec.source.service), self._document("password")
+        endpoint = pipeline.endpoint(pipeline.spec.source.service)
+        folder = private_dir(pipeline.folders.record.parent / "secrets")
+        password = folder / f"{pipeline.spec.name}.{CAPTURE_PASSWORD}"
         write_private(password, endpoint.secret(CAPTURE_PASSWORD))
-        pipeline.stack.hand_over(password)
+        pipeline.stack.hand_over(folder)
         return FollowedSource(
             endpoint=endpoint.inside.model_copy(update={"secret_files": {CAPTURE_PASSWORD: password}}),
             tables=tuple(table for tables in pipeline.captured.values() for table in tables),
