@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline
 from test_infra.base.errors import InfrastructureError
-from test_infra.cdc.judge import coverage, read_source_rows
+from test_infra.cdc.judge import columns, coverage, read_source_rows
 from test_infra.cdc.judge.sides import Sides
 from test_infra.cdc.lake import scratch_db
 from test_infra.cdc.lake.open import open_table
@@ -148,6 +148,14 @@ def _taken(pipeline: RunningPipeline, tables: Sequence[str], deadline: Deadline,
                 continue
             covered, behind = reached.result()
             seconds.lap("covered")
+            schemas = [table.schema for table in frozen.tables]
+            if others := columns.of_another_generation(pipeline, schemas, covered):
+                if _changed(observer, frozen.tables):
+                    seen = f"{', '.join(schema.qualified for schema in others)} altered"
+                    continue
+                covered, not_there = columns.follow(pipeline, others, covered, deadline)
+                behind = {**behind, **not_there}
+                seconds.lap("followed")
             return Cut(
                 connection=scratch.connection,
                 tables={table.schema.label: table for table in frozen.tables},

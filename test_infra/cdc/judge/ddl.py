@@ -13,10 +13,14 @@ from test_infra.verdict.evidence import Finding, Outcome
 if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
 
-WAY_ON = (
-    "DDL is not followed: undo it; or make the pipeline anew (test-infra down, then the run again), which takes the "
-    "table as it is now"
-)
+WAYS_ON = {
+    "follow": "where values changed without an event, UPDATE ... SET column = column brings one for each row; what is "
+    "not followed: undo it; or make the pipeline anew (test-infra down, then the run again), which takes the table as "
+    "it is now",
+    "refuse": "DDL is not followed: undo it; or say schema_changes: follow in the pipeline's YAML; or make the "
+    "pipeline anew (test-infra down, then the run again), which takes the table as it is now",
+}
+"""Policy of the pipeline for schema changes -> what to try."""
 
 
 def explained(pipeline: RunningPipeline, findings: Mapping[str, Finding]) -> dict[str, Finding]:
@@ -32,19 +36,21 @@ def explained(pipeline: RunningPipeline, findings: Mapping[str, Finding]) -> dic
     except TestInfraError:
         return dict(findings)  # the source does not answer: the finding says what was seen
     return {
-        label: finding if finding.passed or label not in before else _told(finding, before[label], now.get(label))
+        label: finding
+        if finding.passed or label not in before
+        else _told(finding, before[label], now.get(label), WAYS_ON[pipeline.spec.schema_changes])
         for label, finding in findings.items()
     }
 
 
-def _told(finding: Finding, before: TableState, now: TableState | None) -> Finding:
+def _told(finding: Finding, before: TableState, now: TableState | None, way_on: str) -> Finding:
     found = ddl_between(before, now)
     if not found:
         return finding
     told = "; ".join(found)
     update: dict[str, object] = {
         "summary": f"{finding.summary}; DDL since the pipeline was prepared: {told}",
-        "details": {**finding.details, "DDL since the pipeline was prepared": "\n".join(found), "way on": WAY_ON},
+        "details": {**finding.details, "DDL since the pipeline was prepared": "\n".join(found), "way on": way_on},
     }
     if finding.outcome is Outcome.UNKNOWN and is_of_another_shape(before, now):
         update |= {"outcome": Outcome.FAILED, "verdicts": ("SCHEMA",), "summary": f"not followed: {told}"}

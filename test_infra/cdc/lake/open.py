@@ -29,6 +29,12 @@ def open_table(where: Location | Path | str, version: int | None = None) -> Lake
     return DeltaLakeTable(location, version)
 
 
+def generation_at(where: Location | Path | str) -> int:
+    """Generation of the columns of the table at a location; 0 where there is none."""
+    location = Location.of(where)
+    return DeltaLakeTable(location).generation() if DeltaLakeTable.exists(location) else 0
+
+
 def create_table(where: Location | Path | str, schema: pa.Schema, applied: Applied) -> LakeTable:
     """The table at a location; made first when there is none, its first version saying what it contains.
 

@@ -6,7 +6,7 @@ The stream writes and the judge reads through `LakeTable` only. Delta is its fir
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -145,6 +145,19 @@ class LakeTable(Protocol):
         Args:
             where: condition in SQL.
             begins: the micro-batch.
+        """
+        ...
+
+    def generation(self) -> int:
+        """Generation of the columns in the opened version (`test_infra.cdc.types.generation`); 0 until `reshape`."""
+        ...
+
+    def reshape(self, rows: Callable[[], pa.RecordBatchReader], generation: int) -> None:
+        """Replace all rows and the columns, in one commit that says the generation; applied offsets stay as they are.
+
+        Args:
+            rows: gives all rows, in the new columns, as the table is then; called again after another's commit.
+            generation: of the new columns.
         """
         ...
 

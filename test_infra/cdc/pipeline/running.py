@@ -141,8 +141,12 @@ class RunningPipeline:
     def source_with(self, captured: Sequence[CapturedTable]) -> Source:
         """The database, with these tables as the captured ones; opens no connection."""
         source = self.spec.source
-        names = CaptureNames(self.spec.name, self.names.connector, self.names.replication)
-        return source_of(source.kind, self.endpoint(source.service), captured, names)
+        return source_of(source.kind, self.endpoint(source.service), captured, self.capture_names)
+
+    @property
+    def capture_names(self) -> CaptureNames:
+        """By which the source knows the pipeline."""
+        return CaptureNames(self.spec.name, self.names.connector, self.names.replication)
 
     @cached_property
     def connect(self) -> ConnectClient:

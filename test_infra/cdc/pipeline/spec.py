@@ -222,6 +222,10 @@ class PipelineSpec(Document):
     stream: StreamSpec = StreamSpec()
     lag: LagThresholds = LagThresholds()
     load: LoadSpec | None = Field(default=LoadSpec(), description="None: the pipeline has traffic of its own.")
+    schema_changes: Literal["follow", "refuse"] = Field(
+        default="follow",
+        description="What DDL on a captured table does: change log and mirror get its columns, or it is red.",
+    )
     description: str = Field(default="", description="What the pipeline is for; shown in the UI.")
     own_job: bool = Field(
         default=False,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from test_infra.cdc.sources.origin import Break, SourceOrigin
     from test_infra.cdc.sources.preflight import PreflightFinding
     from test_infra.cdc.sources.table_state import TableState
+    from test_infra.cdc.types.generation import Generation
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import TableId
@@ -219,6 +220,20 @@ class Source(Protocol):
 
         Args:
             known: label -> identity that a table had before, by which a renamed one is found; may be empty.
+        """
+
+    def generations(self) -> dict[str, Generation]:
+        """Label -> what a captured table is now, read by the capture role; not those that cannot be captured any more.
+
+        Raises:
+            InfrastructureError: the source did not say.
+        """
+
+    def fingerprint(self) -> str:
+        """A text that is another one after DDL on a captured table; cheap.
+
+        Raises:
+            SourceUnreachable: the source did not accept a session.
         """
 
     def constraints(self) -> list[TableConstraints]:

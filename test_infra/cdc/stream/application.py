@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
-from test_infra.base.errors import NotReady, TestInfraError
+from test_infra.base.errors import InfrastructureError, NotReady, TestInfraError
 from test_infra.base.logs import log_to_stderr
 from test_infra.base.redaction import redact
 from test_infra.cdc.pipeline.connect_client import ConnectClient
@@ -39,10 +39,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
 
+    from test_infra.cdc.stream.follow import Follower
     from test_infra.stack.services.connect_address import ConnectAddress
 
 LOOK_INTERVAL_S = 0.2
 FORGET_INTERVAL_S = 30.0
+FOLLOW_INTERVAL_S = 1.0
 COMMITTED_WITHIN_S = 5.0
 FETCHED_RECORDS = 10_000
 FETCHED_BYTES = 16 * 1024 * 1024
@@ -124,6 +126,7 @@ class Stream:
             stream_id=make_stream_id(release.checkpoint),
             tx_id_reference=release.tx_id_reference,
             mirror_interval_s=self._config.mirror_interval_ms / 1_000,
+            follower=_follower(release),
         )
         query = self._start(spark, release, applier)
         log.info("query started: %s", ", ".join(release.schemas))
@@ -193,7 +196,7 @@ class Stream:
         self._applied_batch = batch_id
 
     def _watch(self, query: StreamingQuery, release: Release, applier: Applier) -> None:
-        asked_at = time.monotonic()
+        asked_at = followed_at = time.monotonic()
         while not self._stop.wait(LOOK_INTERVAL_S):
             applier.check()
             if not query.isActive:
@@ -203,6 +206,9 @@ class Stream:
                 # Nothing to read yet: the query has looked at the topics and is ready for the first record.
                 self._status = self._status.model_copy(update={"ready_at": time.time()})
             self._report()
+            if time.monotonic() - followed_at > FOLLOW_INTERVAL_S:
+                self._follow(applier)
+                followed_at = time.monotonic()
             if release.connect is not None and time.monotonic() - asked_at > FORGET_INTERVAL_S:
                 asked_at = time.monotonic()
                 forget_old_deletes(applier, release, release.connect)
@@ -212,6 +218,14 @@ class Stream:
         except NotReady as error:
             log.info("%s; the next start merges it", error.what)
         self._report()
+
+    def _follow(self, applier: Applier) -> None:
+        """Give the lake what DDL did, to tables without traffic as well; tried again while the source is away."""
+        with self._batch:
+            try:
+                applier.follow()
+            except InfrastructureError as error:
+                log.info("DDL is followed later: %s", error.what)
 
     def _finish(self, query: StreamingQuery, checkpoint: Path) -> None:
         with self._batch:
@@ -231,6 +245,15 @@ class Stream:
         if self._status != self._written:
             write_status(self._folder, self._status)
             self._written = self._status
+
+
+def _follower(release: Release) -> Follower | None:
+    """Follows the DDL of the source; without an answer of it at the first start, DDL is refused, and so never green."""
+    try:
+        return release.follower()
+    except TestInfraError as error:
+        log.warning("schema changes are not followed: %s", error.what)
+        return None
 
 
 def _topics(release: Release) -> list[str]:

@@ -6,38 +6,42 @@ crash adds nothing, wherever between the commits of its tables the crash fell.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from test_infra.cdc.lake.open import create_table
+from test_infra.base.deadline import Deadline, wait_for
+from test_infra.base.errors import InfrastructureError
+from test_infra.cdc.lake.open import create_table, generation_at
+from test_infra.cdc.lake.reshape import reshape_changes, reshape_mirror
 from test_infra.cdc.lake.schemas import changes_schema, mirror_schema, quarantine_schema
 from test_infra.cdc.lake.versions import Applied
 from test_infra.cdc.stream.beats import Beats, with_beats
+from test_infra.cdc.stream.change_log import Append, ChangeLog
 from test_infra.cdc.stream.merge_workers import MergeWorkers, workers_for
 from test_infra.cdc.stream.mirror import Mirror, Pending
-from test_infra.cdc.stream.parse import Parsed, memory_db, parse, session_of
+from test_infra.cdc.stream.parse import Parsed, memory_db, session_of
+from test_infra.cdc.types.generation import unfollowed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from test_infra.base.deadline import Deadline
     from test_infra.cdc.lake.location import Location
     from test_infra.cdc.lake.table import LakeTable
+    from test_infra.cdc.stream.follow import Follower
+    from test_infra.cdc.types.generation import Generation
     from test_infra.cdc.types.position import Stored
     from test_infra.cdc.types.table import TableSchema
 
-COMPACT_EVERY = 64
-"""Micro-batches between two compactions of a change log: small files make every later read slower."""
+ANSWERS_WITHIN_S = 60.0
+MERGED_BEFORE_DDL_S = 300.0
 
-
-Append = Callable[["LakeTable", "pa.Table", Applied], None]
-"""Adds rows to a table, and says what it contains then."""
+log = logging.getLogger("test_infra.stream")
 
 
 class CreateTable(Protocol):
@@ -91,6 +95,7 @@ class Applier:
         mirror_interval_s: shortest time between two merges into a mirror, seconds.
         beats: how heart-beats are known, whose topic is among ``schemas``; None: there are none.
         create: opens or makes a table; Delta tables by default.
+        follower: knows the generations of the tables; None: a table stays what ``schemas`` says.
     """
 
     def __init__(
@@ -103,29 +108,44 @@ class Applier:
         mirror_interval_s: float = 0.0,
         beats: Beats | None = None,
         create: CreateTable = create_table,
+        follower: Follower | None = None,
     ) -> None:
         self._beats = beats
+        self._follower = follower
+        self._topics = {schema.label: topic for topic, schema in schemas.items()}
         self._stream_id = stream_id
         self._pool = ThreadPoolExecutor(max_workers=workers_for(len(schemas)), thread_name_prefix="apply")
         self._workers = MergeWorkers(workers_for(len(schemas)))
         self._database = memory_db()
         start = Applied(stream=stream_id, batch=-1, offsets={0: 0})
 
-        def change_log(schema: TableSchema) -> LakeTable:
-            return create(targets.changes[schema.label], changes_schema(schema), start)
+        def generations(schema: TableSchema) -> tuple[Generation, ...]:
+            return (follower.of(schema.label) if follower else ()) or (unfollowed(schema),)
+
+        def change_log(schema: TableSchema, connection: DuckDBPyConnection) -> LakeTable:
+            where, known = targets.changes[schema.label], generations(schema)
+            old = _stored(where, known)
+            table = create(where, changes_schema(old.table), start)
+            reshape_changes(connection, table, old, known[-1])
+            return table
 
         def opened_changes(schema: TableSchema) -> ChangeLog:
-            return ChangeLog(schema, change_log(schema), session_of(self._database), tx_id_reference)
+            session = session_of(self._database)
+            return ChangeLog(generations(schema), change_log(schema, session), session, tx_id_reference)
 
         def opened_mirror(schema: TableSchema) -> Mirror:
-            table = create(targets.mirror[schema.label], mirror_schema(schema), start)
+            session = session_of(self._database)
+            where, known = targets.mirror[schema.label], generations(schema)
+            old = _stored(where, known)
+            table = create(where, mirror_schema(old.table), start)
+            reshape_mirror(session, table, old, known[-1])
             return Mirror(
-                schema,
+                known[-1].table,
                 table,
                 # The change log is opened a second time: another thread reads it.
-                change_log(schema),
+                change_log(schema, session),
                 self._workers,
-                session_of(self._database),
+                session,
                 interval_s=mirror_interval_s,
             )
 
@@ -165,7 +185,10 @@ class Applier:
 
         def parsed(topic: str) -> Parsed:
             started = time.monotonic()
-            result = self._changes[topic].parse(records.filter(pc.equal(records["topic"], topic)), batch_id)
+            of_topic = records.filter(pc.equal(records["topic"], topic))
+            result = self._changes[topic].parse(of_topic, batch_id)
+            if result.refused.num_rows and self._follow_until_asked(topic):
+                result = self._changes[topic].parse(of_topic, batch_id)
             timed("parse", started)
             return result
 
@@ -184,6 +207,18 @@ class Applier:
         started = time.monotonic()
         list(self._pool.map(written, batches.keys(), batches.values()))
         return BatchReport(batch_id, records.num_rows, fresh, steps)
+
+    def follow(self) -> None:
+        """Give the lake what DDL did to the source since the last call; never while a micro-batch is applied.
+
+        Raises:
+            InfrastructureError: the source does not answer.
+            NotReady: a mirror did not get what its change log has; the next start goes on.
+        """
+        if self._follower is not None:
+            self._follower.look()
+            for topic in self._topics.values():
+                self._reshape(topic)
 
     def check(self) -> None:
         """Raise what ended the merging into a mirror, if anything did; called also while no records come."""
@@ -215,6 +250,33 @@ class Applier:
             changes.close()
         self._database.close()
 
+    def _follow_until_asked(self, topic: str) -> bool:
+        """Ask what the tables are now, because records were refused; whether that of a topic is another one."""
+        if self._follower is None:
+            return False
+        deadline = Deadline(ANSWERS_WITHIN_S)
+
+        def asked(follower: Follower = self._follower) -> None:
+            follower.look()
+
+        # Without an answer, a record that only has a new column would be put into quarantine for good.
+        wait_for(asked, deadline, what="the source", awaited="its catalogue", not_yet=(InfrastructureError,))
+        return self._reshape(topic)
+
+    def _reshape(self, topic: str) -> bool:
+        """Bring change log and mirror of a topic to the newest generation; whether they were not."""
+        changes, mirror = self._changes[topic], self._mirrors[topic]
+        known = self._follower.of(changes.label) if self._follower else ()
+        if not known or known[-1].number == changes.generation.number:
+            return False
+        # Rows that wait for the mirror are of the generation before.
+        mirror.wait_merged(Deadline(MERGED_BEFORE_DDL_S))
+        before = changes.generation
+        changes.reshape(known)
+        mirror.reshape(before, known[-1])
+        log.info("%s is followed in generation %d: %s", changes.label, known[-1].number, _described(known[-1]))
+        return True
+
     def _quarantined(self, refused: pa.Table, batch_id: int, append: Append) -> int:
         import pyarrow.compute as pc
 
@@ -231,53 +293,13 @@ class Applier:
         return int(fresh.num_rows)
 
 
-class ChangeLog:
-    """The change log of one table, kept open between micro-batches.
+def _stored(where: Location, known: Sequence[Generation]) -> Generation:
+    """The generation of a table in the lake; a driver may have died before it was given a newer one."""
+    return known[generation_at(where)] if len(known) > 1 else known[0]
 
-    Args:
-        schema: the captured table.
-        table: its change log.
-        connection: DuckDB for this change log alone.
-        tx_id_reference: a 64-bit transaction id of about now.
-    """
 
-    def __init__(
-        self, schema: TableSchema, table: LakeTable, connection: DuckDBPyConnection, tx_id_reference: int
-    ) -> None:
-        self._schema = schema
-        self._connection = connection
-        self._table = table
-        self._applied = table.newest_applied()
-        self._tx_id_reference = max(tx_id_reference, self._applied.max_tx_id)
-
-    def parse(self, records: pa.Table, batch_id: int) -> Parsed:
-        """Typed rows of the records of this table's topic."""
-        parsed = parse(
-            self._connection, records, self._schema, tx_id_reference=self._tx_id_reference, batch_id=batch_id
-        )
-        self._tx_id_reference = max(self._tx_id_reference, parsed.max_tx_id)
-        return parsed
-
-    def append(self, batch: Parsed, stream_id: str, batch_id: int, append: Append) -> Applied | None:
-        """Add the rows; returns what the change log contains then, or None when these records were there already."""
-        self._table.refresh()
-        if self._table.has_batch(stream_id, batch_id):
-            return None
-        changes = batch.changes
-        if (self._applied.stream, self._applied.batch) == (stream_id, batch_id):
-            # A part of it is there, from this run or from before a crash.
-            if self._applied.covers(batch.end_offsets):
-                return None
-            changes = _beyond(changes, self._applied.offsets)
-        self._applied = _advanced(self._applied, batch, stream_id, batch_id)
-        append(self._table, changes, self._applied)
-        if batch_id % COMPACT_EVERY == COMPACT_EVERY - 1:
-            self._table.compact()
-        return self._applied
-
-    def close(self) -> None:
-        """Close its DuckDB."""
-        self._connection.close()
+def _described(generation: Generation) -> str:
+    return ", ".join(f"{column.name} {column.type}" for column in generation.table.columns)
 
 
 def _whole(table: LakeTable, rows: pa.Table, applied: Applied) -> None:
@@ -286,24 +308,3 @@ def _whole(table: LakeTable, rows: pa.Table, applied: Applied) -> None:
 
 def _part(table: LakeTable, rows: pa.Table, applied: Applied) -> None:
     table.append_part(rows, applied)
-
-
-def _beyond(changes: pa.Table, offsets: Mapping[int, int]) -> pa.Table:
-    """The rows that lie behind the end offsets."""
-    places = zip(changes["kafka_partition"].to_pylist(), changes["kafka_offset"].to_pylist(), strict=True)
-    return changes.filter([offset >= offsets.get(partition, 0) for partition, offset in places])
-
-
-def _advanced(applied: Applied, batch: Parsed, stream: str, batch_id: int) -> Applied:
-    """What a table contains after one more micro-batch; never less than before."""
-    partitions = {*applied.offsets, *batch.end_offsets}
-    return Applied(
-        stream=stream,
-        batch=batch_id,
-        offsets={
-            partition: max(applied.offsets.get(partition, 0), batch.end_offsets.get(partition, 0))
-            for partition in partitions
-        },
-        max_commit_ts_us=max(applied.max_commit_ts_us, batch.max_commit_ts_us),
-        max_tx_id=max(applied.max_tx_id, batch.max_tx_id),
-    )

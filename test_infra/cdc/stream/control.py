@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from test_infra.base.deadline import StillWaiting, wait_for
-from test_infra.base.paths import private_dir
+from test_infra.base.paths import private_dir, write_private
 from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.lake.table import TableMissing
 from test_infra.cdc.lake.versions import first_covering
 from test_infra.cdc.pipeline.origin import Origin
-from test_infra.cdc.stream.spec import HeartbeatTopic, Release, StreamConfig, TopicOfTable, write
+from test_infra.cdc.stream.spec import FollowedSource, HeartbeatTopic, Release, StreamConfig, TopicOfTable, write
 from test_infra.cdc.stream.stream import Covered, StreamFailed, StreamMissing
 from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.spark.gateway.states import JobState
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 TEAM = "test_infra"
 APPLICATION = "test_infra.cdc.stream.application"
 JAR_GROUPS = ("spark-kafka",)
+CAPTURE_PASSWORD = "capture_password"  # noqa: S105 - the name of a secret
 BESIDE_THE_HEAP_MIB = 2_048
 """Arrow, DuckDB and delta-rs of the driver's Python, for all tables of a pipeline at once."""
 SPARK_CONF = {"spark.sql.codegen.wholeStage": "false"}
@@ -111,6 +112,7 @@ class SparkStream:
             tx_id_reference=source.newest_tx_id() if tx_id_reference is None else tx_id_reference,
             connect=ConnectAddress.of(pipeline.endpoint("connect").inside),
             connector=pipeline.names.connector,
+            followed=self._followed() if pipeline.spec.schema_changes == "follow" else None,
         )
         write(document, self._release_path)
         pipeline.stack.hand_over(folders.lake, folders.checkpoint, self._release_path)
@@ -246,6 +248,20 @@ class SparkStream:
             resources=Resources(driver=Driver(memory_mib=stream.driver_memory_mib, overhead_mib=BESIDE_THE_HEAP_MIB)),
             type=JobType.STREAMING,
             ready_by="status",
+        )
+
+    def _followed(self) -> FollowedSource:
+        """The source as the driver reaches it; it is given the capture role's password, and not the owner's."""
+        pipeline = self._pipeline
+        endpoint = pipeline.endpoint(pipeline.spec.source.service)
+        folder = private_dir(pipeline.folders.record.parent / "secrets")
+        password = folder / f"{pipeline.spec.name}.{CAPTURE_PASSWORD}"
+        write_private(password, endpoint.secret(CAPTURE_PASSWORD))
+        pipeline.stack.hand_over(folder)
+        return FollowedSource(
+            endpoint=endpoint.inside.model_copy(update={"secret_files": {CAPTURE_PASSWORD: password}}),
+            tables=tuple(table for tables in pipeline.captured.values() for table in tables),
+            names=pipeline.capture_names,
         )
 
     @property

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import NotReady
+from test_infra.cdc.lake.reshape import reshape_mirror
 from test_infra.cdc.lake.schemas import changes_schema, mirror_schema
 from test_infra.cdc.lake.table import MergeRule
 from test_infra.cdc.lake.unchanged_values import with_unchanged_values
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from test_infra.cdc.lake.table import LakeTable
     from test_infra.cdc.lake.versions import Applied
     from test_infra.cdc.stream.merge_workers import MergeWorkers
+    from test_infra.cdc.types.generation import Generation
     from test_infra.cdc.types.table import TableSchema
 
 MOST_PENDING_BYTES = 64 * 1024 * 1024
@@ -130,6 +132,13 @@ class Mirror:
                     details={"pending": f"{len(self._pending)} micro-batches"},
                     hint="what is missing is merged at the stream's next start",
                 )
+
+    def reshape(self, old: Generation, new: Generation) -> None:
+        """Go on from one generation of the table to another; only while nothing waits to be merged."""
+        reshape_mirror(self._connection, self._table, old, new)
+        self._schema = new.table
+        self._changes.refresh()
+        self.deleted_keys.retype(new.table)
 
     def close(self) -> None:
         """Close its DuckDB, when the workers have ended. Rows that are not merged yet are merged at the next start."""

@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from test_infra.cdc.lake.schemas import mirror_schema
-from test_infra.cdc.types import identifier
+from test_infra.cdc.types import identifier, rule_for
 from test_infra.cdc.types.position import Stored, later
 
 if TYPE_CHECKING:
@@ -75,6 +75,14 @@ class DeletedKeys:
             connection.unregister("changes")
         wanted = mirror_schema(schema).append(pa.field(DELETED, pa.bool_()))
         return rows.select(wanted.names).cast(wanted)
+
+    def retype(self, schema: TableSchema) -> None:
+        """Give the keys the types that the table's key has now."""
+        fields = ", ".join(f"{identifier(column.name)} {rule_for(column).duckdb}" for column in schema.key)
+        self._connection.execute(
+            f"""CREATE OR REPLACE TEMP TABLE deleted_keys AS
+            SELECT CAST("key" AS STRUCT({fields})) AS "key", lsn FROM deleted_keys"""
+        )
 
     def forget_after(self, committed_lsn: Stored, end_offsets: dict[int, int]) -> None:
         """Deletes up to ``committed_lsn`` may be forgotten once everything below ``end_offsets`` is applied.

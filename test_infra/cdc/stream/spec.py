@@ -10,13 +10,17 @@ from test_infra.base.errors import InfrastructureError
 from test_infra.base.paths import write_private
 from test_infra.cdc.lake.location import TableLocation
 from test_infra.cdc.pipeline.origin import Origin
+from test_infra.cdc.sources.source import CaptureNames
 from test_infra.cdc.types.table import TableSchema
+from test_infra.cdc.types.table_id import CapturedTable
+from test_infra.stack.endpoint import Endpoint
 from test_infra.stack.services.connect_address import ConnectAddress
 from test_infra.stack.services.kafka_clients import Brokers
 
 if TYPE_CHECKING:
     from test_infra.cdc.stream.apply import Targets
     from test_infra.cdc.stream.beats import Beats
+    from test_infra.cdc.stream.follow import Follower
 
 
 class StreamConfig(Document):
@@ -63,6 +67,20 @@ class HeartbeatTopic(TopicOfTable):
     prefix: str
 
 
+class FollowedSource(Document):
+    """How the stream asks the source what its tables are.
+
+    Args:
+        endpoint: of the source, with the capture role's password only.
+        tables: the captured ones.
+        names: by which the source knows the pipeline.
+    """
+
+    endpoint: Endpoint
+    tables: tuple[CapturedTable, ...]
+    names: CaptureNames
+
+
 class Release(Document):
     """Known when the source is prepared: the driver may begin.
 
@@ -77,6 +95,7 @@ class Release(Document):
         tx_id_reference: a 64-bit transaction id of the source, of about now.
         connect: Kafka Connect, asked now and then for the committed LSN; None: deletes are remembered for ever.
         connector: name of the connector.
+        followed: the source whose schema changes are followed; None: they are refused.
     """
 
     bootstrap: Brokers
@@ -89,6 +108,7 @@ class Release(Document):
     tx_id_reference: int
     connect: ConnectAddress | None
     connector: str
+    followed: FollowedSource | None = None
 
     @property
     def schemas(self) -> dict[str, TableSchema]:
@@ -120,6 +140,20 @@ class Release(Document):
                 hint="an object store can be read, but our stream does not write to one yet",
             )
         return folder.parent
+
+    def follower(self) -> Follower | None:
+        """Follows the schema changes of the source; None where they are refused.
+
+        Raises:
+            InfrastructureError: the source does not say what its tables are.
+        """
+        from test_infra.cdc.sources import source_of
+        from test_infra.cdc.stream.follow import Follower
+
+        if self.followed is None:
+            return None
+        source = source_of(self.source_kind, self.followed.endpoint, self.followed.tables, self.followed.names)
+        return Follower(source, self.lake_dir, [entry.table for entry in self.tables])
 
     def targets(self) -> Targets:
         """Where the tables lie."""

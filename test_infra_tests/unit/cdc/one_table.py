@@ -18,12 +18,14 @@ from test_infra.cdc.lake.location import Location
 from test_infra.cdc.lake.open import open_table
 from test_infra.cdc.sources.postgres import Snapshot
 from test_infra.cdc.stream.apply import Applier, Targets
+from test_infra.cdc.stream.follow import Follower
 from test_infra_tests.unit.cdc.events import TOPIC, Message, envelope, records
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from test_infra.cdc.judge.differences import TableParity
+    from test_infra.cdc.stream.follow import Catalogue
     from test_infra.cdc.types.table import TableSchema
 
 SNAPSHOT = Snapshot(1_000, 1_000)
@@ -36,14 +38,17 @@ class OneTable:
     Args:
         folder: takes the tables.
         schema: of the table.
+        follow: the catalogue whose DDL is followed; None: it is not.
     """
 
-    def __init__(self, folder: Path, schema: TableSchema) -> None:
+    def __init__(self, folder: Path, schema: TableSchema, follow: Catalogue | None = None) -> None:
         self.schema = schema
         self.folder = folder
         changes, mirror, quarantine = (Location.of(folder / name) for name in ("changes", "mirror", "quarantine"))
         self.targets = Targets({schema.label: changes}, {schema.label: mirror}, quarantine)
-        self._applier = Applier({TOPIC: schema}, self.targets, stream_id="s", tx_id_reference=1)
+        self._follow = follow
+        self._began_as = schema
+        self._applier = self._started()
         self._offset = self._batch = 0
 
     def __enter__(self) -> Self:
@@ -51,6 +56,15 @@ class OneTable:
 
     def __exit__(self, *_: object) -> None:
         self._applier.close()
+
+    def restart(self) -> None:
+        """End as a killed driver does, and start again."""
+        self._applier.close()
+        self._applier = self._started()
+
+    def _started(self) -> Applier:
+        follower = Follower(self._follow, self.folder, [self._began_as]) if self._follow else None
+        return Applier({TOPIC: self._began_as}, self.targets, stream_id="s", tx_id_reference=1, follower=follower)
 
     def feed(self, *messages: Message) -> None:
         """Apply the next micro-batch, and wait for the mirror."""

@@ -77,7 +77,13 @@ class Source:
         return self.states
 
 
+class Spec:
+    schema_changes = "refuse"
+
+
 class Pipeline:
+    spec = Spec()
+
     def __init__(self, **states: TableState) -> None:
         self.source = Source(states)
 

@@ -14,6 +14,7 @@ from test_infra.cdc.sources.postgres import preflight, preparation, publication,
 from test_infra.cdc.sources.postgres.catalogue import list_tables, missing_tables, tables
 from test_infra.cdc.sources.postgres.connection import Role, connect
 from test_infra.cdc.sources.postgres.constraints import constraints
+from test_infra.cdc.sources.postgres.generation import fingerprint, generations
 from test_infra.cdc.sources.postgres.lsn import Lsn, committed_lsn
 from test_infra.cdc.sources.postgres.observer import PostgresObserver
 from test_infra.cdc.sources.postgres.origin_now import origin_now
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.sources.constraints import TableConstraints
     from test_infra.cdc.sources.table_state import TableState
+    from test_infra.cdc.types.generation import Generation
     from test_infra.cdc.types.table import TableSchema
     from test_infra.cdc.types.table_id import CapturedTable, TableId
     from test_infra.stack import Endpoint
@@ -200,6 +202,16 @@ class PostgresSource:
         """What the captured tables are now, by their oid where that is known; see `table_state.table_states`."""
         with self.session() as connection:
             return table_states(connection, self._captured, known)
+
+    def generations(self) -> dict[str, Generation]:
+        """What the captured tables are now, as the capture role sees them; see `generation.generations`."""
+        with self.session("capture") as connection:
+            return generations(connection, self._endpoint, "capture", list(self._tables.values()))
+
+    def fingerprint(self) -> str:
+        """A text that is another one after DDL on a captured table."""
+        with self.session("capture") as connection:
+            return fingerprint(connection, list(self._tables.values()))
 
     def constraints(self) -> list[TableConstraints]:
         """Keys, conditions, defaults, triggers and rules of the captured tables, in the order of the pipeline."""
