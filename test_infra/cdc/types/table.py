@@ -18,7 +18,8 @@ class Column:
         name: column name, unquoted.
         type: the source's own full type text, such as ``numeric(12,2)`` or ``timestamp with time zone``.
         nullable: whether NULL is allowed.
-        key_position: 1-based place in the primary key; None outside it.
+        key_position: 1-based place in the key, which is the primary key or a unique index that stands for one; None
+            outside it.
         base: what a type with a name of its own is made of: the type below all domains, ``enum``, ``composite``, ...;
             None where ``type`` says it.
         dialect: kind of the source, which says how the type is read.
@@ -45,6 +46,7 @@ class TableSchema:
             not given.
         excluded: columns that the pipeline leaves out.
         where: condition for the captured rows, in the source's SQL; empty: all rows.
+        key_is_primary: the key is the table's primary key; else a unique index stands for one.
     """
 
     schema: str
@@ -54,6 +56,7 @@ class TableSchema:
     label: str = ""
     excluded: tuple[Column, ...] = ()
     where: str = ""
+    key_is_primary: bool = True
 
     def __post_init__(self) -> None:
         """A table of the pipeline's own schema is called by its name."""
@@ -72,13 +75,13 @@ class TableSchema:
 
     @property
     def key(self) -> tuple[Column, ...]:
-        """Primary-key columns in key order; empty when the table has none."""
+        """Key columns in key order; empty when the table has no key."""
         keyed = [(column.key_position, column) for column in self.columns if column.key_position is not None]
         return tuple(column for _, column in sorted(keyed, key=lambda pair: pair[0]))
 
     @property
     def key_names(self) -> tuple[str, ...]:
-        """Names of the primary-key columns, in key order."""
+        """Names of the key columns, in key order."""
         return tuple(column.name for column in self.key)
 
     @property

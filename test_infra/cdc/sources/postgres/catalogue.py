@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from test_infra.base.errors import UsageError
 from test_infra.cdc.sources.debezium import unreadable
 from test_infra.cdc.sources.postgres.column_names import name_problems
+from test_infra.cdc.sources.postgres.key_index import KEY_INDEX
 from test_infra.cdc.types import UnsupportedColumn, check_supported
 from test_infra.cdc.types.table import Column, TableSchema
 from test_infra.cdc.types.table_id import CapturedTable, TableId, table_id
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
 
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
-# Columns that an index only includes (INCLUDE) are no part of the key; a slice of an array counts from 1.
+# A slice of an array counts from 1.
 # Generated columns are left out, and named in `TableSchema.generated`: they are not part of the replicated rows.
-_QUERY = """
+_QUERY = f"""
 SELECT n.nspname, c.relname, c.oid::bigint, c.relfilenode::bigint, c.relkind, c.relpersistence, c.relreplident,
        a.attname, format_type(a.atttypid, a.atttypmod) || repeat('[]', greatest(a.attndims, 1) - 1), NOT a.attnotnull,
-       array_position((i.indkey::int2[])[0:i.indnkeyatts - 1], a.attnum), base.name, a.attgenerated <> ''
+       array_position(key_index.attnums, a.attnum), base.name, a.attgenerated <> '',
+       coalesce(key_index.indisprimary, true)
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+LEFT JOIN LATERAL ({KEY_INDEX.format(table="c.oid")}) AS key_index ON true
 LEFT JOIN LATERAL (
     WITH RECURSIVE below (oid, typmod, dimensions) AS (
         VALUES (a.atttypid, a.atttypmod, a.attndims::int)
@@ -68,7 +70,7 @@ class NoSuchTable(UsageError):
 
 
 class NoPrimaryKey(UsageError):
-    """A table has no primary key, so its rows cannot be told apart in the mirror."""
+    """A table has no key, so its rows cannot be told apart in the mirror."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,9 @@ def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dic
         columns = tuple(column for column, generated in described if not generated)
         not_captured = tuple(column.name for column, generated in described if generated)
         oid, relfilenode, kind, persistence, identity, *_ = of_table[0]
-        schema = TableSchema(wanted_id.schema, wanted_id.name, columns, not_captured, wanted_id.label)
+        schema = TableSchema(
+            wanted_id.schema, wanted_id.name, columns, not_captured, wanted_id.label, key_is_primary=of_table[0][11]
+        )
         table = SourceTable(schema, oid, relfilenode, (kind, identity) == ("r", "f"))
         generated_key = [column.name for column, generated in described if generated and column.key_position]
         found[wanted_id] = _Described(table, kind, persistence, generated_key)
@@ -224,12 +228,13 @@ def _key_problems(described: _Described, captured: CapturedTable) -> Iterator[Us
         )
     elif not schema.key:
         yield NoPrimaryKey(
-            f"table {name} has no primary key",
-            hint="add one, or leave the table out of the pipeline",
+            f"table {name} has no primary key, and no unique index that could stand for one",
+            details={"wanted": "unique, over NOT NULL columns, not partial, no expression, not deferrable"},
+            hint="add one of them, or leave the table out of the pipeline",
         )
     for column in schema.key:
         if column.name in captured.excluded:
             yield UsageError(
-                f"column {column.name} of table {name} is in its primary key and cannot be left out",
+                f"column {column.name} of table {name} is in its key and cannot be left out",
                 hint="take it from `columns: exclude:`, or leave the table out of the pipeline",
             )

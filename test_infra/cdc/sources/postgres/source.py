@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, TestInfraError
-from test_infra.cdc.sources.debezium import exact
+from test_infra.cdc.sources.debezium import exact, key_columns
 from test_infra.cdc.sources.origin import Break, SourceOrigin
 from test_infra.cdc.sources.postgres import preflight, preparation, publication, row_filters, slot
 from test_infra.cdc.sources.postgres.catalogue import SourceTable, list_tables, missing_tables, name_lists, tables
@@ -41,6 +41,7 @@ HEARTBEAT_PREFIX = "test_infra_heartbeat"
 BEAT_PREFIX = "test_infra_beat_"
 LEFT_OUT_MESSAGES = "logical.message.prefix.exclude.list"
 DRIVER_OPTIONS = "driver.options"
+KEY_COLUMNS = "message.key.columns"
 LARGEST_ROW_WITHIN_MS = 10_000
 
 _ORIGIN = """
@@ -82,6 +83,7 @@ class PostgresSource:
             (LEFT_OUT_MESSAGES, "logical.message.prefix.include.list"),
             "markers and heart-beats, by which it is judged, are logical messages",
         ),
+        KEY_COLUMNS: "a row is known in the lake by its key in the source",
     }
 
     def __init__(self, endpoint: Endpoint, captured: Sequence[CapturedTable], names: CaptureNames) -> None:
@@ -108,6 +110,11 @@ class PostgresSource:
             for schema in schemas
             for name in (*schema.generated, *(column.name for column in schema.excluded))
         ]
+        # Of itself Debezium takes the first unique index for a key, also a partial or nullable one, with what that
+        # includes (docs/decisions/0057).
+        keys = [
+            key_columns(schema.schema, schema.name, schema.key_names) for schema in schemas if not schema.key_is_primary
+        ]
         return {
             **debezium(inside, self._primary()),
             "database.dbname": inside.properties["database"],
@@ -127,6 +134,7 @@ class PostgresSource:
             LEFT_OUT_MESSAGES: HEARTBEAT_PREFIX,
             **self.value_forms,
             **({"column.exclude.list": ",".join(left_out)} if left_out else {}),
+            **({KEY_COLUMNS: ";".join(keys)} if keys else {}),
             **row_filters.snapshot_properties(schemas),
         }
 
@@ -148,7 +156,7 @@ class PostgresSource:
 
         Raises:
             NoSuchTable: a table does not exist and no SQL file makes it.
-            NoPrimaryKey: a table has none.
+            NoPrimaryKey: a table has none, and no unique index that stands for one.
             UsageError: ``wal_level``, slots, roles, publication, a table's kind, identity or column do not allow to
                 capture it; says what to do.
             SourceUnreachable: the source did not accept the owner or the capture role.
