@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from test_infra.cdc.types.table_id import TableId
 
 MIRROR_COLUMNS = ("_lsn", "_tx_id", "_commit_ts", "_snapshot")
 """What a mirror says of each row beside the source's columns: where its newest event came from."""
+
+ROW_ID = ("_row_tx_id", "_row_number")
+"""Columns by which the mirror knows the rows of a table without a key: which event they came from. Of an insert the
+transaction and the event's number in it; of a row of the initial snapshot -1 - partition and offset in Kafka."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,17 @@ class TableSchema:
     def key_names(self) -> tuple[str, ...]:
         """Names of the key columns, in key order."""
         return tuple(column.name for column in self.key)
+
+    @property
+    def in_lake(self) -> TableSchema:
+        """The table as its mirror has it: one without a key gets `ROW_ID` for a key."""
+        if self.key:
+            return self
+        ids = (
+            Column(name, "bigint", nullable=False, key_position=place, dialect=self.dialect)
+            for place, name in enumerate(ROW_ID, 1)
+        )
+        return replace(self, columns=(*self.columns, *ids))
 
     @property
     def left_out(self) -> dict[str, str]:
