@@ -242,6 +242,33 @@ TRUNCATE by_unique_full;
 INSERT INTO by_unique_full SELECT 'after', n, 0, NULL FROM generate_series(1, 5) n;
 UPDATE by_unique_full SET b = 1 WHERE a = 5;
 
+-- [appended]
+CREATE TABLE appended (tid integer, bid integer, aid integer, delta integer, mtime timestamp, filler text, note text);
+CREATE UNIQUE INDEX takes_null ON appended (note);
+INSERT INTO appended SELECT 1, 1, n % 3, 5, NULL, 'x', NULL FROM generate_series(1, 9) n;
+
+INSERT INTO appended SELECT 1, 1, n % 3, 5, NULL, 'x', NULL FROM generate_series(1, 5000) n;
+INSERT INTO appended VALUES (1, 1, 1, 5, NULL, 'x', NULL), (1, 1, 1, 5, NULL, 'x', NULL), (2, 2, 2, 2, NULL, NULL, 'n');
+
+INSERT INTO appended VALUES (7, 7, 7, 7);
+SAVEPOINT s;
+INSERT INTO appended VALUES (8, 8, 8, 8);
+ROLLBACK TO s;
+INSERT INTO appended VALUES (7, 7, 7, 7), (NULL, NULL, NULL, NULL);
+
+INSERT INTO appended VALUES (9, 9, 9, 9);
+ROLLBACK;
+
+-- [appended_anew]
+CREATE TABLE appended_anew (n integer, v text);
+INSERT INTO appended_anew SELECT n % 2, 'read' FROM generate_series(1, 9) n;
+
+INSERT INTO appended_anew VALUES (1, 'gone'), (1, 'gone');
+TRUNCATE appended_anew;
+INSERT INTO appended_anew VALUES (1, 'kept'), (1, 'kept'), (2, NULL);
+
+INSERT INTO appended_anew SELECT 1, 'kept' FROM generate_series(1, 20);
+
 -- [parts]
 CREATE TABLE parts (id integer, r text, v text, PRIMARY KEY (id, r)) PARTITION BY LIST (r);
 CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a');

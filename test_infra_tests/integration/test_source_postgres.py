@@ -192,12 +192,15 @@ def test_table_that_does_not_exist_is_named(stack: Stack, owner: psycopg.Connect
         "CREATE INDEX u ON t (a, b)",
     ],
 )
-def test_table_without_a_key_is_named(stack: Stack, owner: psycopg.Connection, index: str) -> None:
+def test_table_without_a_key_that_takes_updates_is_named(stack: Stack, owner: psycopg.Connection, index: str) -> None:
     owner.execute(
         "CREATE TABLE t (a int NOT NULL, b int NOT NULL, nullable int,"
         " twice int NOT NULL GENERATED ALWAYS AS (2 * a) STORED)"
     )
     owner.execute(index)
+    (schema,) = RunningPipeline(stack, existing("t")).schemas()
+    assert schema.key == ()
+    owner.execute("ALTER TABLE t DROP COLUMN twice; ALTER TABLE t REPLICA IDENTITY FULL")
     with pytest.raises(NoPrimaryKey, match=r"table public\.t has no primary key, and no unique index that could"):
         prepare(RunningPipeline(stack, existing("t")))
 
@@ -237,6 +240,13 @@ def test_unique_index_stands_for_a_primary_key(stack: Stack, owner: psycopg.Conn
     config = pipeline.source.connector_properties([schema], password="")
     wanted = None if "PRIMARY" in ddl else rf"(?-i)public\.t:{','.join(key)}"
     assert config.get("message.key.columns") == wanted
+
+
+def test_generated_load_wants_keys(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE t (n int)")
+    with pytest.raises(UsageError, match=r"table public\.t has no key, and a generated load"):
+        prepare(RunningPipeline(stack, PipelineSpec(name="shop", tables=["t"])))
+    assert published(owner, stack) == set()
 
 
 def test_key_stays_the_same_when_its_index_is_built_anew(stack: Stack, owner: psycopg.Connection) -> None:
@@ -321,6 +331,7 @@ def test_key_stays_the_same_when_its_index_is_built_anew(stack: Stack, owner: ps
             r"partition public\.t1 of t has REPLICA IDENTITY NOTHING",
         ),
         ("CREATE TABLE t (id int PRIMARY KEY, _lsn bigint)", r"table public\.t has a column _lsn"),
+        ('CREATE TABLE t (id int, "_Row_Number" bigint)', r"table public\.t has a column _Row_Number"),
     ],
 )
 def test_table_that_cannot_be_captured_is_named(stack, owner, ddl, message) -> None:

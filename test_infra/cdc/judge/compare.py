@@ -28,6 +28,7 @@ from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.lake.scratch_db import LARGE_ROW_BYTES
 from test_infra.cdc.lake.temporary_tables import TemporaryTables
 from test_infra.cdc.types import rule_for
+from test_infra.cdc.types.table import ROW_ID
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -124,6 +125,19 @@ def _comparable(
         if wanted.get(name) != there.get(name):
             found.count(Verdict.SCHEMA)
             found.show(Verdict.SCHEMA, (), name, (wanted.get(name), there.get(name)), Compared.SOURCE_WITH_MIRROR)
+    if not schema.key and not set(ROW_ID) <= own & {name for name, *_ in described}:
+        # The table had a key when its mirror was made.
+        found.count(Verdict.SCHEMA)
+        found.show(
+            Verdict.SCHEMA,
+            (),
+            ", ".join(ROW_ID),
+            ("a mirror of a table without a key", None),
+            Compared.SOURCE_WITH_MIRROR,
+        )
+        return ()
+    if schema.key and set(ROW_ID) <= set(there) - set(wanted):
+        return ()
     return tuple(column for column in schema.columns if there.get(column.name) == wanted[column.name])
 
 

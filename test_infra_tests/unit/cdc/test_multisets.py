@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,12 @@ def test_what_cannot_be_counted_is_refused_by_name(table: OneTable, message: Mes
     table.feed(message)
     assert table.refused() == [reason]
     assert mirrored(table) == []
+
+
+@pytest.mark.parametrize("had_key", [True, False])
+def test_key_that_came_or_went_is_schema(tmp_path: Path, had_key: bool) -> None:
+    keyed = replace(HISTORY, columns=(replace(HISTORY.columns[0], key_position=1), *HISTORY.columns[1:]))
+    with OneTable(tmp_path, keyed if had_key else HISTORY) as made:
+        made.feed((b'{"aid": 1}', insert(A, 100, 1)[1]))
+        made.schema = HISTORY if had_key else keyed
+        assert set(parity(made, A).counts) == {Verdict.SCHEMA}

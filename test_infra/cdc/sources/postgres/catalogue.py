@@ -12,7 +12,7 @@ from test_infra.cdc.sources.debezium import unreadable
 from test_infra.cdc.sources.postgres.column_names import name_problems
 from test_infra.cdc.sources.postgres.key_index import KEY_INDEX
 from test_infra.cdc.types import UnsupportedColumn, check_supported
-from test_infra.cdc.types.table import Column, TableSchema
+from test_infra.cdc.types.table import MIRROR_COLUMNS, ROW_ID, Column, TableSchema
 from test_infra.cdc.types.table_id import CapturedTable, TableId, table_id
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class NoSuchTable(UsageError):
 
 
 class NoPrimaryKey(UsageError):
-    """A table has no key, so its rows cannot be told apart in the mirror."""
+    """A table has no key by which the changes that it takes could be told apart."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def tables(connection: psycopg.Connection, wanted: Sequence[CapturedTable]) -> l
 
     Raises:
         NoSuchTable: one does not exist.
-        NoPrimaryKey: one has none.
+        NoPrimaryKey: one has a key that is not replicated.
         UsageError: one is no ordinary table, is unlogged, or has a column that cannot be captured.
     """
     found = _described(connection, [table.id for table in wanted])
@@ -208,7 +208,7 @@ def _problems(described: _Described, captured: CapturedTable) -> Iterator[UsageE
             hint=f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT, or leave it out of the pipeline",
         )
     every_column = [*(column.name for column in schema.columns), *schema.generated]
-    yield from name_problems(name, every_column, captured.excluded)
+    yield from name_problems(name, every_column, captured.excluded, MIRROR_COLUMNS)
     for column in _narrowed(described.table, captured).schema.columns:
         try:
             check_supported(replace(schema, columns=(column,)))
@@ -226,12 +226,14 @@ def _key_problems(described: _Described, captured: CapturedTable) -> Iterator[Us
             "which is not replicated",
             hint="give it a key of ordinary columns, or leave the table out of the pipeline",
         )
-    elif not schema.key:
-        yield NoPrimaryKey(
-            f"table {name} has no primary key, and no unique index that could stand for one",
-            details={"wanted": "unique, over NOT NULL columns, not partial, no expression, not deferrable"},
-            hint="add one of them, or leave the table out of the pipeline",
+    elif not _narrowed(described.table, captured).schema.columns:
+        yield UsageError(
+            f"table {name} has no column that is captured",
+            hint="leave the table out of the pipeline",
         )
+    elif not schema.key:
+        like_ours = [column.name for column in schema.columns if column.name.casefold() in ROW_ID]
+        yield from name_problems(name, like_ours, captured.excluded, ROW_ID)
     for column in schema.key:
         if column.name in captured.excluded:
             yield UsageError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from test_infra.base.errors import UsageError
-from test_infra.cdc.sources.postgres.catalogue import name_lists
+from test_infra.cdc.sources.postgres.catalogue import NoPrimaryKey, name_lists
 from test_infra.cdc.sources.postgres.key_index import KEY_INDEX
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from test_infra.cdc.types.table_id import TableId
+
+KEY_IS = "a primary key, or a unique index over NOT NULL columns: not partial, no expression, not deferrable"
 
 # One row for each captured table and, below a partitioned one, one for each partition that holds rows.
 _QUERY = f"""
@@ -43,7 +45,8 @@ SELECT part.schema_name, part.table_name, CASE WHEN part.partitioned THEN c.reln
     CASE WHEN NOT key_index.indisprimary THEN (
         SELECT quote_ident(index.relname) FROM pg_index i JOIN pg_class index ON index.oid = i.indexrelid
         WHERE i.indrelid = c.oid AND key_index.indexrelid IN (i.indexrelid, pg_partition_root(i.indexrelid))
-    ) END
+    ) END,
+    key_index.indexrelid IS NULL
 FROM part JOIN pg_class c ON c.oid = part.relid
 LEFT JOIN LATERAL ({KEY_INDEX.format(table="part.root")}) AS key_index ON true
 LEFT JOIN pg_index own_key ON own_key.indrelid = c.oid AND own_key.indisprimary
@@ -65,6 +68,7 @@ class Shape:
         identity_covers_key: an index identity has every column of the key.
         has_children: other tables inherit from it.
         stand_in: the unique index, quoted, that stands for a primary key; None where there is one, or neither.
+        keyless: there is neither: the table can only take inserts.
     """
 
     table: TableId
@@ -75,6 +79,7 @@ class Shape:
     identity_covers_key: bool
     has_children: bool
     stand_in: str | None = None
+    keyless: bool = False
 
 
 def shapes(connection: psycopg.Connection, wanted: Sequence[TableId]) -> list[Shape]:
@@ -99,7 +104,31 @@ def problem(shape: Shape) -> UsageError | None:
             "own names",
             hint="leave it out of the pipeline, or capture a partitioned table instead",
         )
-    return _identity_problem(shape, what, name)
+    return _keyless_problem(shape, what, name) if shape.keyless else _identity_problem(shape, what, name)
+
+
+def only_inserts(shape: Shape) -> UsageError:
+    """What to know of a table without a key."""
+    name = shape.table.qualified
+    return UsageError(
+        f"table {name} has no key: its inserts and truncates are captured, and PostgreSQL refuses its updates and "
+        "deletes from now on, because it is published",
+        details={"a key is": KEY_IS},
+        hint=f"if it is more than appended to, add a key, or leave {name} out of the pipeline",
+    )
+
+
+def _keyless_problem(shape: Shape, what: str, name: str) -> NoPrimaryKey | None:
+    if shape.identity in ("d", "n"):
+        return None
+    identity = "FULL" if shape.identity == "f" else "USING INDEX, of an index that is gone or has a generated column"
+    return NoPrimaryKey(
+        f"{what} has no primary key, and no unique index that could stand for one, and REPLICA IDENTITY {identity}: an "
+        "update or delete would not say which of several equal rows it means",
+        details={"a key is": KEY_IS},
+        hint=f"add a key; or ALTER TABLE {name} REPLICA IDENTITY DEFAULT, if it is only appended to; or leave it out "
+        "of the pipeline",
+    )
 
 
 def _identity_problem(shape: Shape, what: str, name: str) -> UsageError | None:

@@ -42,6 +42,7 @@ BEAT_PREFIX = "test_infra_beat_"
 LEFT_OUT_MESSAGES = "logical.message.prefix.exclude.list"
 DRIVER_OPTIONS = "driver.options"
 KEY_COLUMNS = "message.key.columns"
+TRANSACTIONS = "provide.transaction.metadata"
 LARGEST_ROW_WITHIN_MS = 10_000
 
 _ORIGIN = """
@@ -84,6 +85,10 @@ class PostgresSource:
             "markers and heart-beats, by which it is judged, are logical messages",
         ),
         KEY_COLUMNS: "a row is known in the lake by its key in the source",
+        **dict.fromkeys(
+            (TRANSACTIONS, "topic.transaction"),
+            "it is set where a table has no key, whose events are known by their place in the transaction",
+        ),
     }
 
     def __init__(self, endpoint: Endpoint, captured: Sequence[CapturedTable], names: CaptureNames) -> None:
@@ -135,6 +140,7 @@ class PostgresSource:
             **self.value_forms,
             **({"column.exclude.list": ",".join(left_out)} if left_out else {}),
             **({KEY_COLUMNS: ";".join(keys)} if keys else {}),
+            **({} if all(schema.key for schema in schemas) else {TRANSACTIONS: "true"}),
             **row_filters.snapshot_properties(schemas),
         }
 
@@ -156,7 +162,7 @@ class PostgresSource:
 
         Raises:
             NoSuchTable: a table does not exist and no SQL file makes it.
-            NoPrimaryKey: a table has none, and no unique index that stands for one.
+            NoPrimaryKey: a table has none, no unique index that stands for one, and takes more than inserts.
             UsageError: ``wal_level``, slots, roles, publication, a table's kind, identity or column do not allow to
                 capture it; says what to do.
             SourceUnreachable: the source did not accept the owner or the capture role.
@@ -339,12 +345,13 @@ class PostgresSource:
         try:
             with self.session() as connection:
                 (found,) = tables(connection, [self._tables[table]])
+                names = found.schema.key_names or ("ctid",)
                 connection.execute(f"SET statement_timeout = {LARGEST_ROW_WITHIN_MS}")
                 row = connection.execute(
                     SQL(
                         "SELECT row({key})::text, octet_length(t::text) FROM {table} AS t ORDER BY 2 DESC LIMIT 1"
                     ).format(
-                        key=SQL(", ").join(map(Identifier, found.schema.key_names)),
+                        key=SQL(", ").join(map(Identifier, names)),
                         table=Identifier(found.schema.schema, found.schema.name),
                     )
                 ).fetchone()
@@ -352,7 +359,7 @@ class PostgresSource:
             return None
         if row is None:
             return None
-        return f"{', '.join(found.schema.key_names)} = {row[0]}, {row[1]:,} bytes as text"
+        return f"{', '.join(names)} = {row[0]}, {row[1]:,} bytes as text"
 
     def _primary(self) -> tuple[str, int]:
         """Host and port of the primary; of one host only, it is that."""
