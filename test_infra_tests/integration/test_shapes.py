@@ -260,8 +260,8 @@ def test_events_delivered_again_late_change_nothing(live: Live) -> None:
     from kafka import KafkaProducer
 
     chosen = ["rewritten", "moved", "emptied", "emptied_too", "parts", "by_both", "rolled_back", "halfway"]
-    chosen += ["appended", "appended_anew"]
-    before = {table: live.rows(table)[1] for table in chosen}
+    appended = ["appended", "appended_anew"]
+    before = {table: live.rows(table)[1] for table in [*chosen, *appended]}
     with closing(KafkaProducer(bootstrap_servers=live.bootstrap)) as producer:
         for table in chosen:
             topic = live.topic(table)
