@@ -75,7 +75,7 @@ def _source(spec: PipelineSpec) -> dg.AssetsDefinition:
                 key,
                 deps=[service_key(spec.source.service)],
                 description=(
-                    f"The table {table} (or each table of that pattern) exists, has a primary key and is in the "
+                    f"The table {table} (or each table of that pattern) exists, has a key and is in the "
                     "publication; the capture role may "
                     "read it and nothing else."
                 ),

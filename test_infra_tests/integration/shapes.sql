@@ -212,6 +212,63 @@ DELETE FROM index_identity WHERE id = 4;
 
 UPDATE index_identity SET id = 21, v = 'both' WHERE id = 5;
 
+-- [by_unique]
+CREATE TABLE by_unique (v text, note text, "Part: a,b;c" text NOT NULL, number integer NOT NULL, sent integer);
+CREATE UNIQUE INDEX a_first_that_takes_null ON by_unique (note);
+CREATE UNIQUE INDEX a_second_for_some ON by_unique (v) WHERE sent > 1000;
+CREATE UNIQUE INDEX the_key ON by_unique (number, "Part: a,b;c") INCLUDE (sent);
+ALTER TABLE by_unique REPLICA IDENTITY USING INDEX the_key;
+INSERT INTO by_unique SELECT 'before', NULL, 'p', n, n FROM generate_series(1, 9) n;
+
+UPDATE by_unique SET v = 'one', sent = 0 WHERE number = 1;
+DELETE FROM by_unique WHERE number = 2;
+INSERT INTO by_unique VALUES ('again', 'n', 'p', 2, 1), ('new', NULL, 'p', 10, NULL), ('new', NULL, 'q', 10, NULL);
+
+UPDATE by_unique SET number = number + 100 WHERE number = 3;
+UPDATE by_unique SET "Part: a,b;c" = 'q', v = 'moved' WHERE number = 4;
+DELETE FROM by_unique WHERE number = 10 AND "Part: a,b;c" = 'p';
+
+-- [by_unique_full]
+CREATE TABLE by_unique_full (v text, a integer NOT NULL, b integer NOT NULL, c integer, UNIQUE (a, b), UNIQUE (c));
+ALTER TABLE by_unique_full REPLICA IDENTITY FULL;
+INSERT INTO by_unique_full SELECT 'before', n, n % 3, NULL FROM generate_series(1, 9) n;
+
+UPDATE by_unique_full SET v = 'one', c = 7 WHERE a = 1;
+UPDATE by_unique_full SET a = 102 WHERE a = 2;
+DELETE FROM by_unique_full WHERE a = 3;
+INSERT INTO by_unique_full VALUES ('again', 3, 0, 3), (NULL, 2, 2, NULL);
+
+TRUNCATE by_unique_full;
+INSERT INTO by_unique_full SELECT 'after', n, 0, NULL FROM generate_series(1, 5) n;
+UPDATE by_unique_full SET b = 1 WHERE a = 5;
+
+-- [appended]
+CREATE TABLE appended (tid integer, bid integer, aid integer, delta integer, mtime timestamp, filler text, note text);
+CREATE UNIQUE INDEX takes_null ON appended (note);
+INSERT INTO appended SELECT 1, 1, n % 3, 5, NULL, 'x', NULL FROM generate_series(1, 9) n;
+
+INSERT INTO appended SELECT 1, 1, n % 3, 5, NULL, 'x', NULL FROM generate_series(1, 5000) n;
+INSERT INTO appended VALUES (1, 1, 1, 5, NULL, 'x', NULL), (1, 1, 1, 5, NULL, 'x', NULL), (2, 2, 2, 2, NULL, NULL, 'n');
+
+INSERT INTO appended VALUES (7, 7, 7, 7);
+SAVEPOINT s;
+INSERT INTO appended VALUES (8, 8, 8, 8);
+ROLLBACK TO s;
+INSERT INTO appended VALUES (7, 7, 7, 7), (NULL, NULL, NULL, NULL);
+
+INSERT INTO appended VALUES (9, 9, 9, 9);
+ROLLBACK;
+
+-- [appended_anew]
+CREATE TABLE appended_anew (n integer, v text);
+INSERT INTO appended_anew SELECT n % 2, 'read' FROM generate_series(1, 9) n;
+
+INSERT INTO appended_anew VALUES (1, 'gone'), (1, 'gone');
+TRUNCATE appended_anew;
+INSERT INTO appended_anew VALUES (1, 'kept'), (1, 'kept'), (2, NULL);
+
+INSERT INTO appended_anew SELECT 1, 'kept' FROM generate_series(1, 20);
+
 -- [parts]
 CREATE TABLE parts (id integer, r text, v text, PRIMARY KEY (id, r)) PARTITION BY LIST (r);
 CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a');

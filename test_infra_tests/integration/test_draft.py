@@ -94,7 +94,7 @@ def test_a_draft_of_two_schemas_can_be_prepared_in_its_database(
     "words",
     [
         "6 of 9 tables can be captured",
-        "# - log\n    #     table sales.log has no primary key",
+        "# - log\n    #     table sales.log has no primary key, and no unique index",
         "# - scratch\n    #     table sales.scratch is unlogged",
         "# - tenants\n    #     table sales.tenants has row level security",
         "- body  # xml: ",

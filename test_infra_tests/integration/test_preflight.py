@@ -60,12 +60,26 @@ def test_a_table_without_faults_has_notes_only(stack: Stack, owner: psycopg.Conn
     assert [finding.severity for finding in found] == [Severity.NOTE]
 
 
+def test_a_table_without_a_key_is_taken_with_a_warning_of_what_it_can_not_do_any_more(
+    stack: Stack, owner: psycopg.Connection
+) -> None:
+    owner.execute("CREATE TABLE t (n int); CREATE UNIQUE INDEX takes_null ON t (n)")
+    found = preflight.findings(pipeline(stack, "t").spec, stack.id, stack.endpoint("postgres"))
+    assert errors_of(found) == []
+    assert any("PostgreSQL refuses its updates and deletes" in finding.problem.what for finding in found)
+    (schema,) = prepare(pipeline(stack, "t"))
+    assert schema.key == ()
+    owner.execute("INSERT INTO t VALUES (1), (NULL), (NULL); TRUNCATE t")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="does not have a replica identity"):
+        owner.execute("DELETE FROM t")
+
+
 def test_every_fault_is_told_at_once_and_nothing_is_made(stack: Stack, owner: psycopg.Connection) -> None:
     owner.execute(
         'CREATE TABLE a (id int PRIMARY KEY, "Total" int, total int);'
         "CREATE TABLE b (id int PRIMARY KEY); ALTER TABLE b REPLICA IDENTITY NOTHING;"
-        "CREATE TABLE c (n int); CREATE TABLE d (id int PRIMARY KEY, x xml, y xml);"
-        "ALTER TABLE d REPLICA IDENTITY NOTHING"
+        "CREATE TABLE c (n int); ALTER TABLE c REPLICA IDENTITY FULL;"
+        "CREATE TABLE d (id int PRIMARY KEY, x xml, y xml); ALTER TABLE d REPLICA IDENTITY NOTHING"
     )
     found = errors(stack, "a", "b", "c", "d", "gone")
     assert len(found) == 7

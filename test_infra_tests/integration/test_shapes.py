@@ -260,12 +260,16 @@ def test_events_delivered_again_late_change_nothing(live: Live) -> None:
     from kafka import KafkaProducer
 
     chosen = ["rewritten", "moved", "emptied", "emptied_too", "parts", "by_both", "rolled_back", "halfway"]
-    before = {table: live.rows(table)[1] for table in chosen}
+    appended = ["appended", "appended_anew"]
+    before = {table: live.rows(table)[1] for table in [*chosen, *appended]}
     with closing(KafkaProducer(bootstrap_servers=live.bootstrap)) as producer:
-        for table in chosen:
+        for table in [*chosen, *appended]:
             topic = live.topic(table)
             end = min(2_000, topics.end_offsets(live.bootstrap, topic)[0])
             for record in list(topics.read_records(live.bootstrap, topic, 0, 0, end)):
+                # A row of the snapshot without a key is known by its place in Kafka (decision 0059).
+                if table in appended and b'"op":"r"' in (record.value or b""):
+                    continue
                 producer.send(topic, key=record.key, value=record.value)
         producer.flush()
     for table, found in live.judge().items():

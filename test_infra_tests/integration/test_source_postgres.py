@@ -179,10 +179,85 @@ def test_table_that_does_not_exist_is_named(stack: Stack, owner: psycopg.Connect
         prepare(RunningPipeline(stack, existing("nowhere")))
 
 
-def test_table_without_primary_key_is_named(stack: Stack, owner: psycopg.Connection) -> None:
-    owner.execute("CREATE TABLE keyless (id int)")
-    with pytest.raises(NoPrimaryKey, match=r"table public\.keyless has no primary key"):
-        prepare(RunningPipeline(stack, existing("keyless")))
+@pytest.mark.parametrize(
+    "index",
+    [
+        "SELECT",
+        "CREATE UNIQUE INDEX u ON t (nullable)",
+        "CREATE UNIQUE INDEX u ON t (a) WHERE a > 0",
+        "CREATE UNIQUE INDEX u ON t (a, (b + 1))",
+        "ALTER TABLE t ADD UNIQUE (a, b) DEFERRABLE",
+        "CREATE UNIQUE INDEX u ON t (nullable) INCLUDE (a)",
+        "CREATE UNIQUE INDEX u ON t (twice)",
+        "CREATE INDEX u ON t (a, b)",
+    ],
+)
+def test_table_without_a_key_that_takes_updates_is_named(stack: Stack, owner: psycopg.Connection, index: str) -> None:
+    owner.execute(
+        "CREATE TABLE t (a int NOT NULL, b int NOT NULL, nullable int,"
+        " twice int NOT NULL GENERATED ALWAYS AS (2 * a) STORED)"
+    )
+    owner.execute(index)
+    (schema,) = RunningPipeline(stack, existing("t")).schemas()
+    assert schema.key == ()
+    owner.execute("ALTER TABLE t DROP COLUMN twice; ALTER TABLE t REPLICA IDENTITY FULL")
+    with pytest.raises(NoPrimaryKey, match=r"table public\.t has no primary key, and no unique index that could"):
+        prepare(RunningPipeline(stack, existing("t")))
+
+
+KEYLESS = "CREATE TABLE t (a int NOT NULL, b int NOT NULL, c int NOT NULL, v text);"
+
+
+@pytest.mark.parametrize(
+    ("ddl", "key"),
+    [
+        ("ALTER TABLE t ADD UNIQUE (b, a); ALTER TABLE t REPLICA IDENTITY USING INDEX t_b_a_key", ("b", "a")),
+        ("CREATE UNIQUE INDEX u ON t (c) INCLUDE (a, v); ALTER TABLE t REPLICA IDENTITY USING INDEX u", ("c",)),
+        (
+            (
+                "CREATE UNIQUE INDEX a ON t (a); CREATE UNIQUE INDEX u ON t (b, c);"
+                "ALTER TABLE t REPLICA IDENTITY USING INDEX u"
+            ),
+            ("b", "c"),
+        ),
+        (
+            (
+                "CREATE UNIQUE INDEX z ON t (a, b); CREATE UNIQUE INDEX y ON t (c); CREATE UNIQUE INDEX x ON t (v, a);"
+                "ALTER TABLE t REPLICA IDENTITY FULL"
+            ),
+            ("c",),
+        ),
+        ("CREATE UNIQUE INDEX y ON t (a); ALTER TABLE t ADD PRIMARY KEY (c)", ("c",)),
+    ],
+    ids=["index", "with included columns", "the identity's", "full: the fewest columns", "a primary key comes first"],
+)
+def test_unique_index_stands_for_a_primary_key(stack: Stack, owner: psycopg.Connection, ddl: str, key) -> None:
+    owner.execute(KEYLESS + ddl)
+    pipeline = RunningPipeline(stack, existing("t"))
+    (schema,) = prepare(pipeline)
+    assert schema.key_names == key
+    assert pipeline.source.table_states({})["t"].key == key
+    config = pipeline.source.connector_properties([schema], password="")
+    wanted = None if "PRIMARY" in ddl else rf"(?-i)public\.t:{','.join(key)}"
+    assert config.get("message.key.columns") == wanted
+
+
+def test_generated_load_wants_keys(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute("CREATE TABLE t (n int)")
+    with pytest.raises(UsageError, match=r"table public\.t has no key, and a generated load"):
+        prepare(RunningPipeline(stack, PipelineSpec(name="shop", tables=["t"])))
+    assert published(owner, stack) == set()
+
+
+def test_key_stays_the_same_when_its_index_is_built_anew(stack: Stack, owner: psycopg.Connection) -> None:
+    owner.execute(KEYLESS + "CREATE UNIQUE INDEX z ON t (a); CREATE UNIQUE INDEX y ON t (b)")
+    owner.execute("ALTER TABLE t REPLICA IDENTITY FULL")
+    pipeline = RunningPipeline(stack, existing("t"))
+    (before,) = pipeline.schemas()
+    owner.execute("REINDEX INDEX CONCURRENTLY z")
+    owner.execute("CREATE UNIQUE INDEX a ON t (a, b)")
+    assert before.key_names == ("a",)
+    assert pipeline.schemas() == [before]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +285,30 @@ def test_table_without_primary_key_is_named(stack: Stack, owner: psycopg.Connect
             r"table public\.t has REPLICA IDENTITY NOTHING",
         ),
         (
+            "CREATE TABLE t (v text, u int NOT NULL UNIQUE)",
+            r"table public\.t has no primary key, and REPLICA IDENTITY DEFAULT, which means one: PostgreSQL refuses",
+        ),
+        (
+            "CREATE TABLE t (v text, u int NOT NULL UNIQUE); ALTER TABLE t REPLICA IDENTITY NOTHING",
+            r"table public\.t has REPLICA IDENTITY NOTHING",
+        ),
+        (
+            (
+                "CREATE TABLE t (v text, u int NOT NULL) PARTITION BY RANGE (u);"
+                "CREATE UNIQUE INDEX i ON t (u);"
+                "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (9)"
+            ),
+            r"partition public\.t1 of t has no primary key, and REPLICA IDENTITY DEFAULT",
+        ),
+        (
+            (
+                "CREATE TABLE t (v text, u int NOT NULL, w int NOT NULL) PARTITION BY RANGE (u);"
+                "CREATE UNIQUE INDEX i ON t (u); CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (9);"
+                "CREATE UNIQUE INDEX w ON t1 (w); ALTER TABLE t1 REPLICA IDENTITY USING INDEX w"
+            ),
+            r"partition public\.t1 of t has a REPLICA IDENTITY index without .* key of the unique index t1_u_idx",
+        ),
+        (
             (
                 "CREATE TABLE t (id int PRIMARY KEY, u int NOT NULL UNIQUE);"
                 "ALTER TABLE t REPLICA IDENTITY USING INDEX t_u_key"
@@ -232,6 +331,7 @@ def test_table_without_primary_key_is_named(stack: Stack, owner: psycopg.Connect
             r"partition public\.t1 of t has REPLICA IDENTITY NOTHING",
         ),
         ("CREATE TABLE t (id int PRIMARY KEY, _lsn bigint)", r"table public\.t has a column _lsn"),
+        ('CREATE TABLE t (id int, "_Row_Number" bigint)', r"table public\.t has a column _Row_Number"),
     ],
 )
 def test_table_that_cannot_be_captured_is_named(stack, owner, ddl, message) -> None:
@@ -403,8 +503,14 @@ def test_exhausted_slots_are_told(stack: Stack, owner: psycopg.Connection) -> No
             "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id);"
             "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (9)"
         ),
+        (
+            "CREATE TABLE t (v text, u int NOT NULL) PARTITION BY RANGE (u); CREATE UNIQUE INDEX i ON t (u);"
+            "CREATE TABLE t1 (u int NOT NULL, v text); ALTER TABLE t ATTACH PARTITION t1 FOR VALUES FROM (0) TO (9);"
+            "ALTER TABLE t1 REPLICA IDENTITY USING INDEX t1_u_idx;"
+            "CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (9) TO (19); ALTER TABLE t2 REPLICA IDENTITY FULL"
+        ),
     ],
-    ids=["full", "index that has the key", "partitioned"],
+    ids=["full", "index that has the key", "partitioned", "unique index of partitions with other column numbers"],
 )
 def test_tables_whose_changes_can_be_told_apart_are_taken(stack: Stack, owner: psycopg.Connection, ddl: str) -> None:
     owner.execute(ddl)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from test_infra.cdc.judge import fold, log_checks, sums
+from test_infra.cdc.judge import fold, log_checks, multisets, sums
 from test_infra.cdc.judge.compare_rows import find_differing_rows, find_duplicates, one_row_per_key, suspect_rows
 from test_infra.cdc.judge.comparison import ComparedColumns, Comparison
 from test_infra.cdc.judge.differences import (
@@ -28,6 +28,7 @@ from test_infra.cdc.lake.schemas import mirror_schema
 from test_infra.cdc.lake.scratch_db import LARGE_ROW_BYTES
 from test_infra.cdc.lake.temporary_tables import TemporaryTables
 from test_infra.cdc.types import rule_for
+from test_infra.cdc.types.table import ROW_ID
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -58,6 +59,8 @@ def judge(connection: DuckDBPyConnection, sides: Sides, schema: TableSchema) -> 
     if not facts.events and _are_empty(connection, sides):
         # Of the many tables of a pipeline, most of what follows would be queries about nothing.
         compared = _Compared(source=0, mirror=0, clean=0, dirty=0, replayed=0)
+    elif not schema.key:
+        compared = _compare_multisets(connection, sides, schema, columns, facts, found)
     elif all(column in columns for column in schema.key):
         with TemporaryTables(connection) as tables:
             compared = _compare(Comparison(tables, sides, schema, ComparedColumns(columns), facts, found))
@@ -122,7 +125,36 @@ def _comparable(
         if wanted.get(name) != there.get(name):
             found.count(Verdict.SCHEMA)
             found.show(Verdict.SCHEMA, (), name, (wanted.get(name), there.get(name)), Compared.SOURCE_WITH_MIRROR)
+    if not schema.key and not set(ROW_ID) <= own & {name for name, *_ in described}:
+        # The table had a key when its mirror was made.
+        found.count(Verdict.SCHEMA)
+        found.show(
+            Verdict.SCHEMA,
+            (),
+            ", ".join(ROW_ID),
+            ("a mirror of a table without a key", None),
+            Compared.SOURCE_WITH_MIRROR,
+        )
+        return ()
+    if schema.key and set(ROW_ID) <= set(there) - set(wanted):
+        return ()
     return tuple(column for column in schema.columns if there.get(column.name) == wanted[column.name])
+
+
+def _compare_multisets(
+    connection: DuckDBPyConnection,
+    sides: Sides,
+    schema: TableSchema,
+    columns: tuple[Column, ...],
+    facts: fold.LogFacts,
+    found: DifferenceCollector,
+) -> _Compared:
+    if columns != schema.columns:
+        source, mirror = _rows(connection, sides)
+        return _Compared(source, mirror, clean=0, dirty=0, replayed=0)
+    with TemporaryTables(connection) as tables:
+        rows = multisets.compare(Comparison(tables, sides, schema, ComparedColumns(columns), facts, found))
+    return _Compared(rows.source, rows.mirror, clean=rows.source, dirty=rows.invisible, replayed=rows.inserts)
 
 
 def _compare(comparison: Comparison) -> _Compared:

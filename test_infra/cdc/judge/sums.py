@@ -26,16 +26,22 @@ def sums_sql(rows: str, columns: Sequence[Column]) -> str:
         rows: a relation, or a query in parentheses, that has the columns typed as their rules say.
         columns: what is hashed; the key columns among them choose the bucket.
     """
-    values = [value for column in columns for value in _parts(identifier(column.name), _kind(column))]
-    # A hash of the hash: DuckDB joins the last value by XOR, which would let swapped values cancel in a sum.
-    first, second = f"hash(hash({', '.join(values)}))", f"hash(hash({', '.join([str(SECOND_SEED), *values[::-1]])}))"
+    first, second = row_hashes_sql(columns)
     return f"""SELECT {bucket_sql(columns)} AS bucket, count(*) AS rows,
         sum({first})::HUGEINT AS sum1, sum({second})::HUGEINT AS sum2 FROM {rows} GROUP BY ALL"""
 
 
+def row_hashes_sql(columns: Sequence[Column]) -> tuple[str, str]:
+    """Two hashes of a row's values that have nothing in common."""
+    values = [value for column in columns for value in _parts(identifier(column.name), _kind(column))]
+    # A hash of the hash: DuckDB joins the last value by XOR, which would let swapped values cancel in a sum.
+    return f"hash(hash({', '.join(values)}))", f"hash(hash({', '.join([str(SECOND_SEED), *values[::-1]])}))"
+
+
 def bucket_sql(columns: Sequence[Column]) -> str:
-    """The bucket of a row, from its key."""
-    keys = ", ".join(identifier(column.name) for column in columns if column.key_position is not None)
+    """The bucket of a row, from its key; without a key, from all its values."""
+    keyed = [column for column in columns if column.key_position is not None] or columns
+    keys = ", ".join(identifier(column.name) for column in keyed)
     return f"(hash({keys}) >> {64 - BUCKET_BITS})::INTEGER"
 
 

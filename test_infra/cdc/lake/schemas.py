@@ -17,10 +17,10 @@ OPERATIONS = ("c", "u", "d", "r", "t", TOMBSTONE)
 
 
 def key_type(schema: TableSchema) -> pa.StructType:
-    """Struct of the key columns, typed."""
+    """Struct of the key columns, typed; of a table without a key, of what identifies its rows."""
     import pyarrow as pa
 
-    return pa.struct([(column.name, rule_for(column).arrow) for column in schema.key])
+    return pa.struct([(column.name, rule_for(column).arrow) for column in schema.in_lake.key])
 
 
 def row_type(schema: TableSchema) -> pa.StructType:
@@ -58,10 +58,10 @@ def changes_schema(schema: TableSchema) -> pa.Schema:
 
 
 def mirror_schema(schema: TableSchema) -> pa.Schema:
-    """Columns of ``mirror/<table>``: the source's, then where the row's newest event came from."""
+    """Columns of ``mirror/<table>``: the source's, `ROW_ID` if it has no key, then where the newest event came from."""
     import pyarrow as pa
 
-    source = [(column.name, rule_for(column).arrow) for column in schema.columns]
+    source = [(column.name, rule_for(column).arrow) for column in schema.in_lake.columns]
     origin = (dialect_of(schema).position_type(), pa.int64(), pa.timestamp("us", "UTC"), pa.bool_())
     return pa.schema([*source, *zip(MIRROR_COLUMNS, origin, strict=True)])
 

@@ -48,6 +48,8 @@ def prepare(pipeline: RunningPipeline) -> list[TableSchema]:
 
     def check_before_publishing(schemas: Sequence[TableSchema], origin: SourceOrigin) -> None:
         _check_excluded(captured, schemas)
+        if spec.load is not None and spec.load.generated:
+            _check_keys(schemas)
         _check_origin(pipeline, origin)
 
     schemas = source.prepare(ddl, check_before_publishing)
@@ -104,6 +106,17 @@ def _check_excluded(captured: Mapping[str, Sequence[CapturedTable]], schemas: Se
                 f"{label} has no column {unknown[0]} that could be left out",
                 hint="`columns: exclude:` takes names without double quotes; upper and lower case count",
             )
+
+
+def _check_keys(schemas: Sequence[TableSchema]) -> None:
+    """Every table has a key, by which a generated load knows the rows that it wrote."""
+    if keyless := [schema for schema in schemas if not schema.key]:
+        raise UsageError(
+            f"table {keyless[0].qualified} has no key, and a generated load knows its rows by their keys",
+            details={"without a key": ", ".join(schema.qualified for schema in keyless)},
+            hint="traffic of your own (`load: {sql: [...]}`, `load: {command: [...]}`, `load: null`), or leave it "
+            "out of the pipeline",
+        )
 
 
 def _check_origin(pipeline: RunningPipeline, now: SourceOrigin) -> None:

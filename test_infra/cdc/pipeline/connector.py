@@ -62,7 +62,8 @@ def topics_of(pipeline: RunningPipeline, schemas: Sequence[TableSchema]) -> dict
     """Every topic that the connector writes, with its number of partitions."""
     prefix = pipeline.names.topic_prefix
     data = {pipeline.topic(schema.label): pipeline.spec.connector.partitions for schema in schemas}
-    return {**data, f"__debezium-heartbeat.{prefix}": 1, pipeline.names.message_topic: 1}
+    of_transactions = {} if all(schema.key for schema in schemas) else {f"{prefix}.transaction": 1}
+    return {**data, f"__debezium-heartbeat.{prefix}": 1, pipeline.names.message_topic: 1, **of_transactions}
 
 
 def create(pipeline: RunningPipeline, schemas: Sequence[TableSchema], *, timeout_s: float = 60.0) -> None:

@@ -43,7 +43,7 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Unique:
-    """A unique constraint or index beside the primary key.
+    """A unique constraint or index beside the key.
 
     Args:
         name: of the index.
@@ -111,7 +111,7 @@ class TableConstraints:
 
     Args:
         foreign_keys: from this table to others, or to itself.
-        uniques: beside the primary key.
+        uniques: beside the key.
         checks: of the table and of its columns' domains.
         exclusions: names of exclusion constraints, and the columns that each reads.
         filled: columns with a default or an identity.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 
 def unreadable(name: str) -> str:
@@ -25,6 +26,16 @@ def exact(*parts: str) -> str:
     Debezium matches without regard to case, splits its lists at commas and trims what is between them. ``(?-i)`` gives
     case its meaning back, and every character that could be read otherwise is written by its number.
     """
-    return "(?-i)" + r"\.".join(
-        re.sub(r"[^A-Za-z0-9_]", lambda found: rf"\x{{{ord(found[0]):x}}}", part) for part in parts
-    )
+    return "(?-i)" + r"\.".join(map(_by_number, parts))
+
+
+def key_columns(schema: str, table: str, columns: Iterable[str]) -> str:
+    """An element of ``message.key.columns``: these columns of one table are the key of its messages, and no others.
+
+    Debezium puts a dot between table and column, and matches the result like a column.
+    """
+    return f"{exact(schema, table)}:{','.join(map(_by_number, columns))}"
+
+
+def _by_number(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", lambda found: rf"\x{{{ord(found[0]):x}}}", name)

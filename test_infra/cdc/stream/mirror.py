@@ -197,7 +197,7 @@ class Mirror:
             self._table.delete(f"_snapshot OR _lsn < {position(self.deleted_keys.truncated_lsn)}", applied.batch)
         self._end_older_generations(applied.batch)
         if newest.num_rows:
-            self._table.merge(newest, _merge_rule(newest, self._schema), applied)
+            self._table.merge(newest, _merge_rule(newest, self._schema.in_lake), applied)
         if not self._table.newest_applied().covers(applied.offsets):
             # A merge that changes no row makes no commit; the applied offsets must advance all the same.
             self._table.append(mirror_schema(self._schema).empty_table(), applied)

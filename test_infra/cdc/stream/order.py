@@ -69,7 +69,7 @@ class DeletedKeys:
             connection.execute(f"INSERT INTO deleted_keys {_DELETES}")
             bounds = {"truncated": self.truncated_lsn, "generation": self.generation}
             given = {name: bound for name, bound in bounds.items() if bound is not None}
-            query = _newest_sql(schema, truncated="truncated" in given, read="generation" in given)
+            query = _newest_sql(schema.in_lake, truncated="truncated" in given, read="generation" in given)
             rows = connection.sql(query, params=given).to_arrow_table()
         finally:
             connection.unregister("changes")

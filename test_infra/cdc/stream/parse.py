@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from test_infra.cdc.lake.schemas import TOMBSTONE, changes_schema, quarantine_schema
 from test_infra.cdc.lake.scratch_db import SETTINGS
 from test_infra.cdc.types import UNAVAILABLE, dialect_of, identifier, literal, rule_for, widen_sql
+from test_infra.cdc.types.table import ROW_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -219,15 +220,17 @@ class _Image:
 def quick_sql(schema: TableSchema) -> str:
     """The fast query: typed columns and ``good``, which is false for every record that `full_sql` must decide on."""
     images = _Images.of(schema)
-    key_is_good = f"key_row IS NOT NULL AND len(key_names) = {len(schema.key)} AND {images.key.good()}"
-    changed = f"""after IS NOT NULL AND len(after_names) = {len(schema.columns)} AND {images.after.good()}
-        AND {images.key_of_after()}"""
+    key_is_good = "key_row IS NOT NULL"
+    changed = f"after IS NOT NULL AND len(after_names) = {len(schema.columns)} AND {images.after.good()}"
+    if schema.key:
+        key_is_good += f" AND len(key_names) = {len(schema.key)} AND {images.key.good()}"
+        changed += f" AND {images.key_of_after()}"
     event = f"""lsn IS NOT NULL AND commit_ts IS NOT NULL AND (op = 'r' OR tx IS NOT NULL)
         AND CASE WHEN op IN ('c', 'u', 'r') THEN {changed} ELSE op = 'd' AND after IS NULL END
         AND (before IS NULL OR ({images.before.good()}))
         AND {" AND ".join(f"NOT contains(j, {literal(text)})" for text in _searched(schema))}"""
     good = f"coalesce({key_is_good} AND (raw_value IS NULL OR (j IS NOT NULL AND {event})), false)"
-    return f"WITH {images.typed()} {_SELECT}, after, NULL::VARCHAR[] AS unchanged, {good} AS good FROM typed"
+    return f"WITH {images.typed()} {_select(schema)}, after, NULL::VARCHAR[] AS unchanged, {good} AS good FROM typed"
 
 
 @cache
@@ -235,14 +238,16 @@ def full_sql(schema: TableSchema) -> str:
     """The query that decides: typed columns and ``reason``, NULL for a record that belongs into the change log."""
     images = _Images.of(schema)
     unknown = f"list_filter(after_names, lambda name: name NOT IN {_tuple(c.name for c in schema.columns)})"
+    key_problems = f"CASE WHEN key_row IS NOT NULL THEN {images.key.problems()} ELSE '' END" if schema.key else "''"
+    of_key, of_image = _key_reasons(schema, images) if schema.key else (_ROW_ID_REASONS, "")
     return f"""
     WITH {images.typed()}, checked AS (
-        SELECT *, CASE WHEN key_row IS NOT NULL THEN {images.key.problems()} ELSE '' END AS key_problems,
+        SELECT *, {key_problems} AS key_problems,
             CASE WHEN before IS NOT NULL THEN {images.before.problems()} ELSE '' END AS before_problems,
             CASE WHEN after IS NOT NULL THEN {images.after.problems()} ELSE '' END AS after_problems
         FROM typed
     )
-    {_SELECT}, {images.after.sent()} AS after, {images.after.unchanged()} AS unchanged,
+    {_select(schema)}, {images.after.sent()} AS after, {images.after.unchanged()} AS unchanged,
         CASE
             WHEN raw_value IS NULL AND raw_key IS NULL THEN 'key and value are null'
             WHEN raw_value IS NOT NULL AND value_text IS NULL THEN 'value is not UTF-8'
@@ -253,24 +258,40 @@ def full_sql(schema: TableSchema) -> str:
             WHEN raw_value IS NOT NULL AND lsn IS NULL THEN {literal(dialect_of(schema).position_problem)}
             WHEN raw_value IS NOT NULL AND commit_ts IS NULL THEN 'source.ts_us is missing or no integer'
             WHEN op IN ('c', 'u', 'd', 't') AND tx IS NULL THEN 'source.txId is missing or no integer'
-            WHEN op = 't' THEN NULL
-            WHEN raw_key IS NULL THEN 'key is null'
-            WHEN key_row IS NULL THEN 'key is not a JSON object'
-            WHEN key_problems <> '' THEN key_problems
-            WHEN len(key_names) <> {len(schema.key)} THEN 'key has other columns: ' || array_to_string(key_names, ', ')
-            WHEN op = '{TOMBSTONE}' THEN NULL
+            WHEN op = 't' THEN NULL{of_key}
             WHEN op IN ('c', 'u', 'r') AND after IS NULL THEN 'after is missing'
             WHEN len({unknown}) > 0 THEN 'after has unknown columns: ' || array_to_string({unknown}, ', ')
             WHEN after_problems <> '' THEN after_problems
-            WHEN before_problems <> '' THEN before_problems
-            WHEN after IS NOT NULL AND NOT ({images.key_of_after()}) THEN 'key differs from the after image'
+            WHEN before_problems <> '' THEN before_problems{of_image}
         END AS reason
     FROM checked"""
 
 
-_SELECT = f"""
+def _key_reasons(schema: TableSchema, images: _Images) -> tuple[str, str]:
+    """Cases of `full_sql` for a message key that is wrong, and for an image that has another key."""
+    of_key = f"""
+            WHEN raw_key IS NULL THEN 'key is null'
+            WHEN key_row IS NULL THEN 'key is not a JSON object'
+            WHEN key_problems <> '' THEN key_problems
+            WHEN len(key_names) <> {len(schema.key)} THEN 'key has other columns: ' || array_to_string(key_names, ', ')
+            WHEN op = '{TOMBSTONE}' THEN NULL"""
+    of_image = f"""
+            WHEN after IS NOT NULL AND NOT ({images.key_of_after()}) THEN 'key differs from the after image'"""
+    return of_key, of_image
+
+
+_TX_ID = widen_sql("tx", "$reference::BIGINT")
+_ROW_ID_REASONS = f"""
+            WHEN op = '{TOMBSTONE}' THEN 'value is null, in a table without a key'
+            WHEN op IN ('u', 'd') THEN 'op is ' || op || ', and a table without a key can only take inserts'
+            WHEN key_row IS NULL THEN 'transaction.total_order is missing or no integer'"""
+"""Cases of `full_sql` of a table without a key. Its message key says nothing: Debezium may make one of any index."""
+
+
+def _select(schema: TableSchema) -> str:
+    return f"""
     SELECT op, CASE WHEN op <> 't' THEN key_row END AS "key", before, lsn,
-        CASE WHEN op <> 'r' THEN {widen_sql("tx", "$reference::BIGINT")} END AS tx_id, NULL::BIGINT AS tx_order,
+        CASE WHEN op <> 'r' THEN {_TX_ID} END AS tx_id, {"NULL::BIGINT" if schema.key else "tx_order"} AS tx_order,
         CASE WHEN op <> '{TOMBSTONE}' THEN op = 'r' END AS snapshot, commit_ts::TIMESTAMPTZ AS commit_ts,
         event_ts::TIMESTAMPTZ AS event_ts, kafka_partition, kafka_offset, kafka_ts, $batch::BIGINT AS batch_id,
         topic, raw_key, raw_value"""
@@ -287,7 +308,7 @@ class _Images:
 
     @classmethod
     def of(cls, schema: TableSchema) -> _Images:
-        first = _POSITION + len(dialect_of(schema).position_paths)
+        first = _POSITION + len(dialect_of(schema).position_paths) + (not schema.key)
         return cls(
             schema,
             key=_Image("key_row", schema.key, "kv", "kt", 1),
@@ -299,10 +320,27 @@ class _Images:
         names = map(identifier, self.schema.key_names)
         return " AND ".join(f"key_row.{name} IS NOT DISTINCT FROM after.{name}" for name in names)
 
+    def identity(self, tx_order: str) -> str:
+        """SQL of ``key_row``, and of ``tx_order`` where there is no key: the identity of the event takes its place.
+
+        Args:
+            tx_order: SQL of the text of the event's number in its transaction.
+        """
+        if self.schema.key:
+            return f"CASE WHEN key_kind = 'OBJECT' THEN {self.key.struct()} END AS key_row"
+        tx_id, number = map(identifier, ROW_ID)
+        return f"""TRY_CAST({tx_order} AS BIGINT) AS tx_order,
+                CASE
+                    WHEN op = 'r' THEN struct_pack({tx_id} := (-1 - kafka_partition)::BIGINT, {number} := kafka_offset)
+                    WHEN op = 'c' AND tx IS NOT NULL AND tx_order IS NOT NULL
+                        THEN struct_pack({tx_id} := {_TX_ID}, {number} := tx_order)
+                END AS key_row"""
+
     def typed(self) -> str:
         """SQL of the common table expressions up to ``typed``."""
         columns, key, dialect = self.schema.columns, _list(_paths(None, self.schema.key)), dialect_of(self.schema)
-        envelope = (*_ENVELOPE, dialect.tx_id_path, *dialect.position_paths)
+        tx_order_path = () if self.schema.key else (dialect.tx_order_path,)
+        envelope = (*_ENVELOPE, dialect.tx_id_path, *dialect.position_paths, *tx_order_path)
         paths = _list([*envelope, *_paths("before", columns), *_paths("after", columns)])
         texts = [f"v[{place}]" for place in range(_POSITION, _POSITION + len(dialect.position_paths))]
         return f"""text AS (
@@ -324,7 +362,7 @@ class _Images:
                 TRY_CAST(v[{_TX}] AS BIGINT) AS tx,
                 TRY(make_timestamp(TRY_CAST(v[{_COMMIT_TS}] AS BIGINT))) AS commit_ts,
                 TRY(make_timestamp(TRY_CAST(v[{_EVENT_TS}] AS BIGINT))) AS event_ts,
-                CASE WHEN key_kind = 'OBJECT' THEN {self.key.struct()} END AS key_row,
+                {self.identity(f"v[{len(envelope)}]")},
                 CASE WHEN t[{_BEFORE}] = 'OBJECT' THEN {self.before.struct()} END AS before,
                 CASE WHEN t[{_AFTER}] = 'OBJECT' THEN {self.after.struct()} END AS after
             FROM fields
@@ -352,7 +390,7 @@ def _unsent(value: str) -> str:
 
 
 def _list(texts: Iterable[str]) -> str:
-    return f"[{', '.join(map(literal, texts))}]"
+    return f"[{', '.join(map(literal, texts))}]::VARCHAR[]"
 
 
 def _tuple(texts: Iterable[str]) -> str:

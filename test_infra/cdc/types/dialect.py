@@ -26,6 +26,7 @@ class Dialect:
         position_problem: what is wrong when it is NULL.
         position_arrow: name of the Arrow type of a stored position, as `pyarrow.type_for_alias` knows it.
         tx_id_path: JSON path of an event's transaction id.
+        tx_order_path: JSON path of an event's number in its transaction; in events of tables without a key only.
     """
 
     rule_for: Callable[[Column], TypeRule]
@@ -34,6 +35,7 @@ class Dialect:
     position_problem: str
     position_arrow: str
     tx_id_path: str
+    tx_order_path: str = "$.transaction.total_order"
 
     def position_type(self) -> pa.DataType:
         """Arrow type of a stored position."""

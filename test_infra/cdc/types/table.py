@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from test_infra.cdc.types.table_id import TableId
 
 MIRROR_COLUMNS = ("_lsn", "_tx_id", "_commit_ts", "_snapshot")
 """What a mirror says of each row beside the source's columns: where its newest event came from."""
+
+ROW_ID = ("_row_tx_id", "_row_number")
+"""Columns by which the mirror knows the rows of a table without a key: which event they came from. Of an insert the
+transaction and the event's number in it; of a row of the initial snapshot -1 - partition and offset in Kafka."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class Column:
         name: column name, unquoted.
         type: the source's own full type text, such as ``numeric(12,2)`` or ``timestamp with time zone``.
         nullable: whether NULL is allowed.
-        key_position: 1-based place in the primary key; None outside it.
+        key_position: 1-based place in the key, which is the primary key or a unique index that stands for one; None
+            outside it.
         base: what a type with a name of its own is made of: the type below all domains, ``enum``, ``composite``, ...;
             None where ``type`` says it.
         dialect: kind of the source, which says how the type is read.
@@ -45,6 +50,7 @@ class TableSchema:
             not given.
         excluded: columns that the pipeline leaves out.
         where: condition for the captured rows, in the source's SQL; empty: all rows.
+        key_is_primary: the key is the table's primary key; else a unique index stands for one.
     """
 
     schema: str
@@ -54,6 +60,7 @@ class TableSchema:
     label: str = ""
     excluded: tuple[Column, ...] = ()
     where: str = ""
+    key_is_primary: bool = True
 
     def __post_init__(self) -> None:
         """A table of the pipeline's own schema is called by its name."""
@@ -72,14 +79,25 @@ class TableSchema:
 
     @property
     def key(self) -> tuple[Column, ...]:
-        """Primary-key columns in key order; empty when the table has none."""
+        """Key columns in key order; empty when the table has no key."""
         keyed = [(column.key_position, column) for column in self.columns if column.key_position is not None]
         return tuple(column for _, column in sorted(keyed, key=lambda pair: pair[0]))
 
     @property
     def key_names(self) -> tuple[str, ...]:
-        """Names of the primary-key columns, in key order."""
+        """Names of the key columns, in key order."""
         return tuple(column.name for column in self.key)
+
+    @property
+    def in_lake(self) -> TableSchema:
+        """The table as its mirror has it: one without a key gets `ROW_ID` for a key."""
+        if self.key:
+            return self
+        ids = (
+            Column(name, "bigint", nullable=False, key_position=place, dialect=self.dialect)
+            for place, name in enumerate(ROW_ID, 1)
+        )
+        return replace(self, columns=(*self.columns, *ids))
 
     @property
     def left_out(self) -> dict[str, str]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from test_infra.base.errors import UsageError
 from test_infra.cdc.sources.debezium import unreadable
 from test_infra.cdc.sources.postgres.column_names import name_problems
+from test_infra.cdc.sources.postgres.key_index import KEY_INDEX
 from test_infra.cdc.types import UnsupportedColumn, check_supported
-from test_infra.cdc.types.table import Column, TableSchema
+from test_infra.cdc.types.table import MIRROR_COLUMNS, ROW_ID, Column, TableSchema
 from test_infra.cdc.types.table_id import CapturedTable, TableId, table_id
 
 if TYPE_CHECKING:
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
 
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
-# Columns that an index only includes (INCLUDE) are no part of the key; a slice of an array counts from 1.
+# A slice of an array counts from 1.
 # Generated columns are left out, and named in `TableSchema.generated`: they are not part of the replicated rows.
-_QUERY = """
+_QUERY = f"""
 SELECT n.nspname, c.relname, c.oid::bigint, c.relfilenode::bigint, c.relkind, c.relpersistence, c.relreplident,
        a.attname, format_type(a.atttypid, a.atttypmod) || repeat('[]', greatest(a.attndims, 1) - 1), NOT a.attnotnull,
-       array_position((i.indkey::int2[])[0:i.indnkeyatts - 1], a.attnum), base.name, a.attgenerated <> ''
+       array_position(key_index.attnums, a.attnum), base.name, a.attgenerated <> '',
+       coalesce(key_index.indisprimary, true)
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+LEFT JOIN LATERAL ({KEY_INDEX.format(table="c.oid")}) AS key_index ON true
 LEFT JOIN LATERAL (
     WITH RECURSIVE below (oid, typmod, dimensions) AS (
         VALUES (a.atttypid, a.atttypmod, a.attndims::int)
@@ -68,7 +70,7 @@ class NoSuchTable(UsageError):
 
 
 class NoPrimaryKey(UsageError):
-    """A table has no primary key, so its rows cannot be told apart in the mirror."""
+    """A table has no key by which the changes that it takes could be told apart."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def tables(connection: psycopg.Connection, wanted: Sequence[CapturedTable]) -> l
 
     Raises:
         NoSuchTable: one does not exist.
-        NoPrimaryKey: one has none.
+        NoPrimaryKey: one has a key that is not replicated.
         UsageError: one is no ordinary table, is unlogged, or has a column that cannot be captured.
     """
     found = _described(connection, [table.id for table in wanted])
@@ -161,7 +163,9 @@ def _described(connection: psycopg.Connection, wanted: Sequence[TableId]) -> dic
         columns = tuple(column for column, generated in described if not generated)
         not_captured = tuple(column.name for column, generated in described if generated)
         oid, relfilenode, kind, persistence, identity, *_ = of_table[0]
-        schema = TableSchema(wanted_id.schema, wanted_id.name, columns, not_captured, wanted_id.label)
+        schema = TableSchema(
+            wanted_id.schema, wanted_id.name, columns, not_captured, wanted_id.label, key_is_primary=of_table[0][11]
+        )
         table = SourceTable(schema, oid, relfilenode, (kind, identity) == ("r", "f"))
         generated_key = [column.name for column, generated in described if generated and column.key_position]
         found[wanted_id] = _Described(table, kind, persistence, generated_key)
@@ -204,7 +208,7 @@ def _problems(described: _Described, captured: CapturedTable) -> Iterator[UsageE
             hint=f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT, or leave it out of the pipeline",
         )
     every_column = [*(column.name for column in schema.columns), *schema.generated]
-    yield from name_problems(name, every_column, captured.excluded)
+    yield from name_problems(name, every_column, captured.excluded, MIRROR_COLUMNS)
     for column in _narrowed(described.table, captured).schema.columns:
         try:
             check_supported(replace(schema, columns=(column,)))
@@ -222,14 +226,17 @@ def _key_problems(described: _Described, captured: CapturedTable) -> Iterator[Us
             "which is not replicated",
             hint="give it a key of ordinary columns, or leave the table out of the pipeline",
         )
-    elif not schema.key:
-        yield NoPrimaryKey(
-            f"table {name} has no primary key",
-            hint="add one, or leave the table out of the pipeline",
+    elif not _narrowed(described.table, captured).schema.columns:
+        yield UsageError(
+            f"table {name} has no column that is captured",
+            hint="leave the table out of the pipeline",
         )
+    elif not schema.key:
+        like_ours = [column.name for column in schema.columns if column.name.casefold() in ROW_ID]
+        yield from name_problems(name, like_ours, captured.excluded, ROW_ID)
     for column in schema.key:
         if column.name in captured.excluded:
             yield UsageError(
-                f"column {column.name} of table {name} is in its primary key and cannot be left out",
+                f"column {column.name} of table {name} is in its key and cannot be left out",
                 hint="take it from `columns: exclude:`, or leave the table out of the pipeline",
             )

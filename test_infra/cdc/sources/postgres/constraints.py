@@ -14,6 +14,7 @@ from test_infra.cdc.sources.constraints import (
     TableConstraints,
     Unique,
 )
+from test_infra.cdc.sources.postgres.key_index import KEY_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,8 @@ SELECT ic.relname,
         ) AND NOT a.attnum = ANY((i.indkey::int2[])[i.indnkeyatts:]) ORDER BY a.attnum),
     NOT coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false)
 FROM captured JOIN pg_index i ON i.indrelid = captured.oid JOIN pg_class ic ON ic.oid = i.indexrelid
-WHERE i.indisunique AND NOT i.indisprimary AND i.indislive
+LEFT JOIN LATERAL ({KEY_INDEX.format(table="captured.oid")}) AS key_index ON true
+WHERE i.indisunique AND i.indexrelid IS DISTINCT FROM key_index.indexrelid AND i.indislive
 ORDER BY ic.relname"""
 _COLUMNS = f"""{_OF_TABLE}
 SELECT a.attname, coalesce(pg_get_expr(d.adbin, d.adrelid), domain.typdefault, ''), a.attidentity,

@@ -13,7 +13,7 @@ from test_infra.cdc.sources.postgres.connection import connect
 from test_infra.cdc.sources.postgres.row_security import hidden_rows
 from test_infra.cdc.sources.postgres.server_checks import server_findings
 from test_infra.cdc.sources.postgres.session_settings import check_taken
-from test_infra.cdc.sources.postgres.shape import problem, shapes
+from test_infra.cdc.sources.postgres.shape import only_inserts, problem, shapes
 from test_infra.cdc.sources.preflight import PreflightFinding, Severity, errors_of
 
 if TYPE_CHECKING:
@@ -83,10 +83,17 @@ def findings_on_tables(
         for seen in problems
     ]
     told = {finding.problem.what for finding in found}
+    unfit = {finding.subject for finding in found}
+    found_shapes = shapes(connection, ids)
     found += [
         PreflightFinding(f"table {shape.table.qualified}", seen)
-        for shape in shapes(connection, ids)
+        for shape in found_shapes
         if (seen := problem(shape)) and seen.what not in told
+    ]
+    found += [
+        PreflightFinding(f"table {shape.table.qualified}", only_inserts(shape), Severity.WARNING)
+        for shape in found_shapes
+        if shape.keyless and not problem(shape) and f"table {shape.table.qualified}" not in unfit
     ]
     found += _ownership_findings(connection, ids)
     with connect(endpoint, "capture") as capture:
@@ -95,7 +102,11 @@ def findings_on_tables(
             hidden_rows(capture, ids, "captures them"),
         )
         found += [PreflightFinding("row level security", seen) for seen in hidden]
-    fit = [table for table in there if f"table {table.id.qualified}" not in {finding.subject for finding in found}]
+    fit = [
+        table
+        for table in there
+        if f"table {table.id.qualified}" not in {finding.subject for finding in errors_of(found)}
+    ]
     schemas = [table.schema for table in tables(connection, fit)]
     return [*found, *_caught("row filters", lambda: row_filters.check_server(connection, schemas))]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from test_infra.base.deadline import Deadline, StillWaiting, wait_for
 from test_infra.base.errors import InfrastructureError, TestInfraError
-from test_infra.cdc.sources.debezium import exact
+from test_infra.cdc.sources.debezium import exact, key_columns
 from test_infra.cdc.sources.origin import Break, SourceOrigin
 from test_infra.cdc.sources.postgres import preflight, preparation, publication, row_filters, slot
 from test_infra.cdc.sources.postgres.catalogue import list_tables, missing_tables, tables
@@ -45,6 +45,8 @@ HEARTBEAT_PREFIX = "test_infra_heartbeat"
 BEAT_PREFIX = "test_infra_beat_"
 LEFT_OUT_MESSAGES = "logical.message.prefix.exclude.list"
 DRIVER_OPTIONS = "driver.options"
+KEY_COLUMNS = "message.key.columns"
+TRANSACTIONS = "provide.transaction.metadata"
 LARGEST_ROW_WITHIN_MS = 10_000
 
 
@@ -78,6 +80,11 @@ class PostgresSource:
             (LEFT_OUT_MESSAGES, "logical.message.prefix.include.list"),
             "markers and heart-beats, by which it is judged, are logical messages",
         ),
+        KEY_COLUMNS: "a row is known in the lake by its key in the source",
+        **dict.fromkeys(
+            (TRANSACTIONS, "topic.transaction"),
+            "it is set where a table has no key, whose events are known by their place in the transaction",
+        ),
     }
 
     def __init__(self, endpoint: Endpoint, captured: Sequence[CapturedTable], names: CaptureNames) -> None:
@@ -104,6 +111,11 @@ class PostgresSource:
             for schema in schemas
             for name in (*schema.generated, *(column.name for column in schema.excluded))
         ]
+        # Of itself Debezium takes the first unique index for a key, also a partial or nullable one, with what that
+        # includes (docs/decisions/0057).
+        keys = [
+            key_columns(schema.schema, schema.name, schema.key_names) for schema in schemas if not schema.key_is_primary
+        ]
         return {
             **debezium(inside, self._primary()),
             "database.dbname": inside.properties["database"],
@@ -123,6 +135,8 @@ class PostgresSource:
             LEFT_OUT_MESSAGES: HEARTBEAT_PREFIX,
             **self.value_forms,
             **({"column.exclude.list": ",".join(left_out)} if left_out else {}),
+            **({KEY_COLUMNS: ";".join(keys)} if keys else {}),
+            **({} if all(schema.key for schema in schemas) else {TRANSACTIONS: "true"}),
             **row_filters.snapshot_properties(schemas),
         }
 
@@ -144,7 +158,7 @@ class PostgresSource:
 
         Raises:
             NoSuchTable: a table does not exist and no SQL file makes it.
-            NoPrimaryKey: a table has none.
+            NoPrimaryKey: a table has none, no unique index that stands for one, and takes more than inserts.
             UsageError: ``wal_level``, slots, roles, publication, a table's kind, identity or column do not allow to
                 capture it; says what to do.
             SourceUnreachable: the source did not accept the owner or the capture role.
@@ -337,12 +351,13 @@ class PostgresSource:
         try:
             with self.session() as connection:
                 (found,) = tables(connection, [self._tables[table]])
+                names = found.schema.key_names or ("ctid",)
                 connection.execute(f"SET statement_timeout = {LARGEST_ROW_WITHIN_MS}")
                 row = connection.execute(
                     SQL(
                         "SELECT row({key})::text, octet_length(t::text) FROM {table} AS t ORDER BY 2 DESC LIMIT 1"
                     ).format(
-                        key=SQL(", ").join(map(Identifier, found.schema.key_names)),
+                        key=SQL(", ").join(map(Identifier, names)),
                         table=Identifier(found.schema.schema, found.schema.name),
                     )
                 ).fetchone()
@@ -350,7 +365,7 @@ class PostgresSource:
             return None
         if row is None:
             return None
-        return f"{', '.join(found.schema.key_names)} = {row[0]}, {row[1]:,} bytes as text"
+        return f"{', '.join(names)} = {row[0]}, {row[1]:,} bytes as text"
 
     def _primary(self) -> tuple[str, int]:
         """Host and port of the primary; of one host only, it is that."""

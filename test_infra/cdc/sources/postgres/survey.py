@@ -194,6 +194,13 @@ def _fit(connection: psycopg.Connection, table: TableId) -> SurveyedTable:
     (described,) = tables(connection, [CapturedTable(table, tuple(excluded))])
     if not described.schema.columns:
         return SurveyedTable(table, f"no column of table {table.qualified} can be captured")
+    if not described.schema.key:
+        return SurveyedTable(
+            table,
+            f"table {table.qualified} has no primary key, and no unique index that could stand for one: only its "
+            "inserts could be captured",
+            "add one; or name it, with traffic of your own (`load: sql`, `command` or null)",
+        )
     return SurveyedTable(table, excluded=tuple(excluded.items()), generated=described.schema.generated)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from test_infra.cdc.sources.postgres.key_index import KEY_INDEX
 from test_infra.cdc.sources.table_state import ColumnState, TableState
 
 if TYPE_CHECKING:
@@ -13,16 +14,16 @@ if TYPE_CHECKING:
 
     from test_infra.cdc.types.table_id import TableId
 
-_QUERY = """
+_QUERY = f"""
 SELECT c.oid::bigint, n.nspname, c.relname,
     (SELECT string_agg(relfilenode::text, ' ' ORDER BY p.oid) FROM pg_class p
         WHERE p.oid = c.oid OR p.oid IN (SELECT relid FROM pg_partition_tree(c.oid))),
-    (SELECT coalesce(array_agg(relid::regclass::text ORDER BY relid), '{}') FROM pg_partition_tree(c.oid)
+    (SELECT coalesce(array_agg(relid::regclass::text ORDER BY relid), '{{}}') FROM pg_partition_tree(c.oid)
         WHERE relid <> c.oid),
-    (SELECT coalesce(array_agg(a.attname::text ORDER BY k.place), '{}') FROM pg_index i
-        CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
-        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-        WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts),
+    (SELECT coalesce(array_agg(a.attname::text ORDER BY k.place), '{{}}')
+        FROM ({KEY_INDEX.format(table="c.oid")}) AS key
+        CROSS JOIN LATERAL unnest(key.attnums) WITH ORDINALITY AS k (attnum, place)
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum),
     (SELECT coalesce(json_agg(json_build_object('number', a.attnum, 'name', a.attname,
             'type', format_type(a.atttypid, a.atttypmod), 'filled', a.atthasmissing, 'labels',
             (SELECT coalesce(json_agg(enumlabel ORDER BY enumsortorder), '[]') FROM pg_enum JOIN pg_type t

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,20 @@ def of_a_long_log_after_a_truncate() -> list[str]:
         return _judged([*events()[:2], *events()[3:], truncate], [row(1, "log"), row(2, "two")], [])
 
 
+def of_a_table_without_a_key() -> list[str]:
+    """A row too few, and one too many, before and after a truncate that the source's snapshot does not contain."""
+    keyless = replace(ODD, columns=tuple(replace(column, key_position=None) for column in ODD.columns))
+    log = [
+        event("r", 1, 10, 0, after=row(1, "read")) | {"snapshot": True},
+        event("c", 2, 20, VISIBLE, after=row(2, "two")),
+        event("t", 0, 30, INVISIBLE) | {"key": None},
+        event("c", 3, 40, INVISIBLE, after=row(3, "three")),
+    ]
+    for place, one in enumerate(log):
+        one["key"] = one["key"] and {"_row_tx_id": one["tx_id"], "_row_number": place}
+    return _judged(log, [row(1, "read"), row(1, "read")], [], keyless)
+
+
 def of_the_stream() -> list[str]:
     """Values that events left out, from the mirror, from each other, and from the log."""
     gone = [event("c", 8, 10, VISIBLE, after=row(8, "eight")), event("d", 8, 60, VISIBLE)]
@@ -113,6 +128,7 @@ def of_the_stream() -> list[str]:
 GOLDEN: dict[str, Callable[[], list[str]]] = {
     "judge.sql": of_a_short_log,
     "judge_long_log.sql": of_a_long_log_after_a_truncate,
+    "judge_multisets.sql": of_a_table_without_a_key,
     "unchanged_values.sql": of_the_stream,
 }
 
@@ -122,17 +138,17 @@ def text(asked: list[str]) -> str:
     return "\n\n".join(f"{query.strip()};" for query in asked) + "\n"
 
 
-def _judged(log: list[Any], source: list[Any], mirror: list[Any]) -> list[str]:
-    wanted = mirror_schema(ODD)
-    of_source = pa.schema([wanted.field(column.name) for column in ODD.columns])
+def _judged(log: list[Any], source: list[Any], mirror: list[Any], schema: TableSchema = ODD) -> list[str]:
+    wanted = mirror_schema(schema)
+    of_source = pa.schema([wanted.field(column.name) for column in schema.columns])
     with duckdb.connect(":memory:") as connection, _numbered_anew():
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("source", pa.Table.from_pylist(source, of_source))
         connection.register("mirror", pa.Table.from_pylist(mirror, wanted))
-        connection.register("changes", pa.Table.from_pylist(log, changes_schema(ODD)))
+        connection.register("changes", pa.Table.from_pylist(log, changes_schema(schema)))
         recorder: Any = Recorder(connection)
-        sides = Sides("source", "mirror", "changes", Snapshot(1_000, 1_000), before_images=True)
-        judge(recorder, sides, ODD)
+        sides = Sides("source", "mirror", "changes", Snapshot(1_000, 1_000), before_images=bool(schema.key))
+        judge(recorder, sides, schema)
         return recorder.asked
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from test_infra.cdc.pipeline.names import PipelineNames, debezium_topic
 from test_infra.cdc.pipeline.spec import PipelineSpec, SourceSpec
-from test_infra.cdc.sources.debezium import exact, unreadable
+from test_infra.cdc.sources.debezium import exact, key_columns, unreadable
 from test_infra.cdc.sources.postgres import row_filters
 from test_infra.cdc.types.table import Column, TableSchema
 from test_infra.resources.keys import table_keys
@@ -56,6 +56,20 @@ def test_list_of_the_connector_matches_its_table_and_no_other(parts: list[str], 
     expression = re.compile(in_python(pattern), re.DOTALL)
     assert expression.fullmatch(".".join(parts))
     assert bool(expression.fullmatch(".".join(others))) == (".".join(others) == ".".join(parts))
+
+
+@given(NAMES, NAMES, st.lists(NAMES, min_size=1, max_size=3, unique=True), NAMES)
+def test_key_columns_of_the_connector_are_those_of_its_table_and_no_other(
+    schema: str, table: str, columns: list[str], other: str
+) -> None:
+    entry = key_columns(schema, table, columns)
+    assert re.fullmatch(r"\s*([^\s:]+):([^:\s]+)\s*", entry), "the form that Debezium 3.7 asks for"
+    assert ";" not in entry
+    of_table, listed = entry.split(":")
+    expressions = [re.compile(in_python(f"{of_table}.{column}"), re.DOTALL) for column in listed.split(",")]
+    for expression, column in zip(expressions, columns, strict=True):
+        assert expression.fullmatch(f"{schema}.{table}.{column}")
+        assert bool(expression.fullmatch(f"{schema}.{table}.{other}")) == (other == column)
 
 
 def test_case_counts_in_lists_of_the_connector() -> None:

@@ -30,6 +30,9 @@ FORMS, KEPT = PostgresSource.value_forms, PostgresSource.kept_properties
         ("database.options", "-c extra_float_digits=0"),
         ("logical.message.prefix.include.list", "outbox"),
         ("logical.message.prefix.exclude.list", "test_infra.*"),
+        ("message.key.columns", "public.t:a"),
+        ("provide.transaction.metadata", "false"),
+        ("topic.transaction", "mine"),
     ],
 )
 def test_a_property_that_changes_values_is_refused(name: str, value: str) -> None:
