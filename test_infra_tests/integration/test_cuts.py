@@ -1,4 +1,4 @@
-"""Thirty cuts of the soak (`make soak` takes 300): traffic of every shape, pauses, kills of Connect and the stream."""
+"""Thirty cuts of the soak (`make soak` takes 300): traffic of every shape, DDL, pauses, kills of Connect and the stream."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def test_thirty_cuts_under_traffic_and_faults_are_true_and_the_oracle_agrees(tes
         found = soak(pipeline.pipeline, tmp_path, 30)
     assert (found.false, found.apart, found.late) == ([], [], [])
     assert found.cuts == 30
-    assert found.judged == 2 * (2 * 30 + 10)
-    assert found.faults == {"pause": 3, "kill_connect": 1, "kill_driver": 1}
+    assert found.judged == len(SPEC.tables) * (2 * 30 + 10)
+    assert found.faults == {"pause": 3, "kill_connect": 1, "kill_driver": 1, "restart_driver": 1}
+    assert sum(found.ddl.values()) == 30
     assert found.dirty_keys > 0
     found.write(tmp_path / "cuts.json", "a1b2c3d4e5f6")
     (series,) = json.loads((tmp_path / "cuts.json").read_text())

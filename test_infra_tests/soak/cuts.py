@@ -1,4 +1,7 @@
-"""Cuts one after the other under traffic, while what carries the changes is paused and killed. Each is judged twice."""
+"""Cuts one after the other under traffic and DDL, while what carries the changes is paused, killed and started again.
+
+Each is judged twice.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,15 @@ from test_infra.cdc.stream.control import SparkStream
 from test_infra.spark.gateway.gateway import SparkGateway
 from test_infra.stack import Stack
 from test_infra_tests.oracle import oracle
-from test_infra_tests.soak.traffic import flowing
+from test_infra_tests.soak.migrations import Migrations
+from test_infra_tests.soak.traffic import RATE_PER_S, flowing
 
 log = logging.getLogger(__name__)
 SPEC = PipelineSpec(
-    name="soak", tables=["accounts", "journal"], source=SourceSpec(ddl=Path(__file__).with_name("soak.sql")), load=None
+    name="soak",
+    tables=["accounts", "journal", "visits", "archive.accounts", "sales.orders", "sales.lines", "sales.notes"],
+    source=SourceSpec(ddl=Path(__file__).with_name("soak.sql")),
+    load=None,
 )
 CUT_TIMEOUT_S = 120.0
 LONGEST_PAUSE_S = 10.0
@@ -43,7 +50,9 @@ class Soak:
     """What a series of cuts of one pipeline gave.
 
     Args:
-        seed: of the lengths of the pauses.
+        seed: of the lengths of the pauses, and of the DDL.
+        tables: that are captured.
+        rate_per_s: transactions that are begun in a second.
         cuts: taken, each at the moment of a temporary slot, judged by transaction ids and by what the slot gave.
         judged: verdicts on a table.
         false: what was found although nothing was wrong.
@@ -52,12 +61,15 @@ class Soak:
         clean_keys: keys compared source with mirror.
         dirty_keys: keys compared through the log.
         faults: what was done to the pipeline, and how often.
+        ddl: what was done to its tables, and how often.
         transactions: committed or rolled back meanwhile.
         seconds: the whole time.
         longest_cut_s: of one of the cuts.
     """
 
     seed: int = 0
+    tables: list[str] = field(default_factory=list)
+    rate_per_s: int = RATE_PER_S
     cuts: int = 0
     judged: int = 0
     false: list[str] = field(default_factory=list)
@@ -66,6 +78,7 @@ class Soak:
     clean_keys: int = 0
     dirty_keys: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    ddl: Counter[str] = field(default_factory=Counter)
     transactions: int = 0
     seconds: float = 0.0
     longest_cut_s: float = 0.0
@@ -87,25 +100,28 @@ class Soak:
         series = json.loads(path.read_text()) if path.exists() else []
         path.parent.mkdir(exist_ok=True)
         when = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit}
-        own = {**when, **vars(self), "faults": dict(self.faults)}
+        own = {**when, **vars(self), "faults": dict(self.faults), "ddl": dict(self.ddl)}
         path.write_text(json.dumps([*series, own], indent=1) + "\n")
 
 
 def soak(pipeline: RunningPipeline, folder: Path, cuts: int, seed: int = 4) -> Soak:
-    """Take cuts under traffic and faults.
+    """Take cuts under traffic, DDL and faults.
 
     Args:
         pipeline: it runs, with the tables of `SPEC`.
         folder: for scripts and logs of the traffic.
-        cuts: how many; in each thirty are three pauses, a kill of Connect and one of the stream's driver.
-        seed: of the lengths of the pauses.
+        cuts: how many; in each thirty are three pauses, a kill of Connect, one of the stream's driver, and a
+            stop and start of that.
+        seed: of the lengths of the pauses, and of the DDL.
     """
-    found, began, stack = Soak(seed=seed), time.monotonic(), pipeline.stack
+    found, began, stack = Soak(seed=seed, tables=pipeline.tables), time.monotonic(), pipeline.stack
     faults = _Faults(pipeline, random.Random(seed), found.faults)
+    migrations = Migrations(pipeline, random.Random(seed), found.ddl)
     before = _transactions(stack)
     with flowing(stack, folder):
         for number in range(cuts):
             faults.plan(number)
+            migrations.begin()
             cut_began = time.monotonic()
             if number % PLAIN_EVERY == 0:
                 for table in parity.check(pipeline, timeout_s=CUT_TIMEOUT_S).tables.values():
@@ -121,9 +137,16 @@ def soak(pipeline: RunningPipeline, folder: Path, cuts: int, seed: int = 4) -> S
                 if not opinion.agrees:
                     found.apart.append(f"{opinion.apart} events; {opinion.ours.counts} and {opinion.oracle.counts}")
             found.cuts += 1
-            log.info("cut %d: %.2f s, faults %s", found.cuts, time.monotonic() - cut_began, dict(found.faults))
+            log.info(
+                "cut %d: %.2f s, faults %s, DDL %s",
+                found.cuts,
+                time.monotonic() - cut_began,
+                dict(found.faults),
+                dict(found.ddl),
+            )
             found.longest_cut_s = max(found.longest_cut_s, time.monotonic() - cut_began)
         faults.end()
+        migrations.end()
     found.transactions = _transactions(stack) - before
     found.seconds = time.monotonic() - began
     return found
@@ -144,6 +167,7 @@ class _Faults:
             13: self._pause,
             19: self._kill_driver,
             23: self._pause,
+            27: self._restart_driver,
         }
 
     def plan(self, cut: int) -> None:
@@ -172,6 +196,11 @@ class _Faults:
     def _kill_driver(self) -> None:
         self._stream.kill()
         self._stream.submit_after_end(Deadline(20))
+        self._stream.wait_ready(Deadline(90))
+
+    def _restart_driver(self) -> None:
+        self._stream.stop()
+        self._stream.submit_after_end(Deadline(60))
         self._stream.wait_ready(Deadline(90))
 
 

@@ -1,4 +1,4 @@
-"""`make soak`: cut after cut under traffic of every shape and under faults; not one is false, and the oracle agrees."""
+"""`make soak`: cut after cut under traffic of every shape, DDL and faults; not one is false, and the oracle agrees."""
 
 from __future__ import annotations
 
@@ -32,3 +32,4 @@ def test_no_cut_is_false_and_the_oracle_agrees(test_home: Path, tmp_path: Path, 
     assert found.cuts == CUTS_OF_A_PIPELINE
     assert (found.false, found.apart, found.late) == ([], [], [])
     assert found.dirty_keys > 0
+    assert sum(found.ddl.values()) == CUTS_OF_A_PIPELINE

@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from test_infra.cdc.pipeline.running import RunningPipeline
 
 WAYS_ON = {
-    "follow": "where values changed without an event, UPDATE ... SET column = column brings one for each row; what is "
-    "not followed: undo it; or make the pipeline anew (test-infra down, then the run again), which takes the table as "
-    "it is now",
+    "follow": "what is not followed: undo it; or make the pipeline anew (test-infra down, then the run again), which "
+    "takes the table as it is now",
     "refuse": "DDL is not followed: undo it; or say schema_changes: follow in the pipeline's YAML; or make the "
     "pipeline anew (test-infra down, then the run again), which takes the table as it is now",
 }
 """Policy of the pipeline for schema changes -> what to try."""
+EVENTS_OF_A_KEY = "where values changed without an event, UPDATE ... SET column = column brings one for each row"
+EVENTS_WITHOUT_A_KEY = (
+    "where values changed without an event, take the rows out and put them in again, in one transaction, because a "
+    "table without a key takes no UPDATE: CREATE TEMP TABLE copy AS TABLE t; TRUNCATE t; INSERT INTO t TABLE copy"
+)
+"""What brings an event for each row, while DDL is followed."""
 
 
 def explained(pipeline: RunningPipeline, findings: Mapping[str, Finding]) -> dict[str, Finding]:
@@ -38,9 +43,15 @@ def explained(pipeline: RunningPipeline, findings: Mapping[str, Finding]) -> dic
     return {
         label: finding
         if finding.passed or label not in before
-        else _told(finding, before[label], now.get(label), WAYS_ON[pipeline.spec.schema_changes])
+        else _told(finding, before[label], now.get(label), _way_on(pipeline.spec.schema_changes, before[label]))
         for label, finding in findings.items()
     }
+
+
+def _way_on(policy: str, before: TableState) -> str:
+    if policy != "follow":
+        return WAYS_ON[policy]
+    return f"{EVENTS_OF_A_KEY if before.key else EVENTS_WITHOUT_A_KEY}; {WAYS_ON[policy]}"
 
 
 def _told(finding: Finding, before: TableState, now: TableState | None, way_on: str) -> Finding:

@@ -48,8 +48,10 @@ def reshaped_changes(connection: DuckDBPyConnection, rows: pa.Table, old: Genera
 
 def changes_sql(old: Generation, new: Generation) -> str:
     """Query of the rows of a change log, relation `OLD`, in a newer generation."""
+    # What identifies a row of a table without a key is none of its columns.
+    key = {"key": row_sql(old, new, identifier("key"), new.table.key_names)} if new.table.key else {}
     made = {
-        "key": row_sql(old, new, identifier("key"), new.table.key_names),
+        **key,
         "before": row_sql(old, new, identifier("before")),
         "after": row_sql(old, new, identifier("after")),
         "unchanged": _names_sql(old, new),

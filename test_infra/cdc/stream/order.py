@@ -78,7 +78,7 @@ class DeletedKeys:
 
     def retype(self, schema: TableSchema) -> None:
         """Give the keys the types that the table's key has now."""
-        fields = ", ".join(f"{identifier(column.name)} {rule_for(column).duckdb}" for column in schema.key)
+        fields = ", ".join(f"{identifier(column.name)} {rule_for(column).duckdb}" for column in schema.in_lake.key)
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE deleted_keys AS
             SELECT CAST("key" AS STRUCT({fields})) AS "key", lsn FROM deleted_keys"""

@@ -183,5 +183,5 @@ def row_sql(old: Generation, new: Generation, row: str, names: tuple[str, ...] |
     """
     of_column = {column.name: field_sql(row, column.name) for column in old.table.columns}
     values = values_sql(old, new, of_column)
-    fields = ", ".join(f"{identifier(name)} := {values[name]}" for name in names or tuple(values))
+    fields = ", ".join(f"{identifier(name)} := {values[name]}" for name in (values if names is None else names))
     return f"CASE WHEN {row} IS NOT NULL THEN struct_pack({fields}) END"

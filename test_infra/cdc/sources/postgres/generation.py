@@ -12,7 +12,7 @@ from test_infra.cdc.types import identifier, literal, rule_for
 from test_infra.cdc.types.generation import Generation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import psycopg
     import pyarrow as pa
@@ -26,13 +26,22 @@ NOT_ALLOWED = "42501"
 ATTEMPTS = 5
 """Looks until no DDL came between the queries of one."""
 
-_NUMBERS = """
-SELECT n.nspname, c.relname, c.oid::bigint, a.attname, a.attnum, a.atthasmissing
+_MISSING = """
+SELECT min(held.attmissingval::text) AS filled
+FROM (SELECT {table}::oid AS oid UNION SELECT relid FROM pg_partition_tree({table})) AS holder
+JOIN pg_attribute held ON held.attrelid = holder.oid AND held.attname = {column} AND held.atthasmissing
+HAVING count(DISTINCT held.attmissingval::text) = 1"""
+"""What rows from before a column have in it, as an array's text. A partitioned table has no rows of its own: of its
+partitions, which got the column with it; no value where one has another one."""
+
+_NUMBERS = f"""
+SELECT a.attname, a.attnum, missing.filled IS NOT NULL
 FROM unnest(%s::text[], %s::text[]) AS wanted (schema, name)
 JOIN pg_namespace n ON n.nspname = wanted.schema
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = wanted.name
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY 1, 2, a.attnum"""
+LEFT JOIN LATERAL ({_MISSING.format(table="c.oid", column="a.attname")}) AS missing ON true
+ORDER BY a.attnum"""
 
 _FINGERPRINT = """
 SELECT md5(coalesce(string_agg(concat_ws(' ', c.oid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attndims,
@@ -82,27 +91,25 @@ def generations(
 def _generation(connection: psycopg.Connection, endpoint: Endpoint, role: Role, wanted: CapturedTable) -> Generation:
     (table,) = tables(connection, [wanted])
     rows = connection.execute(_NUMBERS, name_lists([wanted.id])).fetchall()
-    numbers = {str(name): int(number) for _, _, _, name, number, _ in rows}
-    missing = {str(name) for _, _, _, name, _, has_missing in rows if has_missing}
+    numbers = {str(name): int(number) for name, number, _ in rows}
+    missing = {str(name) for name, _, has_missing in rows if has_missing}
     columns = [column for column in table.schema.columns if column.name in missing]
     return Generation(
         table=table.schema,
         identity=str(table.oid),
         numbers={column.name: numbers[column.name] for column in table.schema.columns},
-        filled=_filled(endpoint, role, table.oid, columns, numbers) if columns else {},
+        filled=_filled(endpoint, role, table.oid, columns) if columns else {},
     )
 
 
-def _filled(
-    endpoint: Endpoint, role: Role, oid: int, columns: Sequence[Column], numbers: Mapping[str, int]
-) -> dict[str, str]:
+def _filled(endpoint: Endpoint, role: Role, oid: int, columns: Sequence[Column]) -> dict[str, str]:
     """What rows from before a column have in it, read as parity reads them. A value without exact text is left out."""
     from adbc_driver_manager import Error
     from adbc_driver_postgresql import dbapi
 
     parts = [
-        f"""(SELECT (attmissingval::text::text[])[1] FROM pg_attribute
-        WHERE attrelid = {oid} AND attnum = {numbers[column.name]})::{column.type} AS {identifier(column.name)}"""
+        f"""(SELECT (filled::text[])[1] FROM ({_MISSING.format(table=oid, column=literal(column.name))}) AS missing
+        )::{column.type} AS {identifier(column.name)}"""
         for column in columns
     ]
     selected = [
