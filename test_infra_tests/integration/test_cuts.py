@@ -1,4 +1,4 @@
-"""Thirty cuts of the soak (`make soak` takes 300): traffic of every shape, DDL, pauses, kills of Connect and the stream."""
+"""Thirty cuts of the soak (`make soak` takes 300): traffic of every shape, DDL, pauses, kills, a stop and start."""
 
 from __future__ import annotations
 

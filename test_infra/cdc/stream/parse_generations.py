@@ -16,7 +16,7 @@ from test_infra.cdc.stream.parse import Parsed, parse
 from test_infra.cdc.types.generation import between, moves_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
@@ -45,18 +45,21 @@ def parse_generations(
     parsed = parse(connection, records, newest.table, tx_id_reference=tx_id_reference, batch_id=batch_id)
     if len(generations) == 1 or not parsed.refused.num_rows:
         return parsed
-    for names, places in _by_columns(parsed.refused).items():
-        if (old := _having(generations, names)) is not None and moves_rows(old, newest):
+    for names, of_columns in _by_columns(parsed.refused).items():
+        for old in _having(generations, names):
+            places = of_columns & set(_listed(parsed.refused))
+            if not places or not moves_rows(old, newest):
+                continue
             there = records.filter([place in places for place in _listed(records)])
             older = parse(connection, there, old.table, tx_id_reference=tx_id_reference, batch_id=batch_id)
             parsed = _joined(parsed, older, places, reshaped_changes(connection, older.changes, old, newest))
     return parsed
 
 
-def _having(generations: Sequence[Generation], names: frozenset[str]) -> Generation | None:
-    """What the table was when it had these columns; the newest, where there are several."""
-    found = (between(old, new, names) for old, new in reversed(list(pairwise(generations))))
-    return next((generation for generation in found if generation is not None), None)
+def _having(generations: Sequence[Generation], names: frozenset[str]) -> Iterator[Generation]:
+    """What the table may have been when it had these columns, the newest first."""
+    for old, new in reversed(list(pairwise(generations))):
+        yield from between(old, new, names)
 
 
 def _by_columns(refused: pa.Table) -> dict[frozenset[str], set[tuple[int, int]]]:

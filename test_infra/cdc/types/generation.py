@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from test_infra.base.document import Document
@@ -25,6 +26,8 @@ _WIDER = {
     "INTEGER": ("BIGINT",),
     "FLOAT": ("DOUBLE",),
 }
+MOST_READINGS = 64
+"""Of a record from between two looks: the types of six columns were written in another way by then."""
 _DIGITS = {"SMALLINT": 5, "INTEGER": 10, "BIGINT": 19}
 
 
@@ -78,22 +81,37 @@ def succeeding(known: Generation, now: Generation) -> Generation:
     return now.model_copy(update={"number": known.number + 1, "filled": {**now.filled, **kept}})
 
 
-def between(old: Generation, new: Generation, names: Collection[str]) -> Generation | None:
-    """What the table was at a moment from the one generation to the other, when it had these columns.
+def between(old: Generation, new: Generation, names: Collection[str]) -> list[Generation]:
+    """What the table may have been at a moment from the one generation to the other, when it had these columns.
 
     Several statements may lie between two looks at the catalogue. A column that both generations have was there all the
-    time, under one of its names; the others came or went. None when that does not explain the columns.
+    time, under one of its names and with one of its types; the others came or went. Empty when that does not explain
+    the columns; the newest types come first.
     """
     numbers = {name: old.numbers.get(name, new.numbers.get(name)) for name in names}
     known = {name: number for name, number in numbers.items() if number is not None}
     stayed = set(old.numbers.values()) & set(new.numbers.values())
     if len(set(known.values())) != len(numbers) or not stayed <= set(known.values()):
-        return None
-    by_number = {
-        generation.numbers[column.name]: column for generation in (old, new) for column in generation.table.columns
-    }
-    columns = tuple(replace(by_number[number], name=name) for name, number in sorted(known.items(), key=_by_number))
-    return Generation(table=replace(new.table, columns=columns), identity=new.identity, numbers=known)
+        return []
+    kinds: dict[int, list[Column]] = {}
+    for generation in (new, old):
+        for column in generation.table.columns:
+            of_number = kinds.setdefault(generation.numbers[column.name], [])
+            # Only a type that is written in another way is another reading of a record.
+            if rule_for(column).json_types not in [rule_for(other).json_types for other in of_number]:
+                of_number.append(column)
+    named = sorted(known.items(), key=_by_number)
+    return [
+        Generation(
+            table=replace(
+                new.table,
+                columns=tuple(replace(column, name=name) for column, (name, _) in zip(chosen, named, strict=True)),
+            ),
+            identity=new.identity,
+            numbers=known,
+        )
+        for chosen in islice(product(*(kinds[number] for _, number in named)), MOST_READINGS)
+    ]
 
 
 def _by_number(named: tuple[str, int]) -> int:

@@ -127,3 +127,15 @@ def test_ddl_that_leaves_the_shape_makes_no_schema_of_an_unknown() -> None:
 
 def test_a_green_finding_stays_as_it_is() -> None:
     assert explained(Pipeline(t=now(storage="9"), u=BEFORE), t=EQUAL, u=VALUE)["t"] == EQUAL
+
+
+def test_the_way_on_of_a_table_without_a_key_names_no_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Spec, "schema_changes", "follow")
+    keyless = BEFORE.model_copy(update={"key": ()})
+    monkeypatch.setattr(ddl, "remembered", lambda _: {"t": keyless, "u": BEFORE})
+    changed = RENAMED_LABEL.model_copy(update={"key": ()})
+    found = explained(Pipeline(t=changed, u=RENAMED_LABEL), t=VALUE, u=VALUE)
+
+    assert "TRUNCATE t; INSERT INTO t" in found["t"].details["way on"]
+    assert "UPDATE ... SET" in found["u"].details["way on"]
+    assert "UPDATE ... SET" not in found["t"].details["way on"]

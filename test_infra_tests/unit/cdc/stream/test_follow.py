@@ -147,6 +147,30 @@ def test_several_changes_between_two_looks(table: Changing) -> None:
     assert table.refused() == []
 
 
+def test_a_record_between_two_looks_may_have_the_old_type_in_its_own_form(table: Changing) -> None:
+    numeric = Column("w", "numeric(12,2)")
+    table.alter(generation((1, ID), (2, numeric), (3, N)))
+    table.feed(
+        table.event("c", 41, {"id": 4, "v": 4, "n": 1}),
+        table.event("c", 42, {"id": 5, "w": 5, "n": 2}),
+        table.event("c", 43, {"id": 6, "w": "6.25", "n": 3}),
+    )
+    table.alter(generation((1, ID), (2, numeric), (3, N), (4, Column("m", "integer"))))
+    table.look()
+    table.feed(table.event("c", 44, {"id": 7, "v": 7, "n": 4}), table.event("c", 45, {"id": 8, "v": 8}))
+    assert table.refused() == []
+    assert [(row["id"], str(row["w"]), row["n"]) for row in sorted(table.mirror(), key=lambda row: row["id"])] == [
+        (1, "1.00", None),
+        (2, "2.00", None),
+        (3, "3.00", None),
+        (4, "4.00", 1),
+        (5, "5.00", 2),
+        (6, "6.25", 3),
+        (7, "7.00", 4),
+        (8, "8.00", None),
+    ]
+
+
 @pytest.mark.parametrize("row", [{"id": 4, "n": 1}, {"id": 4, "v": 1, "o": 1}, {"id": 4}])
 def test_a_record_that_is_of_no_generation_is_refused(table: Changing, row: dict[str, int]) -> None:
     table.alter(FILLED)

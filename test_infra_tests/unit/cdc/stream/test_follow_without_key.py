@@ -85,8 +85,8 @@ def test_an_idle_table_gets_its_new_column_with_the_default_of_old_rows(table: C
 
 def test_inserts_of_the_old_generation_still_come_and_count_once(table: Changing) -> None:
     table.alter(FILLED)
-    table.feed(insert({"id": 2, "v": 2, "n": 1}, 200, 1), insert({"id": 3, "v": 3}, 150, 1))
-    table.feed(insert({"id": 1, "v": 1}, 100, 1), insert({"id": 3, "v": 3}, 150, 1))
+    table.feed(insert({"id": 2, "v": 2, "n": 1}, 200, 2), insert({"id": 3, "v": 3}, 150, 3))
+    table.feed(insert({"id": 1, "v": 1}, 100, 1), insert({"id": 3, "v": 3}, 150, 3))
     rows = [*[{"id": 1, "v": 1, "n": 7}] * 2, {"id": 2, "v": 2, "n": 1}, {"id": 3, "v": 3, "n": 7}]
     found = table.parity(table.source(*rows))
     assert found.green, found
