@@ -11,7 +11,7 @@ from test_infra.resources.run_folder import versions
 from test_infra_tests.running import Running, running
 from test_infra_tests.soak.cuts import SPEC, soak
 
-CUTS_OF_A_PIPELINE = 50
+CUTS_OF_A_PIPELINE = int(os.environ.get("TEST_INFRA_SOAK_CUTS", "50"))
 PIPELINES = int(os.environ.get("TEST_INFRA_SOAK_PIPELINES", "6"))
 RESULTS = Path(__file__).parent / "results" / "cuts.json"
 
