@@ -51,12 +51,12 @@ FOLLOWED = {
     "together": [
         """BEGIN;
         INSERT INTO together VALUES (3, 3, 3);
+        ALTER TABLE together ALTER v TYPE bigint;
         ALTER TABLE together ADD COLUMN n int DEFAULT 7;
         INSERT INTO together VALUES (4, 4, 4, 4);
         ALTER TABLE together RENAME v TO x;
         UPDATE together SET x = 9 WHERE id = 1;
         ALTER TABLE together DROP COLUMN w;
-        ALTER TABLE together ALTER x TYPE bigint;
         DELETE FROM together WHERE id = 2;
         INSERT INTO together VALUES (5, 1099511627776, 5);
         COMMIT"""
@@ -76,11 +76,11 @@ FOLLOWED = {
     "history": [
         """BEGIN;
         INSERT INTO history VALUES (3, 3, 'b'), (3, 3, 'b');
+        ALTER TABLE history ALTER who TYPE bigint;
         ALTER TABLE history ADD COLUMN n int DEFAULT 7;
         INSERT INTO history VALUES (3, 3, 'b', 7);
         ALTER TABLE history RENAME v TO x;
         COMMIT""",
-        "ALTER TABLE history ALTER who TYPE bigint",
         "INSERT INTO history VALUES (1099511627776, 3, 'b', 8), (1099511627776, 3, 'b', 8)",
         "ALTER TABLE history DROP COLUMN w",
         "INSERT INTO history VALUES (4, 4, 4)",
@@ -100,6 +100,11 @@ TOLD: dict[str, tuple[str, set[str], str]] = {
         "ALTER TABLE volatile ADD COLUMN u uuid DEFAULT gen_random_uuid()",
         {"VALUE"},
         "column u uuid was added",
+    ),
+    "filled_and_rewritten": (
+        "BEGIN; ALTER TABLE filled_and_rewritten ADD COLUMN n int DEFAULT 7; ALTER TABLE filled_and_rewritten ALTER v TYPE bigint; COMMIT",
+        {"VALUE"},
+        "column n integer was added",
     ),
     "made_anew": ("ALTER TABLE made_anew DROP COLUMN v, ADD COLUMN v int", {"VALUE"}, "column v was dropped"),
     "narrowed": ("ALTER TABLE narrowed ALTER v TYPE smallint", {"SCHEMA"}, "column v is smallint and was integer"),
@@ -135,6 +140,7 @@ TOLD: dict[str, tuple[str, set[str], str]] = {
 """Table -> DDL, verdicts, and words of the finding."""
 HEALED = {
     "volatile": "UPDATE volatile SET u = u",
+    "filled_and_rewritten": "UPDATE filled_and_rewritten SET n = n",
     "relabelled": "UPDATE relabelled SET v = v",
     "computed": "UPDATE computed SET v = v",
     "parted": "UPDATE parted SET v = v",
