@@ -106,7 +106,7 @@ def changed_under_load(pipeline: Running) -> list[Judged]:
 
 
 def changed_at_a_restart(pipeline: Running) -> dict[str, Judged]:
-    """Parity of the written tables whose columns change just before a driver of the stream ends, and before the next."""
+    """Parity of the written tables whose columns change just before the driver ends, and before the next begins."""
     ends: dict[str, Callable[[], object]] = {"killed": pipeline.stream.kill, "stopped": pipeline.stream.stop}
     judged = {}
     for how, end in ends.items():
