@@ -102,8 +102,10 @@ TOLD: dict[str, tuple[str, set[str], str]] = {
         "column u uuid was added",
     ),
     "filled_and_rewritten": (
-        "BEGIN; ALTER TABLE filled_and_rewritten ADD COLUMN n int DEFAULT 7; "
-        "ALTER TABLE filled_and_rewritten ALTER v TYPE bigint; COMMIT",
+        (
+            "BEGIN; ALTER TABLE filled_and_rewritten ADD COLUMN n int DEFAULT 7; "
+            "ALTER TABLE filled_and_rewritten ALTER v TYPE bigint; COMMIT"
+        ),
         {"VALUE"},
         "column n integer was added",
     ),
