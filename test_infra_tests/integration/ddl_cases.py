@@ -154,6 +154,8 @@ HEALED = {
         COMMIT""",
 }
 """What brings an event for the rows that DDL changed without one."""
+NOT_READ = ("called_else", "moved", "marked_up", "renamed_secret")
+"""Tables that cannot be captured any more after that; whoever is judged together with them is judged alone."""
 LEFT_OUT = {"left_out", "renamed_secret", "renamed_note"}
 """Tables of which the column ``secret`` is not captured."""
 

@@ -22,6 +22,7 @@ from test_infra_tests.integration.ddl_cases import (
     HARMLESS,
     HEALED,
     LEFT_OUT,
+    NOT_READ,
     TABLES,
     TOLD,
     UNDER_LOAD,
@@ -36,7 +37,7 @@ Judged = Mapping[str, Finding]
 
 @dataclass(frozen=True)
 class Found:
-    """Parity of all tables: after DDL that changes nothing, after all the rest, and after what heals."""
+    """Parity of tables: after DDL that changes nothing, after all the rest, and after what heals."""
 
     harmless: Judged
     changed: Judged
@@ -65,10 +66,12 @@ def found(test_home: Path) -> Iterator[Found]:
             pipeline.sql(statement)
         for statement, _, _ in TOLD.values():
             pipeline.sql(statement)
-        changed = JUDGES["parity"](pipeline.pipeline, TABLES)
+        changed = JUDGES["parity"](pipeline.pipeline, [table for table in TABLES if table not in NOT_READ])
+        beside = JUDGES["parity"](pipeline.pipeline, [*NOT_READ, *HARMLESS])
         for statement in HEALED.values():
             pipeline.sql(statement)
-        yield Found(harmless, changed, JUDGES["parity"](pipeline.pipeline, TABLES), under_load, restarted)
+        healed = JUDGES["parity"](pipeline.pipeline, list(HEALED))
+        yield Found(harmless, {**changed, **beside}, healed, under_load, restarted)
 
 
 @contextmanager
