@@ -69,7 +69,7 @@ class Soak:
 
     seed: int = 0
     tables: list[str] = field(default_factory=list)
-    rate_per_s: int = RATE_PER_S
+    rate_per_s: int = 0
     cuts: int = 0
     judged: int = 0
     false: list[str] = field(default_factory=list)
@@ -104,7 +104,7 @@ class Soak:
         path.write_text(json.dumps([*series, own], indent=1) + "\n")
 
 
-def soak(pipeline: RunningPipeline, folder: Path, cuts: int, seed: int = 4) -> Soak:
+def soak(pipeline: RunningPipeline, folder: Path, cuts: int, *, seed: int = 4, rate_per_s: int = RATE_PER_S) -> Soak:
     """Take cuts under traffic, DDL and faults.
 
     Args:
@@ -113,12 +113,14 @@ def soak(pipeline: RunningPipeline, folder: Path, cuts: int, seed: int = 4) -> S
         cuts: how many; in each thirty are three pauses, a kill of Connect, one of the stream's driver, and a
             stop and start of that.
         seed: of the lengths of the pauses, and of the DDL.
+        rate_per_s: transactions that are begun in a second.
     """
-    found, began, stack = Soak(seed=seed, tables=pipeline.tables), time.monotonic(), pipeline.stack
+    found = Soak(seed=seed, tables=pipeline.tables, rate_per_s=rate_per_s)
+    began, stack = time.monotonic(), pipeline.stack
     faults = _Faults(pipeline, random.Random(seed), found.faults)
     migrations = Migrations(pipeline, random.Random(seed), found.ddl)
     before = _transactions(stack)
-    with flowing(stack, folder):
+    with flowing(stack, folder, rate_per_s):
         for number in range(cuts):
             faults.plan(number)
             migrations.begin()

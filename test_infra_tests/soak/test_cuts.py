@@ -27,7 +27,7 @@ def commit() -> str:
 @pytest.mark.parametrize("seed", range(PIPELINES))
 def test_no_cut_is_false_and_the_oracle_agrees(test_home: Path, tmp_path: Path, commit: str, seed: int) -> None:
     with running(Running, SPEC, f"soak{seed}") as pipeline:
-        found = soak(pipeline.pipeline, tmp_path, CUTS_OF_A_PIPELINE, seed)
+        found = soak(pipeline.pipeline, tmp_path, CUTS_OF_A_PIPELINE, seed=seed)
     found.write(RESULTS, commit)
     assert found.cuts == CUTS_OF_A_PIPELINE
     assert (found.false, found.apart, found.late) == ([], [], [])

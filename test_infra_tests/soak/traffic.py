@@ -72,7 +72,7 @@ SHAPES: dict[str, tuple[int, str]] = {
 
 
 @contextmanager
-def flowing(stack: Stack, folder: Path) -> Iterator[None]:
+def flowing(stack: Stack, folder: Path, rate_per_s: int) -> Iterator[None]:
     """All shapes at once, at a steady rate, for the time of the block."""
     arguments: list[str] = []
     for number, (weight, script) in enumerate(SHAPES.values()):
@@ -94,7 +94,7 @@ def flowing(stack: Stack, folder: Path) -> Iterator[None]:
     with (
         (folder / "pgbench.log").open("wb") as log,
         subprocess.Popen(
-            [program, "-n", *arguments, "-R", str(RATE_PER_S), "-c", str(CLIENTS), "-T", "3600", "--max-tries=20",
+            [program, "-n", *arguments, "-R", str(rate_per_s), "-c", str(CLIENTS), "-T", "3600", "--max-tries=20",
              endpoint.properties["database"]],
             env={**os.environ, **environment},
             stdout=log,
