@@ -134,6 +134,11 @@ TOLD: dict[str, tuple[str, set[str], str]] = {
         {"MISSING", "EXTRA"},
         "column u uuid was added",
     ),
+    "no_longer_computed": (
+        "ALTER TABLE no_longer_computed ALTER g DROP EXPRESSION",
+        {"VALUE"},
+        "column g is an ordinary one now and was generated",
+    ),
     "numbered_history": (
         "ALTER TABLE numbered_history ADD COLUMN n int GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
         {"SCHEMA"},
@@ -190,6 +195,8 @@ _MADE = {
     "INSERT INTO renamed_note VALUES (1, 1, 'a'), (2, 2, NULL);",
     "by_index": "CREATE TABLE by_index (code text NOT NULL, v int); CREATE UNIQUE INDEX by_code ON by_index (code); "
     "ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_code; INSERT INTO by_index VALUES ('a', 1), ('b', 2);",
+    "no_longer_computed": "CREATE TABLE no_longer_computed (id int PRIMARY KEY, v int, "
+    "g int GENERATED ALWAYS AS (v * 2) STORED); INSERT INTO no_longer_computed (id, v) VALUES (1, 1), (2, 2);",
     "history": "CREATE TABLE history (who int, v int, w text); "
     "INSERT INTO history VALUES (1, 1, 'a'), (1, 1, 'a'), (2, NULL, NULL);",
     "busy": "CREATE TABLE busy (id int PRIMARY KEY, v int, w int);",

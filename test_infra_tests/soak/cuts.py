@@ -41,6 +41,8 @@ SPEC = PipelineSpec(
 )
 CUT_TIMEOUT_S = 120.0
 LONGEST_PAUSE_S = 10.0
+STARTED_WITHIN_S = 240.0
+"""A driver beside a cut, on a busy machine."""
 PLAIN_EVERY = 3
 """Cuts from one to the next that is also taken as always, at a moment of its own instead of the temporary slot's."""
 
@@ -198,12 +200,12 @@ class _Faults:
     def _kill_driver(self) -> None:
         self._stream.kill()
         self._stream.submit_after_end(Deadline(20))
-        self._stream.wait_ready(Deadline(90))
+        self._stream.wait_ready(Deadline(STARTED_WITHIN_S))
 
     def _restart_driver(self) -> None:
         self._stream.stop()
         self._stream.submit_after_end(Deadline(60))
-        self._stream.wait_ready(Deadline(90))
+        self._stream.wait_ready(Deadline(STARTED_WITHIN_S))
 
 
 def _transactions(stack: Stack) -> int:

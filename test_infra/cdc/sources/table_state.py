@@ -16,6 +16,7 @@ class ColumnState(Document):
         type: as the source writes it.
         labels: of an enum, in order.
         filled: whether rows from before the column have a default that no event brought.
+        generated: whether it is computed from the others; such a column is not captured.
     """
 
     number: int
@@ -23,6 +24,7 @@ class ColumnState(Document):
     type: str
     labels: tuple[str, ...] = ()
     filled: bool = False
+    generated: bool = False
 
 
 class TableState(Document):
@@ -94,6 +96,8 @@ def _columns(before: TableState, now: TableState) -> Iterator[str]:
         old = then[number]
         if old.name != column.name:
             yield f"column {old.name} is {column.name} now"
+        if old.generated and not column.generated:
+            yield f"column {column.name} is an ordinary one now and was generated, and the connector leaves it out"
         if old.type != column.type:
             yield f"column {column.name} is {column.type} and was {old.type}; values may have changed without an event"
         elif gone := [label for label in old.labels if label not in column.labels]:

@@ -49,6 +49,7 @@ def column(state: ColumnState, **more: Any) -> ColumnState:
             ["labels of the enum mood were renamed ('a' -> 'z'), without an event for rows that have them"],
         ),
         (now(columns=(ID, V, column(MOOD, labels=("a", "b", "c")))), []),
+        (now(columns=(ID, column(V, generated=True), MOOD)), []),
         (now(key=("id", "v")), ["the key is (id, v), and was (id)"]),
         (now(columns=(column(ID, name="nr"), V, MOOD), key=("nr",)), ["column id is nr now"]),
         (
@@ -66,6 +67,12 @@ def column(state: ColumnState, **more: Any) -> ColumnState:
 )
 def test_each_change_is_told(after: TableState | None, told: list[str]) -> None:
     assert ddl_between(BEFORE, after) == told
+
+
+def test_a_generated_column_that_became_an_ordinary_one_is_told() -> None:
+    before = now(columns=(ID, column(V, generated=True), MOOD))
+    told = "column v is an ordinary one now and was generated, and the connector leaves it out"
+    assert ddl_between(before, BEFORE) == [told]
 
 
 class Source:

@@ -25,7 +25,8 @@ SELECT c.oid::bigint, n.nspname, c.relname,
         CROSS JOIN LATERAL unnest(key.attnums) WITH ORDINALITY AS k (attnum, place)
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum),
     (SELECT coalesce(json_agg(json_build_object('number', a.attnum, 'name', a.attname,
-            'type', format_type(a.atttypid, a.atttypmod), 'filled', a.atthasmissing, 'labels',
+            'type', format_type(a.atttypid, a.atttypmod), 'filled', a.atthasmissing,
+            'generated', a.attgenerated <> '', 'labels',
             (SELECT coalesce(json_agg(enumlabel ORDER BY enumsortorder), '[]') FROM pg_enum JOIN pg_type t
                 ON t.oid = a.atttypid WHERE enumtypid IN (t.oid, t.typelem, t.typbasetype))) ORDER BY a.attnum), '[]')
         FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
