@@ -38,10 +38,12 @@ def stack(test_home: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def owner(stack: Stack) -> Iterator[psycopg.Connection]:
-    """The owner, in an empty schema public."""
+    """The owner, in an empty schema public, without a publication."""
     with connect(stack.endpoint("postgres"), "owner") as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
+        for (name,) in connection.execute("SELECT pubname FROM pg_publication").fetchall():
+            connection.execute(f"DROP PUBLICATION {name}".encode())
         yield connection
 
 
