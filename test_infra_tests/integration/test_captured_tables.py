@@ -278,10 +278,7 @@ def test_table_made_later_that_a_pattern_means_is_told(live: Live) -> None:
 @pytest.mark.parametrize(
     ("table", "refusal"),
     [
-        (
-            TableSpec(table="orders", columns=ColumnsSpec(exclude=["id"])),
-            "is in its primary key and cannot be left out",
-        ),
+        (TableSpec(table="orders", columns=ColumnsSpec(exclude=["id"])), "is in its key and cannot be left out"),
         (
             TableSpec(table="orders", columns=ColumnsSpec(exclude=["V"])),
             "orders has no column V that could be left out",

@@ -29,6 +29,7 @@ SPEC = PipelineSpec(
     name="shop",
     tables=["customers", "orders", "order_items"],
     source=SourceSpec(ddl=SHOP),
+    schema_changes="refuse",  # what is followed is in test_schema_changes.py
     load=LoadSpec(operations=1_500, rows_before=100, background_rate_per_s=100),
 )
 

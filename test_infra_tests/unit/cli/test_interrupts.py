@@ -13,9 +13,10 @@ import pytest
 PATIENCE_S = 20
 
 ONCE = """
-import sys, time
+import signal, sys, time
 from test_infra.cli.interrupts import interrupts
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests are run by nohup, and then kept so
 with interrupts.counted(), interrupts.before_hard_end(lambda: print("hard end", flush=True)):
     try:
         print("ready", flush=True)
